@@ -1,0 +1,1 @@
+"""The porter: users, roles, audit."""

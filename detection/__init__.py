@@ -1,0 +1,1 @@
+"""The science: plain Python, no web."""

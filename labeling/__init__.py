@@ -1,0 +1,1 @@
+"""The workshop: queues, items, labels, reference set."""

@@ -1,0 +1,21 @@
+"""What is true about labelling: one noun per file."""
+
+from labeling.models.items import Item, ItemHost, ItemRecord, ItemState, Queue, Skip, SubjectKind
+from labeling.models.labels import Answer, Label, ReasonCode, Source
+from labeling.models.reference import ReferenceRow, Role
+
+__all__ = [
+    "Answer",
+    "Item",
+    "ItemHost",
+    "ItemRecord",
+    "ItemState",
+    "Label",
+    "Queue",
+    "ReasonCode",
+    "ReferenceRow",
+    "Role",
+    "Skip",
+    "Source",
+    "SubjectKind",
+]

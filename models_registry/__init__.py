@@ -1,0 +1,1 @@
+"""The store: detectors, versions, scores, gate reports, bundles."""

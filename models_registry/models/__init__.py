@@ -1,0 +1,22 @@
+"""What is true about models: one noun per file."""
+
+from models_registry.models.bundles import Bundle, BundleEntry
+from models_registry.models.detectors import Detector, RuleMappingVersion
+from models_registry.models.files import Snapshot, TrainingSet
+from models_registry.models.gates import GateReport
+from models_registry.models.scores import ScoreFile
+from models_registry.models.versions import Stage, StageChange, Version
+
+__all__ = [
+    "Bundle",
+    "BundleEntry",
+    "Detector",
+    "GateReport",
+    "RuleMappingVersion",
+    "ScoreFile",
+    "Snapshot",
+    "Stage",
+    "StageChange",
+    "TrainingSet",
+    "Version",
+]

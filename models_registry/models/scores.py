@@ -1,0 +1,53 @@
+"""What a version said about a segment."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.utils import timezone
+
+from models_registry.models.detectors import RuleMappingVersion
+from models_registry.models.versions import Version
+from traffic.models import Segment
+
+
+class ScoreFileQuerySet(models.QuerySet["ScoreFile"]):
+    def unrouted(self) -> ScoreFileQuerySet:
+        """The workshop's mailbox."""
+        return self.filter(routed_at=None)
+
+    def take_for_routing(self, pk: int) -> bool:
+        """Mark one file as routed; False when somebody was faster. Call inside atomic()."""
+        return self.filter(pk=pk, routed_at=None).update(routed_at=timezone.now()) == 1
+
+
+class ScoreFile(models.Model):
+    """Scores, verdicts, rule verdicts and board cells of one segment by one version; joins sessions on rid."""
+
+    version = models.ForeignKey(Version, on_delete=models.PROTECT, related_name="score_files")
+    segment = models.ForeignKey(Segment, on_delete=models.PROTECT, related_name="score_files")
+    mapping = models.ForeignKey(RuleMappingVersion, on_delete=models.PROTECT, related_name="+")
+    threshold = models.FloatField()
+    path = models.CharField(max_length=255)
+    digest = models.CharField(max_length=64)
+    rows = models.PositiveIntegerField()
+    # sessions per board cell, summed while scoring: the board never joins millions of rows
+    covered = models.PositiveIntegerField(default=0)
+    unique_candidates = models.PositiveIntegerField(default=0)
+    missed = models.PositiveIntegerField(default=0)
+    quiet = models.PositiveIntegerField(default=0)
+    uninspected_positive = models.PositiveIntegerField(default=0)
+    uninspected_negative = models.PositiveIntegerField(default=0)
+    created_at = models.DateTimeField(default=timezone.now)
+    routed_at = models.DateTimeField(null=True)
+
+    objects = ScoreFileQuerySet.as_manager()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["version", "segment"], name="one_score_file_per_segment")]
+        indexes = [
+            # read by labeling.services.routing
+            models.Index(fields=["id"], name="score_file_unrouted", condition=models.Q(routed_at=None)),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.version} on {self.segment}"

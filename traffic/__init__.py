@@ -1,0 +1,1 @@
+"""The gate-house: sensors and segments of sessions."""

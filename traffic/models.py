@@ -1,0 +1,96 @@
+"""Where sessions came from and in which files they lie. Sessions themselves are Parquet, never rows here."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.utils import timezone
+
+
+class RuleSet(models.Model):
+    """The rules a sensor ran. `declared` sets came as a rule file; the other kind is inferred from alerts seen."""
+
+    digest = models.CharField(max_length=64, unique=True)  # SHA-256 of the rule file
+    name = models.CharField(max_length=255)
+    rules = models.PositiveIntegerField(default=0)
+    declared = models.BooleanField(default=True)
+    index_path = models.CharField(max_length=255, blank=True)  # stored JSON lines: sid, msg, classtype, priority
+    created_at = models.DateTimeField(default=timezone.now)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Sensor(models.Model):
+    """A source of sessions."""
+
+    name = models.CharField(max_length=100, unique=True)
+    rule_set = models.ForeignKey(RuleSet, on_delete=models.PROTECT, null=True, blank=True, related_name="sensors")
+    created_at = models.DateTimeField(default=timezone.now)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Intake(models.Model):
+    """A file that was read to its end. The digest makes a second reading of the same bytes harmless."""
+
+    digest = models.CharField(max_length=64, unique=True)  # SHA-256 of the bytes as received
+    path = models.CharField(max_length=1000)
+    sensor = models.ForeignKey(Sensor, on_delete=models.PROTECT, related_name="intakes")
+    lines = models.BigIntegerField(default=0)
+    http = models.BigIntegerField(default=0)
+    tls = models.BigIntegerField(default=0)
+    rule_hits = models.BigIntegerField(default=0)
+    orphan_hits = models.BigIntegerField(default=0)  # hits whose session was not in the file
+    rejected = models.BigIntegerField(default=0)
+    other = models.JSONField(default=dict)  # event types that are not read, with their counts
+    reject_reasons = models.JSONField(default=dict)
+    quarantine_path = models.CharField(max_length=255, blank=True)
+    orphans_path = models.CharField(max_length=255, blank=True)
+    seconds = models.FloatField(default=0)
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering = ["-id"]
+
+    def __str__(self) -> str:
+        return self.path
+
+    @property
+    def sessions(self) -> int:
+        return self.http + self.tls
+
+
+class SegmentQuerySet(models.QuerySet["Segment"]):
+    def sealed(self) -> SegmentQuerySet:
+        """Segments whose file was read to its end; the only ones that anybody may use."""
+        return self.filter(sealed_at__isnull=False)
+
+
+class Segment(models.Model):
+    """An immutable Parquet file of sessions from one sensor."""
+
+    sensor = models.ForeignKey(Sensor, on_delete=models.PROTECT, related_name="segments")
+    intake = models.ForeignKey(Intake, on_delete=models.PROTECT, null=True, related_name="segments")
+    source = models.CharField(max_length=100)  # what leave-one-source-out leaves out: file stem, or sensor for streams
+    protocol = models.CharField(max_length=16, default="http")
+    rule_set = models.ForeignKey(RuleSet, on_delete=models.PROTECT, null=True, related_name="segments")  # null: unknown
+    sessions_path = models.CharField(max_length=255)
+    raw_path = models.CharField(max_length=255)
+    digest = models.CharField(max_length=64)  # SHA-256 of the sessions file
+    rows = models.PositiveIntegerField()
+    first_at = models.DateTimeField(null=True)  # time span of the sessions
+    last_at = models.DateTimeField(null=True)
+    created_at = models.DateTimeField(default=timezone.now)
+    sealed_at = models.DateTimeField(null=True)  # empty until the whole file was read
+
+    objects = SegmentQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["id"]
+        indexes = [
+            models.Index(fields=["protocol", "last_at"], name="segment_by_time"),  # board windows, hunts
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.source}#{self.pk}"

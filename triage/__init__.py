@@ -1,0 +1,1 @@
+"""The alarm: home page and health."""
