@@ -1,0 +1,516 @@
+"""Suricata EVE JSON: records → sessions with their rule hits. Light: the appliance maps its records here too.
+
+Two ways lead to one row. `session_row` maps a parsed record and forgives odd types; the `Reader` decodes lines straight
+into typed structs and falls back to `session_row` where a line is unusual. A test holds both to the same answer.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from datetime import datetime, timedelta, timezone
+from typing import Annotated, Any
+from urllib.parse import unquote, unquote_plus
+
+import msgspec
+import orjson
+
+from detection.sessions import FLOW, TRANSACTION
+
+INT64_MAX = (1 << 63) - 1
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_YEARS = range(1970, 9999)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+class BadRecordError(ValueError):
+    """A line is no usable record; the text says what was expected."""
+
+
+# --- times ---------------------------------------------------------------------------------------------------------
+
+_second_of: dict[str, int] = {}
+
+
+def micros(text: str) -> int:
+    """Return a time stamp as microseconds since 1970 UTC; any offset is honoured, none means UTC."""
+    fraction = text[20:26]
+    if len(text) == 31 and text[19] == "." and fraction.isdecimal():  # the form Suricata writes
+        second = text[:19] + text[26:]
+        known = _second_of.get(second)
+        if known is None:
+            if len(_second_of) > 100_000:
+                _second_of.clear()
+            known = _second_of[second] = _parse_time(second)
+        return known + int(fraction)
+    return _parse_time(text)
+
+
+def _parse_time(text: str) -> int:
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        raise BadRecordError("timestamp is no ISO 8601 time") from None
+    if time.tzinfo is None:
+        time = time.replace(tzinfo=timezone.utc)
+    if time.year not in _YEARS:
+        raise BadRecordError("timestamp lies outside the years 1970 to 9998")
+    return (time - _EPOCH) // _MICROSECOND
+
+
+def optional_micros(value: Any) -> int | None:
+    """Return a time stamp that may be missing or odd: the session is worth keeping without it."""
+    if not isinstance(value, str):
+        return None
+    try:
+        return micros(value)
+    except BadRecordError:
+        return None
+
+
+# --- one parsed record → one row -----------------------------------------------------------------------------------
+
+
+def session_row(record: dict[str, Any]) -> dict[str, Any]:
+    """Return the session of one parsed EVE http record, without what other records tell (flow, file, hits).
+
+    Odd types are forgiven (a status as text, repeated headers as a list); `BadRecordError` without time or flow number.
+    """
+    http = record.get("http")
+    if http is None:
+        http = {}
+    if not isinstance(http, dict):
+        raise BadRecordError("http is no object")
+    is_http2 = _text(http.get("version")) == "2" or "http2" in http or record.get("app_proto") == "http2"
+    uri, host = _text(http.get("url")), _text(http.get("hostname"))
+    method, status = _text(http.get("http_method")), _number(http.get("status"), 0, 99_999)
+    user_agent, referer = _text(http.get("http_user_agent")), _text(http.get("http_refer"))
+    content_type = _text(http.get("http_content_type"))
+    if is_http2 and uri is None:  # HTTP/2 as some sensors write it: everything in header arrays
+        request, response = _headers(http, "request"), _headers(http, "response")
+        uri, host = request.get(":path"), host or request.get(":authority") or request.get("host")
+        method, user_agent = method or request.get(":method"), user_agent or request.get("user-agent")
+        referer = referer or request.get("referer")
+        status = _number(response.get(":status"), 0, 99_999) if status is None else status
+        content_type = content_type or response.get("content-type")
+    return {
+        "start": _required_time(record.get("timestamp")),
+        "flow_id": _required_flow(record.get("flow_id")),
+        "tx_id": _number(record.get("tx_id")),
+        "protocol": "http",
+        "app_proto": _text(record.get("app_proto")) or ("http2" if is_http2 else "http"),
+        "src_ip": _text(record.get("src_ip")),
+        "src_port": _number(record.get("src_port"), 0, 65_535),
+        "dst_ip": _text(record.get("dest_ip")),
+        "dst_port": _number(record.get("dest_port"), 0, 65_535),
+        "community_id": _text(record.get("community_id")),
+        "host": host,
+        "method": method,
+        "uri": uri,
+        "uri_decoded": decode_uri(uri),
+        "user_agent": user_agent,
+        "referer": referer,
+        "http_version": "HTTP/2" if is_http2 else _text(http.get("protocol")),
+        "status": status,
+        "content_type": content_type,
+        "response_bytes": _number(http.get("length"), 0),
+        "flow_start": None,
+        "flow_end": None,
+        "bytes_to_server": None,
+        "bytes_to_client": None,
+        "packets_to_server": None,
+        "packets_to_client": None,
+        "file_magic": None,
+        "file_bytes": None,
+        "file_sha256": None,
+        "capture": _text(record.get("pcap_filename")),
+        "flow_sessions": 1,
+        "hits": [],
+    }
+
+
+def decode_uri(uri: str | None) -> str | None:
+    """Return a request target percent-decoded, twice at most, + as space: what the server may come to see."""
+    if uri is None or ("%" not in uri and "+" not in uri):
+        return uri
+    decoded = unquote_plus(uri, errors="replace")
+    return unquote(decoded, errors="replace") if "%" in decoded else decoded
+
+
+def _text(value: Any) -> str | None:
+    """Return a text that may be repeated (header arrays: the first), a number, or missing."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list):
+        return _text(value[0]) if value and not isinstance(value[0], list) else None
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return str(value)
+    return None
+
+
+_DIGITS = re.compile(r"[0-9]{1,19}\Z")
+
+
+def _number(value: Any, least: int = -INT64_MAX - 1, most: int = INT64_MAX) -> int | None:
+    """Return a number that may be a text or missing; None when it is outside what the column can hold."""
+    if isinstance(value, list) and value:
+        value = value[0]
+    if isinstance(value, str) and _DIGITS.match(value):
+        value = int(value)
+    if not isinstance(value, int) or isinstance(value, bool):
+        return None
+    return value if least <= value <= most else None
+
+
+def _headers(http: dict[str, Any], side: str) -> dict[str, str]:
+    """Return the headers of one side, names lowered, the first of each name."""
+    found = http.get(f"{side}_headers")
+    if found is None and isinstance(http.get("http2"), dict):
+        part = http["http2"].get(side)
+        found = part.get("headers") if isinstance(part, dict) else None
+    pairs: list[tuple[Any, Any]] = []
+    if isinstance(found, dict):
+        pairs = list(found.items())
+    elif isinstance(found, list):
+        pairs = [(one.get("name"), one.get("value")) for one in found if isinstance(one, dict)]
+    headers: dict[str, str] = {}
+    for name, value in pairs:
+        text = _text(value)
+        if isinstance(name, str) and text is not None:
+            headers.setdefault(name.lower(), text)
+    return headers
+
+
+def _required_time(value: Any) -> int:
+    if not isinstance(value, str):
+        raise BadRecordError("timestamp is missing")
+    return micros(value)
+
+
+def _required_flow(value: Any) -> int:
+    flow_id = _number(value, 0)
+    if flow_id is None:
+        raise BadRecordError("flow_id is missing or no number")
+    return flow_id
+
+
+# --- rule hits, flows, files ---------------------------------------------------------------------------------------
+
+
+def hit_of(record: dict[str, Any]) -> dict[str, Any]:
+    """Return the rule hit of one parsed EVE alert record; `BadRecordError` without a signature number."""
+    told = record.get("alert")
+    if not isinstance(told, dict):
+        raise BadRecordError("alert is no object")
+    sid = _number(told.get("signature_id"), 0)
+    if sid is None:
+        raise BadRecordError("alert.signature_id is missing or no number")
+    return {
+        "sid": sid,
+        "gid": _number(told.get("gid")),
+        "rev": _number(told.get("rev")),
+        "signature": _text(told.get("signature")),
+        "category": _text(told.get("category")),
+        "severity": _number(told.get("severity")),
+        "action": _text(told.get("action")),
+        "scope": FLOW if _number(record.get("tx_id")) is None else TRANSACTION,
+    }
+
+
+FLOW_FIELDS = ("flow_start", "flow_end", "bytes_to_server", "bytes_to_client", "packets_to_server", "packets_to_client")
+FILE_FIELDS = ("file_magic", "file_bytes", "file_sha256")
+
+
+def flow_values(record: dict[str, Any]) -> tuple[int | None, ...]:
+    """Return `FLOW_FIELDS` of one parsed EVE flow record."""
+    told = record.get("flow")
+    if not isinstance(told, dict):
+        raise BadRecordError("flow is no object")
+    return (
+        optional_micros(told.get("start")),
+        optional_micros(told.get("end")),
+        _number(told.get("bytes_toserver"), 0),
+        _number(told.get("bytes_toclient"), 0),
+        _number(told.get("pkts_toserver"), 0),
+        _number(told.get("pkts_toclient"), 0),
+    )
+
+
+def file_values(record: dict[str, Any]) -> tuple[int | None, tuple[Any, ...]]:
+    """Return the transaction and `FILE_FIELDS` of one parsed EVE fileinfo record."""
+    told = record.get("fileinfo")
+    if not isinstance(told, dict):
+        raise BadRecordError("fileinfo is no object")
+    tx_id = _number(told.get("tx_id", record.get("tx_id")))
+    return tx_id, (_text(told.get("magic")), _number(told.get("size"), 0), _text(told.get("sha256")))
+
+
+# --- lines ---------------------------------------------------------------------------------------------------------
+
+_SURROGATES = re.compile("[\ud800-\udfff]")
+
+
+def parse_line(line: bytes) -> dict[str, Any]:
+    """Return the JSON object of a line, forgiving bytes that are no UTF-8 and half surrogates (both become U+FFFD).
+
+    An attacker must not be able to hide a session by one odd byte. `BadRecordError` says what else is wrong.
+    """
+    try:
+        value = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        value = _parse_forgiving(line)
+    if not isinstance(value, dict):
+        raise BadRecordError("no JSON object")
+    return value
+
+
+def _parse_forgiving(line: bytes) -> Any:
+    try:
+        value = json.loads(line.decode("utf-8", "replace"))
+    except json.JSONDecodeError as error:
+        raise BadRecordError(_words_for(error, line)) from None
+    except (RecursionError, ValueError):  # thousands of brackets, or of digits
+        raise BadRecordError("JSON that no sensor writes (too deep or a number too long)") from None
+    return _without_surrogates(value)
+
+
+def _words_for(error: json.JSONDecodeError, line: bytes) -> str:
+    if error.msg == "Extra data":
+        return "more than one record on a line"
+    if not line.startswith(b"{"):
+        return "no JSON object"
+    return "broken or torn JSON"
+
+
+def _without_surrogates(value: Any) -> Any:
+    if isinstance(value, str):
+        paired = value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        return _SURROGATES.sub("\ufffd", paired)
+    if isinstance(value, list):
+        return [_without_surrogates(one) for one in value]
+    if isinstance(value, dict):
+        return {_without_surrogates(name): _without_surrogates(one) for name, one in value.items()}
+    return value
+
+
+# --- typed decoding, the fast way ----------------------------------------------------------------------------------
+
+_Natural = Annotated[int, msgspec.Meta(ge=0, le=INT64_MAX)]
+_Port = Annotated[int, msgspec.Meta(ge=0, le=65_535)]
+_Status = Annotated[int, msgspec.Meta(ge=0, le=99_999)]
+_Severity = Annotated[int, msgspec.Meta(ge=-INT64_MAX - 1, le=INT64_MAX)]
+
+
+class HttpPart(msgspec.Struct, gc=False):
+    hostname: str | None = None
+    url: str | None = None
+    http_user_agent: str | None = None
+    http_refer: str | None = None
+    http_method: str | None = None
+    http_content_type: str | None = None
+    protocol: str | None = None
+    version: str | None = None
+    http2: msgspec.Raw = msgspec.Raw()  # only whether it is there
+    status: _Status | None = None
+    length: _Natural | None = None
+
+
+class HttpRecord(msgspec.Struct, gc=False, tag_field="event_type", tag="http"):
+    timestamp: str
+    flow_id: _Natural
+    http: HttpPart
+    tx_id: _Natural | None = None
+    app_proto: str | None = None
+    src_ip: str | None = None
+    src_port: _Port | None = None
+    dest_ip: str | None = None
+    dest_port: _Port | None = None
+    community_id: str | None = None
+    pcap_filename: str | None = None
+
+
+class HitPart(msgspec.Struct, gc=False):
+    signature_id: _Natural
+    gid: _Natural | None = None
+    rev: _Natural | None = None
+    signature: str | None = None
+    category: str | None = None
+    severity: _Severity | None = None
+    action: str | None = None
+
+
+class HitRecord(msgspec.Struct, gc=False, tag_field="event_type", tag="alert"):
+    flow_id: _Natural
+    alert: HitPart
+    tx_id: _Natural | None = None
+    app_proto: str | None = None
+
+
+class FlowPart(msgspec.Struct, gc=False):
+    start: str | None = None
+    end: str | None = None
+    bytes_toserver: _Natural | None = None
+    bytes_toclient: _Natural | None = None
+    pkts_toserver: _Natural | None = None
+    pkts_toclient: _Natural | None = None
+
+
+class FlowRecord(msgspec.Struct, gc=False, tag_field="event_type", tag="flow"):
+    flow: FlowPart
+
+
+class FilePart(msgspec.Struct, gc=False):
+    tx_id: _Natural | None = None
+    magic: str | None = None
+    size: _Natural | None = None
+    sha256: str | None = None
+
+
+class FileRecord(msgspec.Struct, gc=False, tag_field="event_type", tag="fileinfo"):
+    fileinfo: FilePart
+    tx_id: _Natural | None = None
+
+
+# what one http record tells; the rest of a row comes from other records when they are joined
+TOLD = (
+    "start", "flow_id", "tx_id", "app_proto", "src_ip", "src_port", "dst_ip", "dst_port", "community_id", "host", "method",
+    "uri", "uri_decoded", "user_agent", "referer", "http_version", "status", "content_type", "response_bytes", "capture",
+)  # fmt: skip
+Told = tuple[Any, ...]
+
+_decode_http = msgspec.json.Decoder(HttpRecord).decode
+_decode_hit = msgspec.json.Decoder(HitRecord).decode
+_decode_flow = msgspec.json.Decoder(FlowRecord).decode
+_decode_file = msgspec.json.Decoder(FileRecord).decode
+_UNUSUAL = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+
+def told_by(line: bytes) -> Told:
+    """Return the values of `TOLD` for one http line; `BadRecordError` when it is not usable."""
+    try:
+        record = _decode_http(line)
+    except _UNUSUAL:
+        return _told_slowly(line)
+    http = record.http
+    app_proto = record.app_proto
+    if http.version == "2" or len(http.http2) or app_proto == "http2":
+        if http.url is None:
+            return _told_slowly(line)
+        version: str | None = "HTTP/2"
+        app_proto = app_proto or "http2"
+    else:
+        version = http.protocol
+        app_proto = app_proto or "http"
+    uri = http.url
+    return (
+        micros(record.timestamp), record.flow_id, record.tx_id, app_proto, record.src_ip, record.src_port,
+        record.dest_ip, record.dest_port, record.community_id, http.hostname, http.http_method,
+        uri, decode_uri(uri), http.http_user_agent, http.http_refer, version, http.status,
+        http.http_content_type, http.length, record.pcap_filename,
+    )  # fmt: skip
+
+
+def _told_slowly(line: bytes) -> Told:
+    row = session_row(parse_line(line))
+    return tuple(row[name] for name in TOLD)
+
+
+class Hit:
+    """A rule hit that waits for its session."""
+
+    __slots__ = ("app_proto", "flow_id", "is_joined", "line", "tx_id", "value")
+
+    def __init__(self, line: bytes) -> None:
+        self.line = line
+        self.is_joined = False
+        try:
+            record = _decode_hit(line)
+        except _UNUSUAL:
+            self._read_slowly(line)
+            return
+        told = record.alert
+        self.flow_id = record.flow_id
+        self.tx_id = record.tx_id
+        self.app_proto = record.app_proto
+        self.value: dict[str, Any] = {
+            "sid": told.signature_id,
+            "gid": told.gid,
+            "rev": told.rev,
+            "signature": told.signature,
+            "category": told.category,
+            "severity": told.severity,
+            "action": told.action,
+            "scope": FLOW if record.tx_id is None else TRANSACTION,
+        }
+
+    def _read_slowly(self, line: bytes) -> None:
+        record = parse_line(line)
+        self.value = hit_of(record)
+        self.flow_id = _required_flow(record.get("flow_id"))
+        self.tx_id = _number(record.get("tx_id"))
+        self.app_proto = _text(record.get("app_proto"))
+
+
+def flow_told_by(line: bytes) -> tuple[int | None, ...]:
+    """Return `FLOW_FIELDS` of one flow line."""
+    try:
+        told = _decode_flow(line).flow
+    except _UNUSUAL:
+        return flow_values(parse_line(line))
+    return (
+        optional_micros(told.start), optional_micros(told.end), told.bytes_toserver, told.bytes_toclient,
+        told.pkts_toserver, told.pkts_toclient,
+    )  # fmt: skip
+
+
+def file_told_by(line: bytes) -> tuple[int | None, tuple[Any, ...]]:
+    """Return the transaction and `FILE_FIELDS` of one fileinfo line."""
+    try:
+        record = _decode_file(line)
+    except _UNUSUAL:
+        return file_values(parse_line(line))
+    told = record.fileinfo
+    tx_id = record.tx_id if told.tx_id is None else told.tx_id
+    return tx_id, (told.magic, told.size, told.sha256)
+
+
+# --- the kind of a line, by a search for bytes ----------------------------------------------------------------------
+
+_KIND = b'"event_type":"'
+_KIND_SPACED = b'"event_type": "'  # as json.dumps of Python writes it
+_SEARCHED = 600  # bytes; Suricata writes the type near the start
+_WRITTEN = re.compile(rb'"event_type"\s*:\s*"([a-z0-9_]{1,32})"')
+
+
+def kind_of(line: bytes) -> bytes:
+    """Return the first bytes of the event type (five are enough to tell apart), or nothing when it is not found."""
+    at = line.find(_KIND, 0, _SEARCHED)
+    if at >= 0:
+        return line[at + 14 : at + 19]
+    at = line.find(_KIND_SPACED, 0, _SEARCHED)
+    return line[at + 15 : at + 20] if at >= 0 else b""
+
+
+def kind_name(line: bytes) -> str:
+    """Return the event type as a word that may be shown and counted."""
+    found = _WRITTEN.search(line)
+    return found[1].decode("ascii") if found else "unknown"
+
+
+def looks_whole(line: bytes) -> bool:
+    """Return whether a line that is not parsed now is one JSON object as far as a search for bytes can tell.
+
+    Torn lines have unequal braces, glued ones `}{`; a text may hold both, so a False only sends the line to the parser.
+    """
+    return line.startswith(b"{") and line.endswith(b"}") and line.count(b"{") == line.count(b"}") and b"}{" not in line
+
+
+def flow_number(line: bytes) -> int:
+    """Return the flow number of a line without parsing it, or -1."""
+    at = line.find(b'"flow_id":', 0, _SEARCHED)
+    if at >= 0:
+        digits = line[at + 10 : line.find(b",", at)].strip()
+        if digits.isdigit() and len(digits) < 20:
+            return int(digits)
+    return -1

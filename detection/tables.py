@@ -1,0 +1,115 @@
+"""Sessions, raw lines and scores as Arrow tables: one schema each, and how their Parquet files are written."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import chain
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from detection.sessions import COLUMN_NAMES, COLUMNS, HIT_FIELDS, Columns, Kind
+
+_NUMBERS_OF_HIT = frozenset({"sid", "gid", "rev", "severity"})
+HIT_TYPE = pa.struct([(name, pa.int64() if name in _NUMBERS_OF_HIT else pa.string()) for name in HIT_FIELDS])
+HITS_TYPE = pa.list_(pa.field("element", HIT_TYPE))
+ARROW_TYPES = {
+    Kind.TEXT: pa.string(),
+    Kind.INTEGER: pa.int64(),
+    Kind.TIME: pa.timestamp("us", tz="UTC"),
+    Kind.HITS: HITS_TYPE,
+}
+
+RID = pa.field("rid", pa.int64(), nullable=False)
+SESSION_SCHEMA = pa.schema([RID, *((column.name, ARROW_TYPES[column.kind]) for column in COLUMNS)])
+RAW_SCHEMA = pa.schema([pa.field("line", pa.binary(), nullable=False)])
+SCORE_SCHEMA = pa.schema(
+    [
+        RID,
+        pa.field("raw", pa.float64(), nullable=False),
+        pa.field("verdict", pa.bool_(), nullable=False),
+        pa.field("rules", pa.int8(), nullable=False),
+        pa.field("cell", pa.int8(), nullable=False),
+        pa.field("src_ip", pa.dictionary(pa.int32(), pa.string())),
+    ]
+)
+
+_ZSTD: dict[str, Any] = {"compression": "zstd", "compression_level": 1}
+_SESSION_LEAVES = [
+    *(column.name for column in COLUMNS if column.kind is not Kind.HITS),
+    *(f"hits.list.element.{name}" for name in HIT_FIELDS),
+]
+# rid counts up, so its differences are all 1; everything else repeats
+SESSION_OPTIONS: dict[str, Any] = {
+    **_ZSTD,
+    "use_dictionary": _SESSION_LEAVES,
+    "column_encoding": {"rid": "DELTA_BINARY_PACKED"},
+}
+# a page fetches one line: it reads one small row group
+RAW_ROW_GROUP = 2_000
+RAW_OPTIONS: dict[str, Any] = {
+    **_ZSTD,
+    "use_dictionary": False,
+    "write_statistics": False,
+    "row_group_size": RAW_ROW_GROUP,
+}
+SCORE_OPTIONS: dict[str, Any] = {
+    **_ZSTD,
+    "use_dictionary": ["rules", "cell", "src_ip"],
+    "column_encoding": {"rid": "DELTA_BINARY_PACKED"},
+}
+
+
+def rids(segment_id: int, rows: int) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """Return the row ids of a segment: its number in the high half, the row in the low half."""
+    return np.arange(rows, dtype=np.int64) | (segment_id << 32)
+
+
+def session_table(columns: Columns, *, segment_id: int = 0) -> pa.Table:
+    """Return sessions as a table of `SESSION_SCHEMA`; a missing column is null throughout."""
+    rows = len(columns["start"])
+    arrays = [pa.array(rids(segment_id, rows))]
+    for column in COLUMNS:
+        values = columns.get(column.name)
+        if values is None:
+            arrays.append(pa.nulls(rows, ARROW_TYPES[column.kind]))
+        elif column.kind is Kind.HITS:
+            arrays.append(hit_array(values))
+        elif column.kind is Kind.TIME:
+            arrays.append(pa.array(values, pa.int64()).view(ARROW_TYPES[Kind.TIME]))
+        else:
+            arrays.append(pa.array(values, ARROW_TYPES[column.kind]))
+    return pa.Table.from_arrays(arrays, schema=SESSION_SCHEMA)
+
+
+def hit_array(hits: Sequence[Sequence[dict[str, Any]] | None]) -> pa.ListArray:
+    """Return lists of hits as an Arrow array; built flat, because most sessions have none."""
+    offsets = np.zeros(len(hits) + 1, dtype=np.int32)
+    np.cumsum([len(one) if one else 0 for one in hits], out=offsets[1:])
+    flat = list(chain.from_iterable(one for one in hits if one))
+    leaves = [pa.array([hit[name] for hit in flat], HIT_TYPE.field(name).type) for name in HIT_FIELDS]
+    structs = pa.StructArray.from_arrays(leaves, fields=list(HIT_TYPE))
+    return pa.ListArray.from_arrays(pa.array(offsets), structs, type=HITS_TYPE)
+
+
+def raw_table(lines: Sequence[bytes]) -> pa.Table:
+    return pa.Table.from_arrays([pa.array(lines, pa.binary())], schema=RAW_SCHEMA)
+
+
+def columns_of(table: pa.Table) -> dict[str, list[Any]]:
+    """Return a table of sessions as columns of plain values: times are microseconds, as `detection.sessions` says."""
+    return {name: _plain(table.column(name)).to_pylist() for name in table.column_names}
+
+
+def rows_of(table: pa.Table) -> list[dict[str, Any]]:
+    """Return a table of sessions as rows of plain values."""
+    columns = columns_of(table)
+    return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+
+
+def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    return column.cast(pa.int64()) if pa.types.is_timestamp(column.type) else column
+
+
+assert SESSION_SCHEMA.names == ["rid", *COLUMN_NAMES]

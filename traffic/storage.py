@@ -1,0 +1,122 @@
+"""Files of the store: segments, raw lines, quarantine. Relative paths under `ETALON_STORAGE`; writes are atomic."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from functools import lru_cache
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.fs as pafs
+import pyarrow.parquet as pq
+from django.conf import settings
+
+
+@lru_cache(maxsize=8)
+def _open_root(root: str) -> tuple[pafs.FileSystem, str]:
+    if root.startswith("file://"):
+        Path(root.removeprefix("file://")).mkdir(parents=True, exist_ok=True)
+    filesystem, base = pafs.FileSystem.from_uri(root)
+    return filesystem, base.rstrip("/")
+
+
+def _locate(path: str) -> tuple[pafs.FileSystem, str]:
+    """Return file system and full path; a path that leaves the root is refused."""
+    parts = PurePosixPath(path)
+    if not path or parts.is_absolute() or ".." in parts.parts:
+        raise ValueError(f"{path!r} is no path inside the store")
+    filesystem, base = _open_root(settings.ETALON_STORAGE)
+    return filesystem, f"{base}/{parts}"
+
+
+def put_bytes(path: str, data: bytes | memoryview | pa.Buffer) -> str:
+    """Store data under path, whole or not at all; return its SHA-256."""
+    filesystem, full = _locate(path)
+    view = memoryview(data)
+    if isinstance(filesystem, pafs.LocalFileSystem):
+        _put_local(Path(full), view)
+    else:  # an object appears when its upload is complete
+        with filesystem.open_output_stream(full) as stream:
+            stream.write(view)
+    return hashlib.sha256(view).hexdigest()
+
+
+def put_file(path: str, source: str | Path) -> None:
+    """Store a local file under path and take the local one away."""
+    filesystem, full = _locate(path)
+    if isinstance(filesystem, pafs.LocalFileSystem):
+        pafs.copy_files(str(source), f"{full}.part", destination_filesystem=filesystem)
+        os.replace(f"{full}.part", full)
+    else:
+        pafs.copy_files(str(source), full, destination_filesystem=filesystem)
+    Path(source).unlink()
+
+
+def _put_local(target: Path, view: memoryview) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, temporary = tempfile.mkstemp(dir=target.parent, prefix=".part-")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(view)
+            file.flush()
+            os.fsync(file.fileno())  # a row in the database will say that this file is there
+        os.replace(temporary, target)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def get_bytes(path: str) -> bytes:
+    with open_input(path) as file:
+        return bytes(file.read())
+
+
+def put_table(path: str, table: pa.Table, **options: Any) -> str:
+    """Store a table as Parquet; return the SHA-256 of the file."""
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink, **options)
+    return put_bytes(path, sink.getvalue())
+
+
+def get_table(path: str, columns: list[str] | None = None) -> pa.Table:
+    with open_input(path) as file:
+        return pq.read_table(file, columns=columns)
+
+
+def open_input(path: str) -> pa.NativeFile:
+    """Open a stored file for reading at any position; FileNotFoundError when there is none."""
+    filesystem, full = _locate(path)
+    return filesystem.open_input_file(full)
+
+
+def exists(path: str) -> bool:
+    filesystem, full = _locate(path)
+    return bool(filesystem.get_file_info(full).type == pafs.FileType.File)
+
+
+def url(path: str) -> str:
+    """Return the URL of a stored file, for programs that read the store themselves."""
+    _locate(path)
+    return f"{settings.ETALON_STORAGE.rstrip('/')}/{path}"
+
+
+def local_path(path: str) -> Path:
+    """Return the local path of a stored file (DuckDB reads it itself); ValueError when the store is remote."""
+    filesystem, full = _locate(path)
+    if not isinstance(filesystem, pafs.LocalFileSystem):
+        raise ValueError(f"{url(path)} is not on this machine")
+    return Path(full)
+
+
+def delete(path: str) -> None:
+    """Delete a stored file; deleting what is gone is no error."""
+    if not path:
+        return
+    filesystem, full = _locate(path)
+    try:
+        filesystem.delete_file(full)
+    except FileNotFoundError:
+        return
