@@ -1,6 +1,8 @@
 """Who may come in, and what they did."""
 
-from typing import ClassVar
+from __future__ import annotations
+
+from typing import Any, ClassVar, NoReturn
 
 from django.conf import settings
 from django.contrib.auth.models import AbstractUser
@@ -12,7 +14,7 @@ from accounts.roles import Role
 
 
 class UserManager(DjangoUserManager["User"]):
-    def create_superuser(self, *args, **kwargs):  # type: ignore[no-untyped-def]
+    def create_superuser(self, *args: Any, **kwargs: Any) -> User:
         kwargs.setdefault("role", Role.ADMINISTRATOR)
         return super().create_superuser(*args, **kwargs)
 
@@ -29,14 +31,26 @@ class User(AbstractUser):
         return self.is_active and self.role in roles
 
 
+class AuditEntryQuerySet(models.QuerySet["AuditEntry"]):
+    def update(self, **kwargs: Any) -> NoReturn:
+        raise TypeError("Audit entries are never edited.")
+
+    def delete(self) -> NoReturn:
+        raise TypeError("Audit entries are never deleted.")
+
+
 class AuditEntry(models.Model):
-    """One thing somebody did. Added, never edited."""
+    """One thing somebody did. Added, never edited: the database refuses it too (migration guard_audit_entries)."""
+
+    SUBJECT_LENGTH = 255
 
     at = models.DateTimeField(default=timezone.now, editable=False)
     actor = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, related_name="+")
     action = models.CharField(max_length=64)
-    subject = models.CharField(max_length=255, blank=True)
+    subject = models.CharField(max_length=SUBJECT_LENGTH, blank=True)
     details = models.JSONField(default=dict, blank=True)
+
+    objects = AuditEntryQuerySet.as_manager()
 
     class Meta:
         ordering = ["-id"]
@@ -44,3 +58,11 @@ class AuditEntry(models.Model):
 
     def __str__(self) -> str:
         return f"{self.at:%F %T} {self.actor or '-'} {self.action} {self.subject}"
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        if not self._state.adding:
+            raise TypeError("Audit entries are never edited.")
+        super().save(*args, **kwargs)
+
+    def delete(self, *args: Any, **kwargs: Any) -> NoReturn:
+        raise TypeError("Audit entries are never deleted.")

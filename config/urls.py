@@ -1,11 +1,21 @@
 """Where each page lives."""
 
 from django.urls import include, path
+from django.views.decorators.http import require_POST
+from django.views.i18n import set_language
 
 urlpatterns = [
-    path("accounts/", include("allauth.account.urls")),
+    path("", include("accounts.urls")),
+    path("", include("accounts.sign_in_urls")),
+    path("language/", require_POST(set_language), name="set_language"),
     path("", include("triage.urls")),
     path("", include("labeling.urls")),
     path("", include("models_registry.urls")),
     path("", include("traffic.urls")),
 ]
+
+handler400 = "config.errors.bad_request"
+handler403 = "config.errors.permission_denied"
+handler404 = "config.errors.page_not_found"
+handler429 = "config.errors.too_many_requests"  # read by allauth
+handler500 = "config.errors.server_error"

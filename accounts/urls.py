@@ -1,0 +1,19 @@
+"""Addresses of this room's pages."""
+
+from django.urls import path
+
+from accounts import views
+
+app_name = "accounts"
+urlpatterns = [
+    path("me/", views.me, name="me"),
+    path("me/keys/", views.switch_single_keys, name="switch-single-keys"),
+    path("users/", views.users, name="users"),
+    path("users/new/", views.create_user, name="create-user"),
+    path("users/<int:pk>/role/", views.change_role, name="change-role"),
+    path("users/<int:pk>/disable/", views.disable_user, name="disable-user"),
+    path("users/<int:pk>/enable/", views.enable_user, name="enable-user"),
+    path("users/<int:pk>/password/", views.reset_password, name="reset-password"),
+    path("users/<int:pk>/second-factor/", views.reset_second_factor, name="reset-second-factor"),
+    path("audit/", views.audit, name="audit"),
+]

@@ -1,0 +1,130 @@
+"""Pages about accounts: one's own, everybody's, and the audit log."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext as _
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from accounts.forms import NewUserForm, RoleForm
+from accounts.models import AuditEntry, User
+from accounts.rights import role_required
+from accounts.roles import EVERYBODY, Role
+from accounts.services import users as services
+
+AUDIT_PAGE = 100  # entries
+
+
+@require_safe
+@role_required(*EVERYBODY)
+def me(request: HttpRequest) -> HttpResponse:
+    return render(request, "accounts/me.html")
+
+
+@require_POST
+@role_required(*EVERYBODY)
+def switch_single_keys(request: HttpRequest) -> HttpResponse:
+    services.switch_single_keys(_me(request), on=request.POST.get("on") == "1")
+    return redirect("accounts:me")
+
+
+@require_safe
+@role_required(Role.ADMINISTRATOR)
+def users(request: HttpRequest) -> HttpResponse:
+    everybody = User.objects.order_by("-is_active", "username").prefetch_related("authenticator_set")
+    return render(request, "accounts/users.html", {"users": everybody, "roles": Role.choices})
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@role_required(Role.ADMINISTRATOR)
+@never_cache
+def create_user(request: HttpRequest) -> HttpResponse:
+    form = NewUserForm(request.POST or None)
+    if request.method != "POST" or not form.is_valid():
+        return render(request, "accounts/create_user.html", {"form": form}, status=400 if form.errors else 200)
+    user, password = services.make_user(
+        form.cleaned_data["username"], Role(form.cleaned_data["role"]), by=_me(request)
+    )
+    return _password_page(request, user, password)
+
+
+@require_POST
+@role_required(Role.ADMINISTRATOR)
+def change_role(request: HttpRequest, pk: int) -> HttpResponse:
+    form = RoleForm(request.POST)
+    if not form.is_valid():
+        messages.error(request, _("Choose one of the six roles."))
+        return redirect("accounts:users")
+    return _change(request, pk, services.change_role, role=Role(form.cleaned_data["role"]))
+
+
+@require_POST
+@role_required(Role.ADMINISTRATOR)
+def disable_user(request: HttpRequest, pk: int) -> HttpResponse:
+    return _change(request, pk, services.disable)
+
+
+@require_POST
+@role_required(Role.ADMINISTRATOR)
+def enable_user(request: HttpRequest, pk: int) -> HttpResponse:
+    return _change(request, pk, services.enable)
+
+
+@require_POST
+@role_required(Role.ADMINISTRATOR)
+@never_cache
+def reset_password(request: HttpRequest, pk: int) -> HttpResponse:
+    user = get_object_or_404(User, pk=pk)
+    try:
+        password = services.reset_password(user, by=_me(request))
+    except services.Refused as refusal:
+        messages.error(request, str(refusal))
+        return redirect("accounts:users")
+    return _password_page(request, user, password)
+
+
+@require_POST
+@role_required(Role.ADMINISTRATOR)
+def reset_second_factor(request: HttpRequest, pk: int) -> HttpResponse:
+    return _change(request, pk, services.reset_second_factor)
+
+
+@require_safe
+@role_required(Role.ADMINISTRATOR, Role.AUDITOR)
+def audit(request: HttpRequest) -> HttpResponse:
+    """Newest first, paged by key: the page costs the same however long the log is."""
+    entries = AuditEntry.objects.select_related("actor")
+    before = request.GET.get("before", "")
+    if before.isdecimal() and len(before) < 19:
+        entries = entries.filter(pk__lt=int(before))
+    page = list(entries[: AUDIT_PAGE + 1])
+    older = page[AUDIT_PAGE - 1].pk if len(page) > AUDIT_PAGE else None
+    context = {"entries": page[:AUDIT_PAGE], "older": older, "first": not before}
+    return render(request, "accounts/audit.html", context)
+
+
+def _me(request: HttpRequest) -> User:
+    assert isinstance(request.user, User)
+    return request.user
+
+
+def _change(request: HttpRequest, pk: int, verb: Callable[..., None], **arguments: Any) -> HttpResponse:
+    """Do one thing to one user and go back to the list."""
+    user = get_object_or_404(User, pk=pk)
+    try:
+        verb(user, by=_me(request), **arguments)
+    except services.Refused as refusal:
+        messages.error(request, str(refusal))
+    else:
+        messages.success(request, _("Done: %(user)s.") % {"user": user.username})
+    return redirect("accounts:users")
+
+
+def _password_page(request: HttpRequest, user: User, password: str) -> HttpResponse:
+    return render(request, "accounts/password.html", {"person": user, "password": password})

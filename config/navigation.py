@@ -1,0 +1,65 @@
+"""The navigation on the left: which pages exist, in which order. Who sees them is asked of the views themselves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from django.http import HttpRequest
+from django.urls import NoReverseMatch, resolve, reverse
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+from accounts.rights import roles_of
+from accounts.roles import Role
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A page of the navigation. `key` follows `g` on the keyboard."""
+
+    url_name: str
+    title: Promise
+    key: str
+
+
+PLACES = (
+    Place("triage:home", _("Home"), "h"),
+    Place("labeling:queues", _("Queues"), "q"),
+    Place("models_registry:detectors", _("Models"), "m"),
+    Place("models_registry:bundles", _("Bundles"), "b"),
+    Place("traffic:intakes", _("Traffic"), "t"),
+    Place("accounts:users", _("Users"), "u"),
+    Place("accounts:audit", _("Audit"), "a"),
+)
+
+
+@cache
+def _places() -> tuple[tuple[Place, str, frozenset[Role]], ...]:
+    found = []
+    for place in PLACES:
+        try:
+            url = reverse(place.url_name)
+        except NoReverseMatch:
+            continue
+        found.append((place, url, roles_of(resolve(url).func)))
+    return tuple(found)
+
+
+def navigation(request: HttpRequest) -> dict[str, Any]:
+    """Give templates the places this user may see."""
+    user = getattr(request, "user", None)
+    if user is None or not user.is_authenticated:
+        return {"navigation": []}
+    return {
+        "navigation": [
+            {"title": place.title, "url": url, "key": place.key, "here": _is_here(request.path, url)}
+            for place, url, roles in _places()
+            if user.has_role(*roles)
+        ]
+    }
+
+
+def _is_here(path: str, url: str) -> bool:
+    return path == url if url == "/" else path.startswith(url)

@@ -1,0 +1,150 @@
+"""Small functions that make what a test needs: `make_*` with sensible defaults, every field open to the caller."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from accounts.models import User
+from accounts.roles import Role
+from labeling.models import Item, ItemRecord, Queue
+from models_registry.models import Detector, RuleMappingVersion, ScoreFile, Snapshot, TrainingSet, Version
+from traffic.models import Intake, RuleSet, Segment, Sensor
+
+_number = itertools.count(1)
+SOME_TIME = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+
+
+def digest() -> str:
+    """Return 64 hex digits that no other call returned."""
+    return f"{next(_number):064x}"
+
+
+def make_user(role: Role = Role.EXPERT, **fields: Any) -> User:
+    password = fields.pop("password", None)
+    user = User(username=fields.pop("username", f"{role.value}{next(_number)}"), role=role, **fields)
+    user.set_password(password) if password else user.set_unusable_password()
+    user.save()
+    return user
+
+
+def make_rule_set(**fields: Any) -> RuleSet:
+    return RuleSet.objects.create(**{"digest": digest(), "name": "et-open", "rules": 26694} | fields)
+
+
+def make_sensor(**fields: Any) -> Sensor:
+    return Sensor.objects.create(**{"name": f"core-{next(_number)}"} | fields)
+
+
+def make_intake(**fields: Any) -> Intake:
+    fields.setdefault("sensor", fields.get("sensor") or make_sensor())
+    return Intake.objects.create(**{"digest": digest(), "path": "eve.json", "lines": 10, "http": 8} | fields)
+
+
+def make_segment(**fields: Any) -> Segment:
+    """Return the row of a segment; its files do not exist."""
+    name = f"segments/{next(_number)}"
+    defaults = {
+        "sensor": fields.get("sensor") or make_sensor(),
+        "source": "office",
+        "sessions_path": f"{name}.sessions.parquet",
+        "raw_path": f"{name}.raw.parquet",
+        "digest": digest(),
+        "rows": 100,
+        "first_at": SOME_TIME,
+        "last_at": SOME_TIME,
+        "sealed_at": SOME_TIME,
+    }
+    return Segment.objects.create(**defaults | fields)
+
+
+def make_detector(**fields: Any) -> Detector:
+    """Return a detector with a first rule mapping."""
+    detector = Detector.objects.create(**{"name": f"http-attacks-{next(_number)}"} | fields)
+    RuleMappingVersion.objects.create(detector=detector, number=1, mapping={"categories": ["Attack"]}, digest=digest())
+    return detector
+
+
+def make_training_set(**fields: Any) -> TrainingSet:
+    number = next(_number)
+    defaults = {"number": number, "digest": digest(), "path": f"training/{number}", "rows": 100}
+    return TrainingSet.objects.create(**{"detector": fields.get("detector") or make_detector()} | defaults | fields)
+
+
+def make_snapshot(**fields: Any) -> Snapshot:
+    number = next(_number)
+    defaults = {"number": number, "digest": digest(), "path": f"snapshots/{number}", "rows": 0}
+    return Snapshot.objects.create(**{"detector": fields.get("detector") or make_detector()} | defaults | fields)
+
+
+def make_version(**fields: Any) -> Version:
+    """Return the row of a version; its files do not exist."""
+    detector = fields.get("detector") or make_detector()
+    number = fields.get("number") or detector.versions.count() + 1
+    defaults = {
+        "detector": detector,
+        "number": number,
+        "training_set": fields.get("training_set") or make_training_set(detector=detector),
+        "contract": "http-1",
+        "onnx_path": f"versions/{detector.name}-{number}.onnx",
+        "onnx_digest": digest(),
+        "text_path": f"versions/{detector.name}-{number}.txt",
+        "text_digest": digest(),
+        "threshold": 0.7,
+        "stage": "silent",
+    }
+    return Version.objects.create(**defaults | fields)
+
+
+def make_score_file(**fields: Any) -> ScoreFile:
+    version = fields.get("version") or make_version()
+    defaults = {
+        "version": version,
+        "segment": fields.get("segment") or make_segment(),
+        "mapping": version.detector.mapping,
+        "threshold": version.threshold,
+        "path": f"scores/{next(_number)}.parquet",
+        "digest": digest(),
+        "rows": 100,
+    }
+    return ScoreFile.objects.create(**defaults | fields)
+
+
+def make_queue(**fields: Any) -> Queue:
+    detector = fields.get("detector") or make_detector()
+    return Queue.objects.create(**{"detector": detector, "slug": f"{detector.name}-unique"} | fields)
+
+
+def make_item(**fields: Any) -> Item:
+    """Return an open item with its record."""
+    record = {"row": "{}", "raw": "{}"} | fields.pop("record", {})
+    queue = fields.get("queue") or make_queue()
+    number = next(_number)
+    defaults = {
+        "queue": queue,
+        "detector": queue.detector,
+        "version": fields.get("version") or make_version(detector=queue.detector),
+        "subject_key": f"core-1|{number}|0|{number}",
+        "cell": "unique",
+        "shape": f"{number:032x}",
+        "fingerprint": digest(),
+        "title": f"GET intranet.example/cgi-bin/{number}",
+        "reason": "unique-candidate",
+        "first_at": SOME_TIME,
+        "last_at": SOME_TIME,
+    }
+    item = Item.objects.create(**defaults | fields)
+    ItemRecord.objects.create(item=item, **record)
+    return item
+
+
+# For tests/test_rights.py: URL name → function that makes what the URL's arguments name and returns the arguments.
+URL_ARGS: dict[str, Callable[[], list[Any]]] = {
+    "accounts:change-role": lambda: [make_user().pk],
+    "accounts:disable-user": lambda: [make_user().pk],
+    "accounts:enable-user": lambda: [make_user().pk],
+    "accounts:reset-password": lambda: [make_user().pk],
+    "accounts:reset-second-factor": lambda: [make_user().pk],
+}
