@@ -11,7 +11,6 @@ import json
 import re
 import unicodedata
 from functools import lru_cache
-from typing import Any
 from urllib.parse import unquote
 
 import tldextract
@@ -83,14 +82,15 @@ def title_of(row: Row) -> str:
 def registered_domain(host: str | None) -> str:
     """Return the registered domain, "/address" for any IP address, "/none" without a host.
 
-    A name without a public suffix ("workstation6") keeps its letters, its numbers fold."""
+    A suffix that is not in the list counts as one label ("corp.local", as the list's own default rule says), a single
+    label keeps its letters and folds its numbers ("workstation6")."""
     name = _host_name(host or "")
     if not name:
         return NO_HOST
     if _is_address(name):
         return ADDRESS
     found = _SUFFIXES.extract_str(name)
-    return found.top_domain_under_public_suffix or found.suffix or _fold(name)
+    return found.top_domain_under_public_suffix or found.suffix or _fold(".".join(name.split(".")[-2:]))
 
 
 @lru_cache(maxsize=1 << 16)
@@ -103,14 +103,15 @@ def agent_family(user_agent: str | None) -> str:
     return found.family if found else _fold(re.split(r"[/(;]", text, maxsplit=1)[0].strip())[:_LONGEST_PART]
 
 
+@lru_cache(maxsize=1 << 12)  # small: a key may be 64 kB of somebody's URI
 def uri_shape(uri: str | None) -> str:
     """Return a request target with its changing parts replaced.
 
     In the path numbers become N, hex runs H, UUIDs U and long random runs B; parameter names stay (sorted, once each)
     and values become such letters too, W for plain words, and X with their punctuation for the rest."""
     text = (uri or "")[:_LONGEST_TEXT]
-    if not text:
-        return ""
+    if not text or text == "/":
+        return text
     text = _SCHEME.sub("", text, count=1).split("#", 1)[0]
     path, question, query = text.partition("?")
     parts = path.split("/")
@@ -138,8 +139,10 @@ def _value_shape(value: str) -> str:
 def _fold(text: str) -> str:
     """Replace the parts that differ between look-alikes: UUIDs, long random runs, hex runs, numbers."""
     if not text.isalpha():
-        text = _UUID.sub("U", text)
-        text = _LONG_RUN.sub(lambda run: "B" if _RANDOM.search(run[0]) else run[0], text)
+        if len(text) >= 36:
+            text = _UUID.sub("U", text)
+        if len(text) >= 20:
+            text = _LONG_RUN.sub(lambda run: "B" if _RANDOM.search(run[0]) else run[0], text)
         text = _HEX_OR_NUMBER.sub(_hex_or_number, text)
     return text if len(text) <= _LONGEST_PART else f"{text[:_LONGEST_PART]}…"
 
@@ -172,8 +175,3 @@ def _is_address(name: str) -> bool:
 def _is_printable(letter: str) -> bool:
     # control, format (bidirectional overrides), surrogate and private characters do not belong in a list
     return not unicodedata.category(letter).startswith("C")
-
-
-def caches() -> dict[str, Any]:
-    """Return the fill of the bounded caches, for benchmarks."""
-    return {function.__name__: function.cache_info()._asdict() for function in (registered_domain, agent_family)}

@@ -1,0 +1,107 @@
+"""Cells of the board, reasons and the order of a queue."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from detection.rules import RuleVerdict
+from detection.selection import (
+    CELL_CODES,
+    Cell,
+    Reason,
+    SelectionPolicy,
+    Verdict,
+    cell_of,
+    cells,
+    choose_reason,
+    priority,
+)
+
+POLICY = SelectionPolicy()
+YES = Verdict(True, 0.9, 0.7)
+NO = Verdict(False, 0.1, 0.7)
+
+
+def test_five_sessions_land_in_four_cells_and_the_column_apart() -> None:
+    verdict = np.array([True, True, False, False, True])
+    rules = np.array([2, 1, 2, 1, 0], dtype=np.int8)
+    assert [CELL_CODES[code] for code in cells(verdict, rules)] == [
+        Cell.COVERED,
+        Cell.UNIQUE,
+        Cell.MISSED,
+        Cell.QUIET,
+        Cell.UNINSPECTED_POSITIVE,
+    ]
+
+
+@given(st.booleans(), st.sampled_from(RuleVerdict))
+def test_the_vectorised_board_is_the_board(positive: bool, rules: RuleVerdict) -> None:
+    code = cells(np.array([positive]), np.array([rules], dtype=np.int8))
+    assert code.dtype == np.int8
+    assert CELL_CODES[code[0]] is cell_of(positive, rules)
+
+
+def test_codes_in_stored_files_never_change() -> None:
+    assert [cell.value for cell in CELL_CODES] == [
+        "covered",
+        "unique",
+        "missed",
+        "quiet",
+        "uninspected-positive",
+        "uninspected-negative",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("active", "others", "rules", "reason"),
+    [
+        (YES, [], RuleVerdict.CLEAN, Reason.UNIQUE_CANDIDATE),
+        (YES, [NO], RuleVerdict.CLEAN, Reason.UNIQUE_CANDIDATE),
+        (NO, [], RuleVerdict.HIT, Reason.MISSED),
+        (YES, [NO], RuleVerdict.HIT, Reason.DISAGREEMENT),
+        (NO, [YES], RuleVerdict.CLEAN, Reason.DISAGREEMENT),
+        (Verdict(False, 0.61, 0.7), [], RuleVerdict.CLEAN, Reason.UNCERTAIN),
+        (YES, [], RuleVerdict.HIT, None),
+        (NO, [], RuleVerdict.CLEAN, None),
+        (YES, [], RuleVerdict.NOT_INSPECTED, None),
+        (NO, [], RuleVerdict.NOT_INSPECTED, None),
+    ],
+)
+def test_the_strongest_reason_wins(
+    active: Verdict, others: list[Verdict], rules: RuleVerdict, reason: Reason | None
+) -> None:
+    assert choose_reason(active, others, rules, POLICY) is reason
+
+
+@given(
+    st.floats(0, 1),
+    st.floats(0, 1),
+    st.integers(1, 10**9),
+    st.integers(1, 10**6),
+    st.floats(0, 1),
+    st.integers(0, 10**6),
+    st.integers(0, 10**6),
+)
+def test_more_of_anything_never_lowers_the_place(
+    score: float, threshold: float, sessions: int, hosts: int, more_score: float, more_sessions: int, more_hosts: int
+) -> None:
+    before = priority(score, threshold, sessions, hosts, POLICY)
+    after = priority(max(score, more_score), threshold, sessions + more_sessions, hosts + more_hosts, POLICY)
+    assert math.isfinite(before) and before >= 0
+    assert after >= before
+
+
+def test_golden_priorities() -> None:
+    assert priority(0.7, 0.7, 0, 0, POLICY) == 0.0
+    assert priority(1.0, 0.7, 100_000, 1_000, POLICY) == pytest.approx(2.5)
+    assert priority(0.85, 0.7, 1, 1, POLICY) == pytest.approx(0.5 + math.log(2) / math.log(1001) + 0.0301030, abs=1e-6)
+
+
+def test_the_policy_is_a_value_that_names_its_version() -> None:
+    assert POLICY.to_dict()["version"] == 1
+    assert set(POLICY.to_dict()) == set(SelectionPolicy.__dataclass_fields__)
