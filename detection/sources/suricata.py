@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 from urllib.parse import unquote, unquote_plus
 
@@ -19,7 +18,7 @@ import orjson
 from detection.sessions import FLOW, TRANSACTION
 
 INT64_MAX = (1 << 63) - 1
-_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _YEARS = range(1970, 9999)
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -53,7 +52,7 @@ def _parse_time(text: str) -> int:
     except ValueError:
         raise BadRecordError("timestamp is no ISO 8601 time") from None
     if time.tzinfo is None:
-        time = time.replace(tzinfo=timezone.utc)
+        time = time.replace(tzinfo=UTC)
     if time.year not in _YEARS:
         raise BadRecordError("timestamp lies outside the years 1970 to 9998")
     return (time - _EPOCH) // _MICROSECOND
@@ -96,7 +95,7 @@ def session_row(record: dict[str, Any]) -> dict[str, Any]:
         content_type = content_type or response.get("content-type")
     return {
         "start": _required_time(record.get("timestamp")),
-        "flow_id": _required_flow(record.get("flow_id")),
+        "flow_id": flow_in(record),
         "tx_id": _number(record.get("tx_id")),
         "protocol": "http",
         "app_proto": _text(record.get("app_proto")) or ("http2" if is_http2 else "http"),
@@ -188,8 +187,9 @@ def _required_time(value: Any) -> int:
     return micros(value)
 
 
-def _required_flow(value: Any) -> int:
-    flow_id = _number(value, 0)
+def flow_in(record: dict[str, Any]) -> int:
+    """Return the flow number of a parsed record."""
+    flow_id = _number(record.get("flow_id"), 0)
     if flow_id is None:
         raise BadRecordError("flow_id is missing or no number")
     return flow_id
@@ -248,6 +248,7 @@ def file_values(record: dict[str, Any]) -> tuple[int | None, tuple[Any, ...]]:
 
 # --- lines ---------------------------------------------------------------------------------------------------------
 
+_PADDING = b"\0 \t\r\xef\xbb\xbf"  # a crash may leave zeros, an editor a byte order mark
 _SURROGATES = re.compile("[\ud800-\udfff]")
 
 
@@ -267,7 +268,7 @@ def parse_line(line: bytes) -> dict[str, Any]:
 
 def _parse_forgiving(line: bytes) -> Any:
     try:
-        value = json.loads(line.decode("utf-8", "replace"))
+        value = json.loads(line.decode("utf-8", "replace").strip("\0\ufeff \t\r"))
     except json.JSONDecodeError as error:
         raise BadRecordError(_words_for(error, line)) from None
     except (RecursionError, ValueError):  # thousands of brackets, or of digits
@@ -278,7 +279,7 @@ def _parse_forgiving(line: bytes) -> Any:
 def _words_for(error: json.JSONDecodeError, line: bytes) -> str:
     if error.msg == "Extra data":
         return "more than one record on a line"
-    if not line.startswith(b"{"):
+    if not line.lstrip(_PADDING).startswith(b"{"):
         return "no JSON object"
     return "broken or torn JSON"
 
@@ -374,8 +375,9 @@ class FileRecord(msgspec.Struct, gc=False, tag_field="event_type", tag="fileinfo
 
 # what one http record tells; the rest of a row comes from other records when they are joined
 TOLD = (
-    "start", "flow_id", "tx_id", "app_proto", "src_ip", "src_port", "dst_ip", "dst_port", "community_id", "host", "method",
-    "uri", "uri_decoded", "user_agent", "referer", "http_version", "status", "content_type", "response_bytes", "capture",
+    "start", "flow_id", "tx_id", "app_proto", "src_ip", "src_port", "dst_ip", "dst_port", "community_id",
+    "host", "method", "uri", "uri_decoded", "user_agent", "referer", "http_version", "status", "content_type",
+    "response_bytes", "capture",
 )  # fmt: skip
 Told = tuple[Any, ...]
 
@@ -386,17 +388,17 @@ _decode_file = msgspec.json.Decoder(FileRecord).decode
 _UNUSUAL = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
-def told_by(line: bytes) -> Told:
-    """Return the values of `TOLD` for one http line; `BadRecordError` when it is not usable."""
+def told_by(line: bytes) -> Told | None:
+    """Return the values of `TOLD` for one http line; None when it is unusual: ask `parse_line` and `told_in`."""
     try:
         record = _decode_http(line)
     except _UNUSUAL:
-        return _told_slowly(line)
+        return None
     http = record.http
     app_proto = record.app_proto
     if http.version == "2" or len(http.http2) or app_proto == "http2":
         if http.url is None:
-            return _told_slowly(line)
+            return None
         version: str | None = "HTTP/2"
         app_proto = app_proto or "http2"
     else:
@@ -411,8 +413,9 @@ def told_by(line: bytes) -> Told:
     )  # fmt: skip
 
 
-def _told_slowly(line: bytes) -> Told:
-    row = session_row(parse_line(line))
+def told_in(record: dict[str, Any]) -> Told:
+    """Return the values of `TOLD` for one parsed http record."""
+    row = session_row(record)
     return tuple(row[name] for name in TOLD)
 
 
@@ -421,35 +424,46 @@ class Hit:
 
     __slots__ = ("app_proto", "flow_id", "is_joined", "line", "tx_id", "value")
 
-    def __init__(self, line: bytes) -> None:
+    def __init__(
+        self, line: bytes, *, flow_id: int, tx_id: int | None, app_proto: str | None, value: dict[str, Any]
+    ) -> None:
         self.line = line
+        self.flow_id = flow_id
+        self.tx_id = tx_id
+        self.app_proto = app_proto
+        self.value = value  # HIT_FIELDS
         self.is_joined = False
-        try:
-            record = _decode_hit(line)
-        except _UNUSUAL:
-            self._read_slowly(line)
-            return
-        told = record.alert
-        self.flow_id = record.flow_id
-        self.tx_id = record.tx_id
-        self.app_proto = record.app_proto
-        self.value: dict[str, Any] = {
-            "sid": told.signature_id,
-            "gid": told.gid,
-            "rev": told.rev,
-            "signature": told.signature,
-            "category": told.category,
-            "severity": told.severity,
-            "action": told.action,
-            "scope": FLOW if record.tx_id is None else TRANSACTION,
-        }
 
-    def _read_slowly(self, line: bytes) -> None:
-        record = parse_line(line)
-        self.value = hit_of(record)
-        self.flow_id = _required_flow(record.get("flow_id"))
-        self.tx_id = _number(record.get("tx_id"))
-        self.app_proto = _text(record.get("app_proto"))
+
+def hit_told_by(line: bytes) -> Hit | None:
+    """Return the hit of one alert line; None when it is unusual: ask `parse_line` and `hit_in`."""
+    try:
+        record = _decode_hit(line)
+    except _UNUSUAL:
+        return None
+    told = record.alert
+    value = {
+        "sid": told.signature_id,
+        "gid": told.gid,
+        "rev": told.rev,
+        "signature": told.signature,
+        "category": told.category,
+        "severity": told.severity,
+        "action": told.action,
+        "scope": FLOW if record.tx_id is None else TRANSACTION,
+    }
+    return Hit(line, flow_id=record.flow_id, tx_id=record.tx_id, app_proto=record.app_proto, value=value)
+
+
+def hit_in(record: dict[str, Any], line: bytes) -> Hit:
+    """Return the hit of one parsed alert record."""
+    return Hit(
+        line,
+        value=hit_of(record),
+        flow_id=flow_in(record),
+        tx_id=_number(record.get("tx_id")),
+        app_proto=_text(record.get("app_proto")),
+    )
 
 
 def flow_told_by(line: bytes) -> tuple[int | None, ...]:
@@ -475,42 +489,41 @@ def file_told_by(line: bytes) -> tuple[int | None, tuple[Any, ...]]:
     return tx_id, (told.magic, told.size, told.sha256)
 
 
-# --- the kind of a line, by a search for bytes ----------------------------------------------------------------------
+# --- what a search for bytes tells about a line ---------------------------------------------------------------------
 
-_KIND = b'"event_type":"'
-_KIND_SPACED = b'"event_type": "'  # as json.dumps of Python writes it
-_SEARCHED = 600  # bytes; Suricata writes the type near the start
-_WRITTEN = re.compile(rb'"event_type"\s*:\s*"([a-z0-9_]{1,32})"')
-
-
-def kind_of(line: bytes) -> bytes:
-    """Return the first bytes of the event type (five are enough to tell apart), or nothing when it is not found."""
-    at = line.find(_KIND, 0, _SEARCHED)
-    if at >= 0:
-        return line[at + 14 : at + 19]
-    at = line.find(_KIND_SPACED, 0, _SEARCHED)
-    return line[at + 15 : at + 20] if at >= 0 else b""
+# Inside a JSON text quotes are escaped, so these patterns cannot occur there.
+KIND = b'"event_type":"'
+KIND_SPACED = b'"event_type": "'  # as json.dumps of Python writes it
+SEARCHED = 600  # bytes; Suricata writes time, flow number and type near the start
+_KIND_WRITTEN = re.compile(rb'"event_type"\s*:\s*"([a-z0-9_]{1,32})"')
+_TIME_WRITTEN = re.compile(rb'"timestamp"\s*:\s*"([^"]{1,64})"')
 
 
 def kind_name(line: bytes) -> str:
     """Return the event type as a word that may be shown and counted."""
-    found = _WRITTEN.search(line)
+    found = _KIND_WRITTEN.search(line)
     return found[1].decode("ascii") if found else "unknown"
 
 
-def looks_whole(line: bytes) -> bool:
-    """Return whether a line that is not parsed now is one JSON object as far as a search for bytes can tell.
+def time_of(line: bytes) -> int | None:
+    """Return the time of a line without parsing it, if it can be found."""
+    found = _TIME_WRITTEN.search(line, 0, SEARCHED)
+    return optional_micros(found[1].decode("ascii", "replace")) if found else None
 
-    Torn lines have unequal braces, glued ones `}{`; a text may hold both, so a False only sends the line to the parser.
+
+def looks_whole(line: bytes) -> bool:
+    """Return whether a line that nobody parses now is one record, as far as a search for bytes can tell.
+
+    A record begins with its time; a second beginning inside means two glued lines. False only means: ask the parser.
     """
-    return line.startswith(b"{") and line.endswith(b"}") and line.count(b"{") == line.count(b"}") and b"}{" not in line
+    return line.endswith(b"}") and line.rfind(b'{"timestamp"') == 0
 
 
 def flow_number(line: bytes) -> int:
     """Return the flow number of a line without parsing it, or -1."""
-    at = line.find(b'"flow_id":', 0, _SEARCHED)
+    at = line.find(b'"flow_id":', 0, SEARCHED)
     if at >= 0:
         digits = line[at + 10 : line.find(b",", at)].strip()
-        if digits.isdigit() and len(digits) < 20:
+        if digits.isdigit() and len(digits) < 19:
             return int(digits)
     return -1

@@ -1,0 +1,469 @@
+"""Reads a Suricata EVE log, plain or gzip, in one pass: sessions joined with hits, flows and files, in bounded memory.
+
+The log is cut into windows. The sessions of a window are joined with what the window itself, the one before and the one
+after it hold, so every record is found in any order within at least one whole window.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+import tempfile
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import accumulate
+from typing import Any, BinaryIO
+
+import orjson
+
+from detection.sources import suricata
+from detection.sources.lines import LOCAL_FILE, LineBlocks, UnpackLimits
+from detection.sources.suricata import (
+    FILE_FIELDS,
+    FLOW_FIELDS,
+    KIND,
+    KIND_SPACED,
+    SEARCHED,
+    TOLD,
+    BadRecordError,
+    Hit,
+    Told,
+    flow_number,
+    hit_told_by,
+    looks_whole,
+    told_by,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ReaderPolicy:
+    """How much is held back to join, and how large a chunk grows."""
+
+    join_lines: int = 100_000  # a window is never shorter
+    join_seconds: int = 60  # nor this, in the time of the log,
+    window_bytes: int = 128 << 20  # unless it holds more than this by then
+    window_bytes_most: int = 512 << 20  # longer lines than a sensor writes: shorter windows
+    segment_rows: int = 50_000
+    segment_bytes: int = 256 << 20  # of raw lines
+    probe_bytes: int = 64 << 20  # when nothing up to here is a record, the rest is not looked at
+    max_line: int = 16 << 20
+    excerpt_bytes: int = 64 << 10  # of a file that is refused whole
+    limits: UnpackLimits = LOCAL_FILE
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Sessions as columns of equal length, and the line each came from."""
+
+    columns: dict[str, list[Any]]
+    raw: list[bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A line (or, without number, something about the whole file) that could not be used."""
+
+    line: int | None
+    reason: str
+    data: bytes
+
+    def to_json(self) -> bytes:
+        try:
+            kept = {"text": self.data.decode("utf-8")}
+        except UnicodeDecodeError:
+            kept = {"base64": base64.b64encode(self.data).decode("ascii")}
+        return orjson.dumps({"line": self.line, "reason": self.reason, **kept}, option=orjson.OPT_APPEND_NEWLINE)
+
+    @classmethod
+    def from_json(cls, line: bytes) -> Rejected:
+        told = orjson.loads(line)
+        data = base64.b64decode(told["base64"]) if "base64" in told else told["text"].encode("utf-8")
+        return cls(told["line"], told["reason"], data)
+
+
+@dataclass(slots=True)
+class Counts:
+    """What a log held. Lines of `other` types are counted, not validated."""
+
+    lines: int = 0
+    http: int = 0
+    tls: int = 0  # sessions; until TLS is read its records are counted under `other`
+    rule_hits: int = 0
+    orphan_hits: int = 0
+    rejected: int = 0
+    other: Counter[str] = field(default_factory=Counter)
+    reasons: Counter[str] = field(default_factory=Counter)
+
+
+_Numbered = tuple[int, bytes]
+_READ = frozenset({b'http"', b"alert", b'flow"', b"filei"})
+_OTHER_NAMES = 64  # distinct types counted by name
+
+
+class _Window:
+    """What was read in one stretch of the log."""
+
+    __slots__ = (
+        "began_at",
+        "by_flow",
+        "files",
+        "flows",
+        "hits",
+        "kept_bytes",
+        "lines",
+        "ordinals",
+        "raw",
+        "seen",
+        "told",
+    )
+
+    def __init__(self) -> None:
+        self.told: list[Told] = []
+        self.raw: list[bytes] = []
+        self.ordinals: list[int] = []
+        self.by_flow: dict[int, dict[int | None, list[int]]] = {}  # flow → transaction → rows
+        self.seen: dict[int, int] = {}  # flow → sessions so far
+        self.hits: list[Hit] = []
+        self.flows: dict[int, _Numbered] = {}  # decoded only for flows that have sessions
+        self.files: dict[int, list[_Numbered]] = {}
+        self.lines = 0
+        self.kept_bytes = 0
+        self.began_at: int | None = None
+
+    def drop_sessions(self) -> None:
+        self.told, self.raw, self.ordinals, self.by_flow = [], [], [], {}
+
+
+class Reader:
+    """Iterate to get chunks of sessions; counts, rejected, orphans, digest, rules_seen, refused tell the rest."""
+
+    def __init__(self, stream: BinaryIO, *, policy: ReaderPolicy | None = None) -> None:
+        self.policy = policy or ReaderPolicy()
+        self.counts = Counts()
+        self.rules_seen: dict[int, dict[str, Any]] = {}
+        self.refused: str | None = None
+        self._blocks = LineBlocks(stream, limits=self.policy.limits, max_line=self.policy.max_line)
+        self._bad_lines = 0
+        self._excerpt = b""
+        self._before, self._waiting, self._window = _Window(), _Window(), _Window()
+        self._ready: list[tuple[Told, int, list[dict[str, Any]], tuple[Any, ...], tuple[Any, ...]]] = []
+        self._ready_raw: list[bytes] = []
+        self._rejected = tempfile.SpooledTemporaryFile(max_size=1 << 20)  # noqa: SIM115 - closed with the reader
+        self._orphans = tempfile.SpooledTemporaryFile(max_size=1 << 20)  # noqa: SIM115
+
+    # --- what the caller gets
+
+    def __iter__(self) -> Iterator[Chunk]:
+        for first, lines, cut in self._blocks:
+            if first == 1:
+                self._excerpt = b"\n".join(lines)[: self.policy.excerpt_bytes]
+            if cut:
+                self.counts.lines += 1
+                self._reject(first, f"line longer than {self.policy.max_line} bytes", lines[0])
+                continue
+            self._read(first, lines)
+            self._probe()
+            if self._is_window_full(lines[-1]):
+                yield from self._close_window()
+        self._note_problem()
+        self._judge_whole()
+        yield from self._close_window()
+        yield from self._close_window()
+        self._keep_orphans(self._before)
+        yield from self._cut_chunks(everything=True)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the bytes as received."""
+        return self._blocks.digest
+
+    @property
+    def is_inspected(self) -> bool:
+        """Whether threat rules spoke; "SURICATA ..." ones report odd protocol use and are always there."""
+        return any(not is_protocol_notice(rule["msg"]) for rule in self.rules_seen.values())
+
+    @property
+    def rejected(self) -> Iterator[Rejected]:
+        return map(Rejected.from_json, _spooled(self._rejected))
+
+    @property
+    def orphans(self) -> Iterator[bytes]:
+        """Lines of hits whose session was not in the log, or too far away."""
+        return _spooled(self._orphans)
+
+    def close(self) -> None:
+        self._rejected.close()
+        self._orphans.close()
+
+    # --- lines
+
+    def _read(self, first: int, lines: list[bytes]) -> None:
+        """Sort lines by their type: the byte search first, the parser for what is needed or odd."""
+        window = self._window
+        flows, files = window.flows, window.files
+        kept = blank = 0
+        for number, line in enumerate(lines, first):
+            at = line.find(KIND, 0, SEARCHED) + 14
+            if at < 14:
+                at = line.find(KIND_SPACED, 0, SEARCHED) + 15
+            kind = line[at : at + 5]
+            try:
+                if kind == b'flow"' and looks_whole(line) and (flow_id := flow_number(line)) >= 0:
+                    flows[flow_id] = (number, line)
+                elif kind == b'http"' and (told := told_by(line)) is not None:
+                    self._take_session(number, line, told)
+                elif kind == b"alert" and (hit := hit_told_by(line)) is not None:
+                    self._take_hit(hit)
+                elif kind == b"filei" and looks_whole(line) and (flow_id := flow_number(line)) >= 0:
+                    files.setdefault(flow_id, []).append((number, line))
+                elif at > 14 and kind not in _READ and looks_whole(line):
+                    self._count_other(line[at : line.find(b'"', at)])
+                    continue
+                elif not self._read_odd(number, line):
+                    blank += 1
+                    continue
+            except BadRecordError as error:
+                self._reject(number, str(error), line)
+                continue
+            kept += len(line)
+        if window.began_at is None:
+            window.began_at = suricata.time_of(lines[0])
+        window.lines += len(lines)
+        window.kept_bytes += kept
+        self.counts.lines += len(lines) - blank
+
+    def _read_odd(self, number: int, line: bytes) -> bool:
+        """Read a line with the forgiving parser; False when there is nothing on it."""
+        if not line.strip(b"\0 \t\r"):
+            return False
+        record = suricata.parse_line(line)
+        kind = record.get("event_type")
+        if not isinstance(kind, str):
+            raise BadRecordError("no event_type")
+        if kind == "http":
+            self._take_session(number, line, suricata.told_in(record))
+        elif kind == "alert":
+            self._take_hit(suricata.hit_in(record, line))
+        elif kind == "flow":
+            self._window.flows[suricata.flow_in(record)] = (number, line)
+        elif kind == "fileinfo":
+            self._window.files.setdefault(suricata.flow_in(record), []).append((number, line))
+        else:
+            self._count_other(kind.encode("utf-8", "replace"))
+        return True
+
+    def _take_session(self, number: int, line: bytes, told: Told) -> None:
+        window, before = self._window, self._waiting
+        flow_id, tx_id = told[1], told[2]
+        rows_of_flow = window.by_flow.setdefault(flow_id, {})
+        rows = rows_of_flow.setdefault(tx_id, [])
+        if any(window.raw[row] == line for row in rows) or (
+            flow_id in before.by_flow and any(before.raw[row] == line for row in before.by_flow[flow_id].get(tx_id, ()))
+        ):
+            raise BadRecordError("the same line twice")
+        ordinal = (window.seen.get(flow_id) or before.seen.get(flow_id, 0)) + 1
+        window.seen[flow_id] = ordinal
+        rows.append(len(window.told))
+        window.told.append(told)
+        window.raw.append(line)
+        window.ordinals.append(ordinal)
+        self.counts.http += 1
+
+    def _take_hit(self, hit: Hit) -> None:
+        self._window.hits.append(hit)
+        self.counts.rule_hits += 1
+        told = hit.value
+        if told["sid"] not in self.rules_seen:
+            self.rules_seen[told["sid"]] = {
+                "sid": told["sid"],
+                "msg": told["signature"] or "",
+                "category": told["category"],
+                "priority": told["severity"],
+            }
+
+    def _count_other(self, name: bytes) -> None:
+        counts = self.counts.other
+        word = name.decode("utf-8", "replace")
+        if word not in counts and (len(counts) >= _OTHER_NAMES or not _WORD.fullmatch(word)):
+            word = "unknown"
+        counts[word] += 1
+
+    def _reject(self, number: int | None, reason: str, data: bytes) -> None:
+        self.counts.rejected += 1
+        self.counts.reasons[reason] += 1
+        self._bad_lines += number is not None
+        self._rejected.write(Rejected(number, reason, data).to_json())
+
+    # --- the file as a whole
+
+    @property
+    def _accepted(self) -> int:
+        return self.counts.lines - self._bad_lines
+
+    def _probe(self) -> None:
+        if not self._accepted and self._blocks.unpacked > self.policy.probe_bytes:
+            self._blocks.stopped = True  # the rest is only hashed
+
+    def _note_problem(self) -> None:
+        if self._blocks.problem:
+            self._reject(None, self._blocks.problem, b"")
+
+    def _judge_whole(self) -> None:
+        """A file without a single record is refused whole, with one reason instead of one per line."""
+        if self._accepted > 0 or not self.counts.rejected:
+            return
+        self.refused = why_no_log(self._excerpt)
+        self.counts = Counts()
+        self._rejected.close()
+        self._rejected = tempfile.SpooledTemporaryFile(max_size=1 << 20)  # noqa: SIM115
+        self._reject(None, self.refused, self._excerpt)
+
+    # --- windows
+
+    def _is_window_full(self, last_line: bytes) -> bool:
+        window, policy = self._window, self.policy
+        if window.kept_bytes > policy.window_bytes_most:
+            return True
+        if window.lines < policy.join_lines:
+            return False
+        if window.kept_bytes > policy.window_bytes:
+            return True
+        now = suricata.time_of(last_line)
+        return now is None or window.began_at is None or abs(now - window.began_at) >= policy.join_seconds * 1_000_000
+
+    def _close_window(self) -> Iterator[Chunk]:
+        """Join the waiting window with its neighbours, hand it on, and let the next one wait."""
+        self._join(self._waiting, (self._before, self._waiting, self._window))
+        self._keep_orphans(self._before)
+        self._waiting.drop_sessions()
+        self._before, self._waiting, self._window = self._waiting, self._window, _Window()
+        yield from self._cut_chunks()
+
+    def _join(self, window: _Window, around: Iterable[_Window]) -> None:
+        rows = len(window.told)
+        hits: list[list[dict[str, Any]]] = [[] for _ in range(rows)]
+        flows: list[tuple[Any, ...]] = [_NO_FLOW] * rows
+        files: list[tuple[Any, ...]] = [_NO_FILE] * rows
+        for near in around:
+            _join_hits(window, near.hits, hits)
+            for flow_id, rows_of_flow in window.by_flow.items():
+                if flow_id in near.flows:
+                    self._join_flow(near, flow_id, rows_of_flow, flows)
+                if flow_id in near.files:
+                    self._join_files(near, flow_id, rows_of_flow, files)
+        self._ready.extend(zip(window.told, window.ordinals, hits, flows, files, strict=True))
+        self._ready_raw.extend(window.raw)
+
+    def _join_flow(
+        self, near: _Window, flow_id: int, rows_of_flow: dict[int | None, list[int]], flows: list[tuple[Any, ...]]
+    ) -> None:
+        number, line = near.flows[flow_id]
+        try:
+            values = suricata.flow_told_by(line)
+        except BadRecordError as error:
+            del near.flows[flow_id]
+            self._reject(number, str(error), line)
+            return
+        for rows in rows_of_flow.values():
+            for row in rows:
+                flows[row] = values
+
+    def _join_files(
+        self, near: _Window, flow_id: int, rows_of_flow: dict[int | None, list[int]], files: list[tuple[Any, ...]]
+    ) -> None:
+        lines = near.files[flow_id]
+        for numbered in tuple(lines):
+            try:
+                tx_id, values = suricata.file_told_by(numbered[1])
+            except BadRecordError as error:
+                lines.remove(numbered)
+                self._reject(numbered[0], str(error), numbered[1])
+                continue
+            for row in rows_of_flow.get(tx_id, ()):
+                files[row] = values  # the response comes after the request: the last file stays
+
+    def _keep_orphans(self, window: _Window) -> None:
+        for hit in window.hits:
+            if not hit.is_joined:
+                self.counts.orphan_hits += 1
+                self._orphans.write(hit.line + b"\n")
+
+    # --- chunks
+
+    def _cut_chunks(self, *, everything: bool = False) -> Iterator[Chunk]:
+        policy = self.policy
+        while self._ready:
+            sizes = accumulate(map(len, self._ready_raw[: policy.segment_rows]))
+            rows = sum(1 for size in sizes if size <= policy.segment_bytes) or 1
+            if rows == len(self._ready) and rows < policy.segment_rows and not everything:
+                return
+            yield _chunk(self._ready[:rows], self._ready_raw[:rows])
+            del self._ready[:rows], self._ready_raw[:rows]
+
+
+_WORD = re.compile("[a-z0-9_]{1,32}")
+_NO_FLOW = (None,) * len(FLOW_FIELDS)
+_NO_FILE = (None,) * len(FILE_FIELDS)
+
+
+def _join_hits(window: _Window, hits: Iterable[Hit], into: list[list[dict[str, Any]]]) -> None:
+    by_flow = window.by_flow
+    for hit in hits:
+        rows_of_flow = by_flow.get(hit.flow_id)
+        if rows_of_flow is None:
+            continue
+        if hit.tx_id is None:
+            rows = [row for rows in rows_of_flow.values() for row in rows]
+        else:
+            rows = _rows_of_transaction(window, rows_of_flow.get(hit.tx_id, []), hit)
+        for row in rows:
+            hit.is_joined = True
+            into[row].append(hit.value)
+
+
+def _rows_of_transaction(window: _Window, rows: list[int], hit: Hit) -> list[int]:
+    """Return the rows a hit speaks about.
+
+    After an upgrade (h2c) HTTP/1 and HTTP/2 count from 0 on the same flow: the protocol of the hit chooses, else both.
+    """
+    if len(rows) < 2:
+        return rows
+    return [row for row in rows if window.told[row][_APP_PROTO] == hit.app_proto] or rows
+
+
+_APP_PROTO = TOLD.index("app_proto")
+
+
+def _chunk(rows: list[tuple[Any, ...]], raw: list[bytes]) -> Chunk:
+    told, ordinals, hits, flows, files = zip(*rows, strict=True)
+    columns = {name: list(values) for name, values in zip(TOLD, zip(*told, strict=True), strict=True)}
+    columns["protocol"] = ["http"] * len(raw)
+    columns["flow_sessions"] = list(ordinals)
+    columns["hits"] = list(hits)
+    for names, parts in ((FLOW_FIELDS, flows), (FILE_FIELDS, files)):
+        columns.update({name: list(values) for name, values in zip(names, zip(*parts, strict=True), strict=True)})
+    return Chunk(columns, raw)
+
+
+def is_protocol_notice(signature: str) -> bool:
+    """Return whether a rule reports odd protocol use, not malice."""
+    return signature.startswith("SURICATA ")
+
+
+def why_no_log(start: bytes) -> str:
+    """Return why a file that begins so is no EVE log, and what was expected."""
+    expected = "expected EVE JSON, one record per line"
+    head = start.lstrip(b"\0 \t\r\n")
+    if head.startswith(b"["):
+        return f"a JSON array; {expected}"
+    if head.startswith(b"{"):
+        return f"JSON, but no line is a record with an event_type; {expected}"
+    if b"\0" in head[:4096]:
+        return f"binary data; {expected}"
+    return f"text that is no JSON; {expected}"
+
+
+def _spooled(file: Any) -> Iterator[bytes]:
+    file.seek(0)
+    yield from file
