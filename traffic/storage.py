@@ -5,11 +5,14 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, BinaryIO
 
 import pyarrow as pa
+import pyarrow.dataset as ds
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 from django.conf import settings
@@ -34,33 +37,31 @@ def _locate(path: str) -> tuple[pafs.FileSystem, str]:
 
 def put_bytes(path: str, data: bytes | memoryview | pa.Buffer) -> str:
     """Store data under path, whole or not at all; return its SHA-256."""
-    filesystem, full = _locate(path)
     view = memoryview(data)
-    if isinstance(filesystem, pafs.LocalFileSystem):
-        _put_local(Path(full), view)
-    else:  # an object appears when its upload is complete
-        with filesystem.open_output_stream(full) as stream:
-            stream.write(view)
+    with writing(path) as file:
+        file.write(view)
     return hashlib.sha256(view).hexdigest()
 
 
-def put_file(path: str, source: str | Path) -> None:
-    """Store a local file under path and take the local one away."""
+@contextmanager
+def writing(path: str) -> Iterator[BinaryIO]:
+    """Open a file of the store for writing; it appears when the block ends well, and not at all otherwise."""
     filesystem, full = _locate(path)
     if isinstance(filesystem, pafs.LocalFileSystem):
-        pafs.copy_files(str(source), f"{full}.part", destination_filesystem=filesystem)
-        os.replace(f"{full}.part", full)
-    else:
-        pafs.copy_files(str(source), full, destination_filesystem=filesystem)
-    Path(source).unlink()
+        with _writing_locally(Path(full)) as file:
+            yield file
+    else:  # an object appears when its upload is complete
+        with filesystem.open_output_stream(full) as stream:
+            yield stream
 
 
-def _put_local(target: Path, view: memoryview) -> None:
+@contextmanager
+def _writing_locally(target: Path) -> Iterator[BinaryIO]:
     target.parent.mkdir(parents=True, exist_ok=True)
     descriptor, temporary = tempfile.mkstemp(dir=target.parent, prefix=".part-")
     try:
         with os.fdopen(descriptor, "wb") as file:
-            file.write(view)
+            yield file
             file.flush()
             os.fsync(file.fileno())  # a row in the database will say that this file is there
         os.replace(temporary, target)
@@ -120,3 +121,9 @@ def delete(path: str) -> None:
         filesystem.delete_file(full)
     except FileNotFoundError:
         return
+
+
+def dataset(paths: Sequence[str]) -> ds.Dataset:
+    """Return stored Parquet files of one schema as a dataset, for questions to DuckDB; works on any store."""
+    filesystem, _ = _open_root(settings.ETALON_STORAGE)
+    return ds.dataset([_locate(path)[1] for path in paths], filesystem=filesystem, format="parquet")

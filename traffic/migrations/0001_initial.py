@@ -6,79 +6,112 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
-    dependencies = [
-    ]
+    dependencies = []
 
     operations = [
         migrations.CreateModel(
-            name='RuleSet',
+            name="RuleSet",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('digest', models.CharField(max_length=64, unique=True)),
-                ('name', models.CharField(max_length=255)),
-                ('rules', models.PositiveIntegerField(default=0)),
-                ('declared', models.BooleanField(default=True)),
-                ('index_path', models.CharField(blank=True, max_length=255)),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("digest", models.CharField(max_length=64, unique=True)),
+                ("name", models.CharField(max_length=255)),
+                ("rules", models.PositiveIntegerField(default=0)),
+                ("declared", models.BooleanField(default=True)),
+                ("index_path", models.CharField(blank=True, max_length=255)),
+                ("created_at", models.DateTimeField(default=django.utils.timezone.now)),
             ],
         ),
         migrations.CreateModel(
-            name='Sensor',
+            name="Sensor",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(max_length=100, unique=True)),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now)),
-                ('rule_set', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='sensors', to='traffic.ruleset')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("name", models.CharField(max_length=100, unique=True)),
+                ("created_at", models.DateTimeField(default=django.utils.timezone.now)),
+                (
+                    "rule_set",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="sensors",
+                        to="traffic.ruleset",
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='Intake',
+            name="Intake",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('digest', models.CharField(max_length=64, unique=True)),
-                ('path', models.CharField(max_length=1000)),
-                ('lines', models.BigIntegerField(default=0)),
-                ('http', models.BigIntegerField(default=0)),
-                ('tls', models.BigIntegerField(default=0)),
-                ('rule_hits', models.BigIntegerField(default=0)),
-                ('orphan_hits', models.BigIntegerField(default=0)),
-                ('rejected', models.BigIntegerField(default=0)),
-                ('other', models.JSONField(default=dict)),
-                ('reject_reasons', models.JSONField(default=dict)),
-                ('quarantine_path', models.CharField(blank=True, max_length=255)),
-                ('orphans_path', models.CharField(blank=True, max_length=255)),
-                ('seconds', models.FloatField(default=0)),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now)),
-                ('sensor', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='intakes', to='traffic.sensor')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("digest", models.CharField(max_length=64, unique=True)),
+                ("path", models.CharField(max_length=1000)),
+                ("lines", models.BigIntegerField(default=0)),
+                ("http", models.BigIntegerField(default=0)),
+                ("tls", models.BigIntegerField(default=0)),
+                ("rule_hits", models.BigIntegerField(default=0)),
+                ("orphan_hits", models.BigIntegerField(default=0)),
+                ("rejected", models.BigIntegerField(default=0)),
+                ("other", models.JSONField(default=dict)),
+                ("reject_reasons", models.JSONField(default=dict)),
+                ("quarantine_path", models.CharField(blank=True, max_length=255)),
+                ("orphans_path", models.CharField(blank=True, max_length=255)),
+                ("seconds", models.FloatField(default=0)),
+                ("created_at", models.DateTimeField(default=django.utils.timezone.now)),
+                (
+                    "sensor",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="intakes", to="traffic.sensor"
+                    ),
+                ),
             ],
             options={
-                'ordering': ['-id'],
+                "ordering": ["-id"],
             },
         ),
         migrations.CreateModel(
-            name='Segment',
+            name="Segment",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('source', models.CharField(max_length=100)),
-                ('protocol', models.CharField(default='http', max_length=16)),
-                ('sessions_path', models.CharField(max_length=255)),
-                ('raw_path', models.CharField(max_length=255)),
-                ('digest', models.CharField(max_length=64)),
-                ('rows', models.PositiveIntegerField()),
-                ('first_at', models.DateTimeField(null=True)),
-                ('last_at', models.DateTimeField(null=True)),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now)),
-                ('sealed_at', models.DateTimeField(null=True)),
-                ('intake', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='segments', to='traffic.intake')),
-                ('rule_set', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='segments', to='traffic.ruleset')),
-                ('sensor', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='segments', to='traffic.sensor')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("source", models.CharField(max_length=100)),
+                ("protocol", models.CharField(default="http", max_length=16)),
+                ("sessions_path", models.CharField(max_length=255)),
+                ("raw_path", models.CharField(max_length=255)),
+                ("digest", models.CharField(max_length=64)),
+                ("rows", models.PositiveIntegerField()),
+                ("first_at", models.DateTimeField(null=True)),
+                ("last_at", models.DateTimeField(null=True)),
+                ("created_at", models.DateTimeField(default=django.utils.timezone.now)),
+                ("sealed_at", models.DateTimeField(null=True)),
+                (
+                    "intake",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="segments",
+                        to="traffic.intake",
+                    ),
+                ),
+                (
+                    "rule_set",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="segments",
+                        to="traffic.ruleset",
+                    ),
+                ),
+                (
+                    "sensor",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="segments", to="traffic.sensor"
+                    ),
+                ),
             ],
             options={
-                'ordering': ['id'],
-                'indexes': [models.Index(fields=['protocol', 'last_at'], name='segment_by_time')],
+                "ordering": ["id"],
+                "indexes": [models.Index(fields=["protocol", "last_at"], name="segment_by_time")],
             },
         ),
     ]

@@ -1,0 +1,1 @@
+"""What the gate-house can do: take files in, keep segments, know rule sets."""

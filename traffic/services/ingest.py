@@ -1,0 +1,253 @@
+"""Taking logs in: one reading pass per file, stored whole or not at all, the same bytes once."""
+
+from __future__ import annotations
+
+import gc
+import gzip
+import hashlib
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from detection.sources.lines import UPLOAD
+from detection.sources.suricata_reader import Reader, ReaderPolicy
+from traffic import storage
+from traffic.models import Intake, RuleSet, Segment, Sensor
+from traffic.services import rule_sets, runs
+from traffic.services.segments import store_segment
+
+LOCAL_POLICY = ReaderPolicy()
+UPLOAD_POLICY = ReaderPolicy(limits=UPLOAD)
+DEFAULT_SENSOR = "default"
+_SUFFIXES = (".gz", ".json", ".jsonl", ".eve")
+
+
+@dataclass(slots=True)
+class FileResult:
+    """What became of one file. The counts are what it added: a duplicate added nothing."""
+
+    path: str
+    sessions: int = 0
+    http: int = 0
+    tls: int = 0
+    rule_hits: int = 0
+    rejected: int = 0
+    duplicate: bool = False
+    seconds: float = 0.0
+    orphan_hits: int = 0
+    inspected: bool = False
+    reasons: dict[str, int] = field(default_factory=dict)
+
+
+def ingest_paths(
+    paths: Iterable[str | Path], sensor: str = DEFAULT_SENSOR, rule_set: RuleSet | None = None
+) -> list[FileResult]:
+    """Take in files, and every file in folders; return what became of each."""
+    return list(ingest_each(paths, sensor, rule_set))
+
+
+def ingest_each(
+    paths: Iterable[str | Path], sensor: str = DEFAULT_SENSOR, rule_set: RuleSet | None = None
+) -> Iterator[FileResult]:
+    """Take in files one by one, telling of each as soon as it is stored; FileNotFoundError before anything is read."""
+    files = list(files_in(paths))
+    runs.discard_leftovers()
+    owner = rule_sets.sensor_named(sensor)
+    for path in files:
+        yield _ingest_file(path, owner, rule_set)
+
+
+def files_in(paths: Iterable[str | Path]) -> Iterator[Path]:
+    """Yield the files named, and all regular files of folders named, sorted; hidden ones only when named themselves."""
+    for path in map(Path, paths):
+        if path.is_dir():
+            yield from sorted(
+                found
+                for found in path.rglob("*")
+                if found.is_file() and not any(part.startswith(".") for part in found.relative_to(path).parts)
+            )
+        elif path.exists():
+            yield path
+        else:
+            raise FileNotFoundError(f"{path}: no such file or folder")
+
+
+def _ingest_file(path: Path, sensor: Sensor, rule_set: RuleSet | None) -> FileResult:
+    began = time.perf_counter()
+    name = path_text(path)
+    try:
+        if _is_known(path, name):
+            return FileResult(name, duplicate=True, seconds=round(time.perf_counter() - began, 3))
+        with path.open("rb", buffering=0) as stream:
+            return ingest_stream(stream, name, sensor, rule_set)
+    except OSError as error:
+        reason = f"cannot be read: {error.strerror or error}"
+        return FileResult(name, rejected=1, reasons={reason: 1}, seconds=round(time.perf_counter() - began, 3))
+
+
+def ingest_stream(
+    stream: BinaryIO, name: str, sensor: Sensor, rule_set: RuleSet | None = None, policy: ReaderPolicy = LOCAL_POLICY
+) -> FileResult:
+    """Take in one log from any stream; uploads come with `UPLOAD_POLICY` and may raise `TooMuchUnpackedError`."""
+    began = time.perf_counter()
+    reader = Reader(stream, policy=policy)
+    stored: list[Segment] = []
+    with runs.Run() as run:
+        try:
+            with _without_cycle_search():
+                for number, chunk in enumerate(reader):
+                    path = runs.path_in(run, str(number))
+                    stored.append(store_segment(chunk, sensor=sensor, source=source_of(name), path=path))
+            seconds = round(time.perf_counter() - began, 3)
+            rule_set = rule_set or sensor.rule_set or _inferred(reader)
+            intake = _seal(reader, stored, name, sensor, rule_set, seconds)
+        except BaseException:
+            _drop(run)
+            raise
+        finally:
+            reader.close()
+        if intake is None:
+            _drop(run)
+            return FileResult(name, duplicate=True, seconds=seconds)
+    return _result(intake, reader, rule_set is not None)
+
+
+def _inferred(reader: Reader) -> RuleSet | None:
+    """Where nobody said which rules ran: a log in which a threat rule spoke was inspected; of others we cannot tell."""
+    return rule_sets.inferred_rule_set(reader.rules_seen) if reader.is_inspected else None
+
+
+def _seal(
+    reader: Reader, stored: Sequence[Segment], name: str, sensor: Sensor, rule_set: RuleSet | None, seconds: float
+) -> Intake | None:
+    """Make everything of one file visible at once; None when its bytes were taken in before, or meanwhile."""
+    if _is_duplicate(reader.digest, refused=reader.refused is not None):
+        return None
+    counts = reader.counts
+    # before the row that names them; a file without a row is harmless, the same bytes write it again
+    quarantine_path = _put_lines(f"quarantine/{reader.digest}.jsonl.gz", (one.to_json() for one in reader.rejected))
+    orphans_path = _put_lines(f"orphans/{reader.digest}.jsonl.gz", reader.orphans)
+    try:
+        with transaction.atomic():
+            # a file that was refused whole may be readable now
+            Intake.objects.filter(digest=reader.digest, lines=0, rejected__gt=0).delete()
+            intake = Intake.objects.create(
+                digest=reader.digest,
+                path=name[:1000],
+                sensor=sensor,
+                lines=counts.lines,
+                http=counts.http,
+                tls=counts.tls,
+                rule_hits=counts.rule_hits,
+                orphan_hits=counts.orphan_hits,
+                rejected=counts.rejected,
+                other=dict(counts.other),
+                reject_reasons=dict(counts.reasons),
+                quarantine_path=quarantine_path,
+                orphans_path=orphans_path,
+                seconds=seconds,
+            )
+            pks = [segment.pk for segment in stored]
+            Segment.objects.filter(pk__in=pks).update(intake=intake, rule_set=rule_set, sealed_at=timezone.now())
+    except IntegrityError:
+        if not Intake.objects.filter(digest=reader.digest).exists():
+            raise
+        return None  # another process was faster
+    return intake
+
+
+def _is_duplicate(digest: str, *, refused: bool) -> bool:
+    known = Intake.objects.filter(digest=digest)
+    return known.exists() if refused else known.exclude(lines=0, rejected__gt=0).exists()
+
+
+def _is_known(path: Path, name: str) -> bool:
+    """Return whether this very file was read before; where its name is known, a digest is cheaper than reading again."""
+    known = Intake.objects.filter(path=name[:1000]).exclude(lines=0, rejected__gt=0)
+    if not known.exists():
+        return False
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return Intake.objects.filter(digest=digest).exclude(lines=0, rejected__gt=0).exists()
+
+
+def _drop(run: runs.Run) -> None:
+    for segment in Segment.objects.filter(sealed_at=None, sessions_path__startswith=runs.path_in(run, "")):
+        runs.discard(segment)
+
+
+def _put_lines(path: str, lines: Iterator[bytes]) -> str:
+    """Store lines as gzip, nothing when there are none; return the path, or an empty one."""
+    first = next(lines, None)
+    if first is None:
+        return ""
+    # no time inside: two processes that read the same bytes write the same file
+    with storage.writing(path) as file, gzip.GzipFile("", "wb", 6, file, mtime=0) as packed:
+        packed.write(first)
+        packed.writelines(lines)
+    return path
+
+
+def _result(intake: Intake, reader: Reader, inspected: bool) -> FileResult:
+    counts = reader.counts
+    return FileResult(
+        path=intake.path,
+        sessions=intake.sessions,
+        http=counts.http,
+        tls=counts.tls,
+        rule_hits=counts.rule_hits,
+        rejected=counts.rejected,
+        seconds=intake.seconds,
+        orphan_hits=counts.orphan_hits,
+        inspected=inspected,
+        reasons=dict(counts.reasons),
+    )
+
+
+@contextmanager
+def _without_cycle_search() -> Iterator[None]:
+    """Millions of small tuples make Python search for cycles, and the reader builds none."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+def path_text(path: Path) -> str:
+    """Return a path as text that every database takes: odd bytes of file names become U+FFFD."""
+    return str(path).encode("utf-8", "surrogateescape").decode("utf-8", "replace").replace("\0", "")
+
+
+def source_of(name: str) -> str:
+    """Return what leave-one-source-out calls this file: its name without .eve, .json, .gz."""
+    stem = Path(name).name
+    while (shorter := _without_suffix(stem)) != stem:
+        stem = shorter
+    return stem[:100]
+
+
+def _without_suffix(name: str) -> str:
+    for suffix in _SUFFIXES:
+        if name.lower().endswith(suffix) and len(name) > len(suffix):
+            return name[: -len(suffix)]
+    return name
+
+
+def as_report(results: Sequence[FileResult]) -> dict[str, Any]:
+    """Return results as the command prints them in JSON."""
+    files = [{name: getattr(result, name) for name in FileResult.__slots__} for result in results]
+    return {
+        "files": files,
+        "sessions": sum(result.sessions for result in results),
+        "rejected": sum(result.rejected for result in results),
+        "seconds": round(sum(result.seconds for result in results), 3),
+    }
