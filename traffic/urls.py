@@ -1,6 +1,12 @@
 """Addresses of this room's pages."""
 
-from django.urls import URLPattern
+from django.urls import path
+
+from traffic import views
 
 app_name = "traffic"
-urlpatterns: list[URLPattern] = []
+urlpatterns = [
+    path("traffic/", views.intakes, name="intakes"),
+    path("traffic/<int:pk>/quarantine/", views.quarantine, name="quarantine"),
+    path("traffic/<int:pk>/quarantine/download/", views.download_quarantine, name="download-quarantine"),
+]

@@ -168,7 +168,7 @@ def _is_duplicate(digest: str, *, refused: bool) -> bool:
 
 
 def _is_known(path: Path, name: str) -> bool:
-    """Return whether this very file was read before; where its name is known, a digest is cheaper than reading again."""
+    """Return whether this very file was read before; where its name is known, a digest is cheap to compare."""
     known = Intake.objects.filter(path=name[:1000]).exclude(lines=0, rejected__gt=0)
     if not known.exists():
         return False
