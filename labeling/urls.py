@@ -1,6 +1,22 @@
 """Addresses of this room's pages."""
 
-from django.urls import URLPattern
+from django.urls import path
+
+from labeling import views
 
 app_name = "labeling"
-urlpatterns: list[URLPattern] = []
+urlpatterns = [
+    path("queues/", views.queues, name="queues"),
+    path("queues/<slug:slug>/", views.queue, name="queue"),
+    path("queues/<slug:slug>/work/", views.work, name="work"),
+    path("items/<int:pk>/", views.item, name="item"),
+    path("items/<int:pk>/claim/", views.claim_item, name="claim-item"),
+    path("items/<int:pk>/label/", views.submit_label, name="submit-label"),
+    path("items/<int:pk>/skip/", views.skip_item, name="skip-item"),
+    path("items/<int:pk>/release/", views.release_item, name="release-item"),
+    path("items/<int:pk>/renew/", views.renew_claim, name="renew-claim"),
+    path("items/<int:pk>/raw/", views.raw_record, name="raw-record"),
+    path("items/<int:pk>/explanation/", views.explanation, name="explanation"),
+    path("labels/undo/", views.undo_label, name="undo-label"),
+    path("reference/<slug:detector>/", views.reference, name="reference"),
+]

@@ -1,6 +1,6 @@
 """What is true about labelling: one noun per file."""
 
-from labeling.models.items import Item, ItemHost, ItemRecord, ItemState, Queue, Skip, SubjectKind
+from labeling.models.items import Item, ItemHost, ItemRecord, ItemState, NotAdmitted, Queue, Skip, SubjectKind
 from labeling.models.labels import Answer, Label, ReasonCode, Source
 from labeling.models.reference import ReferenceRow, Role
 
@@ -11,6 +11,7 @@ __all__ = [
     "ItemRecord",
     "ItemState",
     "Label",
+    "NotAdmitted",
     "Queue",
     "ReasonCode",
     "ReferenceRow",

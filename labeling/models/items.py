@@ -7,6 +7,8 @@ from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from accounts.models import User
+from detection.selection import Cell
 from models_registry.models import Detector, Version
 
 
@@ -39,6 +41,36 @@ class ItemState(models.TextChoices):
     SETTLED = "settled", _("settled")
 
 
+class NotAdmitted(models.TextChoices):
+    """Why a settled item did not become a reference row."""
+
+    UNDECIDED = "undecided", _("nobody could tell")
+    ONE_EXPERT = "one-expert", _("fewer than two experts agree")
+    PAIR_IS_IN = "pair-is-in", _("a row of this look and host is in the set already")
+    DAY_IS_FULL = "day-is-full", _("three rows of this look and day are in the set already")
+
+
+class ItemQuerySet(models.QuerySet["Item"]):
+    """States are literals in SQL: with a parameter the planner cannot prove that a partial index applies."""
+
+    def waiting(self) -> ItemQuerySet:
+        return self.extra(where=["labeling_item.state = 'open'"])
+
+    def in_conflict(self) -> ItemQuerySet:
+        return self.extra(where=["labeling_item.state = 'conflict'"])
+
+    def settled(self) -> ItemQuerySet:
+        return self.extra(where=["labeling_item.state = 'settled'"])
+
+    def for_reference(self) -> ItemQuerySet:
+        """The mailbox of labeling.services.reference.grow."""
+        return self.settled().filter(reference_checked_at=None)
+
+    def take_for_reference(self, pk: int) -> bool:
+        """Mark one item as checked; False when somebody was faster. Call inside atomic()."""
+        return self.for_reference().filter(pk=pk).update(reference_checked_at=timezone.now()) == 1
+
+
 class Item(models.Model):
     """A case in a queue, standing for all sessions of one fingerprint. Narrow: the record lies in ItemRecord."""
 
@@ -65,7 +97,10 @@ class Item(models.Model):
     outcome = models.CharField(max_length=12, blank=True)  # positive / negative / undecided, once settled
     settled_at = models.DateTimeField(null=True)
     reference_checked_at = models.DateTimeField(null=True)  # mailbox of labeling.services.reference.grow
+    not_admitted = models.CharField(max_length=24, choices=NotAdmitted.choices, blank=True)  # why grow made no row
     created_at = models.DateTimeField(default=timezone.now)
+
+    objects = ItemQuerySet.as_manager()
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["queue", "fingerprint"], name="one_item_per_fingerprint")]
@@ -73,6 +108,18 @@ class Item(models.Model):
             # read by labeling.services.claims and the queue page
             models.Index(
                 fields=["queue", "-priority", "id"], name="item_open_by_priority", condition=models.Q(state="open")
+            ),
+            # read by labeling.services.queues: age of the oldest open item
+            models.Index(fields=["queue", "created_at"], name="item_open_by_age", condition=models.Q(state="open")),
+            # read by labeling.services.claims (seniors) and the queue page
+            models.Index(
+                fields=["queue", "-priority", "id"],
+                name="item_conflict_by_priority",
+                condition=models.Q(state="conflict"),
+            ),
+            # read by the queue page
+            models.Index(
+                fields=["queue", "-settled_at", "-id"], name="item_settled", condition=models.Q(state="settled")
             ),
             # read by labeling.services.reference.grow
             models.Index(
@@ -84,6 +131,17 @@ class Item(models.Model):
 
     def __str__(self) -> str:
         return self.title
+
+    @property
+    def flagged(self) -> bool:
+        """Whether the model gave a verdict: a negative answer then says why it is wrong."""
+        return self.cell in (Cell.UNIQUE, Cell.COVERED, Cell.UNINSPECTED_POSITIVE)
+
+    @property
+    def holder(self) -> User | None:
+        """Who holds the item now, if anybody."""
+        held = self.claimed_until is not None and self.claimed_until > timezone.now()
+        return self.claimed_by if held else None
 
 
 class ItemRecord(models.Model):

@@ -77,6 +77,10 @@ class Label(models.Model):
 
     class Meta:
         ordering = ["id"]
+        indexes = [
+            # read by labeling.services.labels (undo, own labels of the day)
+            models.Index(fields=["expert", "-created_at"], name="label_by_expert_and_time"),
+        ]
         constraints = [
             # a double label is impossible: one chain of answers per expert and item
             models.UniqueConstraint(

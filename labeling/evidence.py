@@ -1,0 +1,237 @@
+"""What a labelling page shows of an item, read from the item's own record."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import cached_property
+from typing import Any
+
+import orjson
+from django.utils.safestring import SafeString
+
+from detection.contract import CONTRACTS, encode
+from detection.explain import Contribution, Explanation
+from detection.scoring import probability
+from detection.sessions import FLOW
+from detection.thresholds import raw_threshold
+from labeling.models import Item, ItemHost
+from labeling.services.routing import moment, verdict_of
+from labeling.wire import Mark, characters, hex_dump, marked, visible
+from models_registry.models import Version
+from models_registry.services import versions
+
+TOP_HOSTS = 8
+STRONGEST = 12  # contributions shown before "all of them"
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    name: str
+    value: str
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """One session as a person reads it."""
+
+    item: Item
+
+    @cached_property
+    def row(self) -> Mapping[str, Any]:
+        return orjson.loads(self.item.record.row)
+
+    @cached_property
+    def _http(self) -> Mapping[str, Any]:
+        """The http object of the raw record; empty when the record is not what a sensor would write."""
+        try:
+            record = orjson.loads(self.item.record.raw)
+        except orjson.JSONDecodeError:
+            return {}
+        http = record.get("http") if isinstance(record, dict) else None
+        return http if isinstance(http, dict) else {}
+
+    @property
+    def request_headers(self) -> list[Header]:
+        return _headers(self._http.get("request_headers"))
+
+    @property
+    def response_headers(self) -> list[Header]:
+        return _headers(self._http.get("response_headers"))
+
+    @property
+    def request_body(self) -> str:
+        return str(self._http.get("http_request_body_printable") or "")
+
+    @property
+    def response_body(self) -> str:
+        return str(self._http.get("http_response_body_printable") or "")
+
+    @property
+    def start(self) -> datetime:
+        return moment(self.row["start"])
+
+    @property
+    def flow_duration(self) -> timedelta | None:
+        first, last = self.row["flow_start"], self.row["flow_end"]
+        return moment(last) - moment(first) if first is not None and last is not None else None
+
+    @property
+    def uri_hex(self) -> str:
+        return hex_dump(self.row["uri"] or "")
+
+    @property
+    def was_encoded(self) -> bool:
+        return bool(self.row["uri"] != self.row["uri_decoded"])
+
+    @property
+    def texts(self) -> dict[str, SafeString]:
+        """The texts a model reads, without marks."""
+        return {text.name: visible(self.row[text.column]) for text in _texts(self.item.version)}
+
+    @property
+    def hits(self) -> list[dict[str, Any]]:
+        return [hit | {"on_flow": hit["scope"] == FLOW} for hit in self.row["hits"] or ()]
+
+    @property
+    def scores(self) -> list[Bar]:
+        return [Bar.of(verdict) for verdict in orjson.loads(self.item.record.scores)]
+
+    @property
+    def score(self) -> Bar | None:
+        """The verdict that brought the item here."""
+        return next((bar for bar in self.scores if bar.version == self.item.version.number), None)
+
+    @property
+    def examples(self) -> list[dict[str, Any]]:
+        return [example | {"at": moment(example["start"])} for example in orjson.loads(self.item.record.examples)]
+
+    @property
+    def hosts(self) -> Sequence[ItemHost]:
+        return self.item.group_hosts.order_by("-sessions", "host")[:TOP_HOSTS]
+
+
+def _headers(found: Any) -> list[Header]:
+    if not isinstance(found, list):
+        return []
+    return [Header(str(each.get("name", "")), str(each.get("value", ""))) for each in found if isinstance(each, dict)]
+
+
+def _texts(version: Version) -> Any:
+    return CONTRACTS[version.contract].texts
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """One version's score beside its threshold, ready to be drawn on a scale of 0 to 100."""
+
+    version: int
+    stage: str
+    score: float
+    threshold: float
+    verdict: bool
+
+    @classmethod
+    def of(cls, verdict: Mapping[str, Any]) -> Bar:
+        return cls(
+            verdict["version"],
+            verdict["stage"],
+            verdict["score"],
+            verdict["threshold"],
+            verdict["verdict"],
+        )
+
+    @property
+    def width(self) -> str:
+        return f"{self.score * 100:.2f}"
+
+    @property
+    def mark(self) -> str:
+        return f"{self.threshold * 100:.2f}"
+
+
+def bars_today(item: Item, row: Mapping[str, Any]) -> list[Bar]:
+    """Return what every version that is not retired says of the session, later ones than the item's included."""
+    found = Version.objects.scoring().filter(detector_id=item.detector_id).select_related("detector")
+    bars = []
+    for version in found.order_by("number"):
+        columns = {name: [value] for name, value in row.items()}
+        raw = float(versions.scorer(version).raw(encode(versions.contract(version), columns))[0])
+        verdict = raw >= raw_threshold(version.threshold)
+        bars.append(Bar.of(verdict_of(version, raw, version.threshold, verdict)))
+    return bars
+
+
+@dataclass(frozen=True, slots=True)
+class ContributionBar:
+    """One feature's share in the raw score, ready to be drawn."""
+
+    title: str
+    value: str
+    contribution: float
+    width: str  # of 100
+    has_span: bool
+
+    @property
+    def toward(self) -> bool:
+        return self.contribution > 0
+
+    @property
+    def size(self) -> str:
+        return f"{abs(self.contribution):.2f}"
+
+
+@dataclass(frozen=True)
+class Why:
+    """An explanation with its marks mapped to the texts on the page."""
+
+    item: Item
+    explanation: Explanation
+    row: Mapping[str, Any]
+
+    @property
+    def base(self) -> float:
+        return float(self.explanation.base)
+
+    @property
+    def base_score(self) -> float:
+        return float(probability(self.explanation.base))
+
+    @cached_property
+    def bars(self) -> list[ContributionBar]:
+        items = [item for item in self.explanation.items if item.contribution != 0]
+        largest = max((abs(item.contribution) for item in items), default=1.0)
+        return [_bar(item, largest) for item in items]
+
+    @property
+    def strongest(self) -> list[ContributionBar]:
+        return self.bars[:STRONGEST]
+
+    @property
+    def others(self) -> list[ContributionBar]:
+        return self.bars[STRONGEST:]
+
+    @property
+    def texts(self) -> dict[str, SafeString]:
+        """The texts a model read, marked where features point at bytes."""
+        return {text.name: marked(self.row[text.column] or "", self._marks(text)) for text in _texts(self.item.version)}
+
+    def _marks(self, text: Any) -> list[Mark]:
+        return [
+            Mark(start, end, item.contribution)
+            for item in self.explanation.items
+            if item.field == text.name and item.contribution != 0
+            for start, end in characters(self.row[text.column] or "", text.limit, item.spans)
+        ]
+
+
+def _bar(item: Contribution, largest: float) -> ContributionBar:
+    width = abs(item.contribution) / largest * 100
+    return ContributionBar(item.title, f"{item.value:g}", item.contribution, f"{width:.1f}", bool(item.spans))
+
+
+def why(item: Item) -> Why:
+    """Return the exact contributions to the score that brought the item here."""
+    row = orjson.loads(item.record.row)
+    return Why(item, versions.explanation(item.version, row), row)

@@ -1,0 +1,129 @@
+"""Who works on what: an item is held by one expert at a time, by a lease that the open page renews."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from django.db import connection, transaction
+from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.utils import timezone
+
+from accounts.models import User
+from accounts.roles import Role
+from labeling.models import Item, ItemState, Label, Queue, Skip
+
+LEASE = timedelta(minutes=10)
+LONGEST_HOLD = timedelta(hours=1)  # a page left open overnight must not keep an item from everybody else
+SKIP_FOR = timedelta(hours=4)
+
+# One statement finds and takes: nobody can come in between. PostgreSQL would make claimants queue up behind each
+# other's rows, so there they step over locked ones. The state is a literal so that the partial index applies.
+_CLAIM = """
+UPDATE labeling_item SET claimed_by_id = %(expert)s, claimed_until = %(until)s, opened_at = %(now)s
+WHERE id = (
+    SELECT i.id FROM labeling_item i
+    WHERE i.queue_id = %(queue)s AND i.state = '{state}'
+      AND (i.claimed_until IS NULL OR i.claimed_until <= %(now)s)
+      AND NOT EXISTS (
+        SELECT 1 FROM labeling_label l
+        WHERE l.item_id = i.id AND l.expert_id = %(expert)s AND l.answer <> 'withdrawn'
+          AND NOT EXISTS (SELECT 1 FROM labeling_label later WHERE later.supersedes_id = l.id))
+      AND NOT EXISTS (
+        SELECT 1 FROM labeling_skip s
+        WHERE s.item_id = i.id AND s.expert_id = %(expert)s AND s.until > %(now)s)
+    ORDER BY i.priority DESC, i.id LIMIT 1 {lock}
+)
+RETURNING id
+"""
+
+
+def claim_next(queue: Queue, expert: User) -> Item | None:
+    """Give the expert the item he holds already, or the most urgent one nobody holds and he has not answered.
+
+    Items in conflict go to senior experts only, and before all others."""
+    held = _held(queue, expert)
+    if held is not None and renew(held, expert):
+        return held
+    states = (ItemState.CONFLICT, ItemState.OPEN) if expert.has_role(Role.SENIOR) else (ItemState.OPEN,)
+    for state in states:
+        if (pk := _take(queue, expert, state)) is not None:
+            return items().get(pk=pk)
+    return None
+
+
+def items() -> QuerySet[Item]:
+    """Items with all that a labelling page reads."""
+    return Item.objects.select_related("queue", "detector", "version__detector", "record", "claimed_by")
+
+
+def claim(item: Item, expert: User) -> bool:
+    """Take this very item; False when somebody else holds it or it is not the expert's to answer."""
+    if renew(item, expert):
+        return True
+    now = timezone.now()
+    free = Q(claimed_until=None) | Q(claimed_until__lte=now) | Q(claimed_by=expert)
+    takeable = Item.objects.filter(free, pk=item.pk, state__in=_states(expert)).exclude(Exists(_answers_of(expert)))
+    return takeable.update(claimed_by=expert, claimed_until=now + LEASE, opened_at=now) == 1
+
+
+def renew(item: Item, expert: User) -> bool:
+    """Prolong the expert's lease. False when it went to somebody else, the item is done, or it was held too long."""
+    now = timezone.now()
+    oldest = now - LONGEST_HOLD
+    mine = Item.objects.filter(pk=item.pk, claimed_by=expert, state__in=_states(expert), opened_at__gt=oldest)
+    renewed = mine.update(claimed_until=now + LEASE) == 1
+    if renewed:
+        item.claimed_until = now + LEASE
+    return renewed
+
+
+def release(item: Item, expert: User) -> bool:
+    """Put an item back for others."""
+    mine = Item.objects.filter(pk=item.pk, claimed_by=expert)
+    return mine.update(claimed_by=None, claimed_until=None, opened_at=None) == 1
+
+
+@transaction.atomic
+def skip(item: Item, expert: User) -> bool:
+    """Pass an item on to others; the same expert sees it again after SKIP_FOR."""
+    if not release(item, expert):
+        return False
+    Skip.objects.update_or_create(item=item, expert=expert, defaults={"until": timezone.now() + SKIP_FOR})
+    return True
+
+
+def may_claim(item: Item, expert: User) -> bool:
+    """Say whether the item is one that this expert may still answer, whoever holds it now."""
+    return (
+        expert.has_role(Role.EXPERT, Role.SENIOR)
+        and item.state in _states(expert)
+        and not Label.objects.current().filter(item=item, expert=expert).exists()
+    )
+
+
+def _states(expert: User) -> tuple[ItemState, ...]:
+    return (ItemState.OPEN, ItemState.CONFLICT) if expert.has_role(Role.SENIOR) else (ItemState.OPEN,)
+
+
+def _held(queue: Queue, expert: User) -> Item | None:
+    return items().filter(claimed_by=expert, queue=queue, claimed_until__gt=timezone.now()).order_by("id").first()
+
+
+def _answers_of(expert: User) -> QuerySet[Label]:
+    return Label.objects.current().filter(item=OuterRef("pk"), expert=expert)
+
+
+def _take(queue: Queue, expert: User, state: ItemState) -> int | None:
+    now = timezone.now()
+    lock = "FOR UPDATE SKIP LOCKED" if connection.features.has_select_for_update_skip_locked else ""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            _CLAIM.format(state=state.value, lock=lock),
+            {"queue": queue.pk, "expert": expert.pk, "now": _stored(now), "until": _stored(now + LEASE)},
+        )
+        found = cursor.fetchall()
+    return found[0][0] if found else None
+
+
+def _stored(moment: datetime) -> object:
+    return connection.ops.adapt_datetimefield_value(moment)

@@ -1,0 +1,257 @@
+"""From answers to the files that gate and train: reference rows, snapshots, training sets."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import orjson
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Exists, OuterRef
+
+from detection import reference as policy
+from detection.reference import ReferencePolicy, SnapshotRow, role_of, write_snapshot
+from detection.rules import RuleVerdict, rule_verdict
+from detection.sessions import COLUMN_NAMES
+from detection.training import TrainingRows, write_training_set
+from labeling.models import Answer, Item, ItemState, Label, NotAdmitted, ReferenceRow, Role, Source
+from labeling.services.routing import moment
+from models_registry.models import Detector, Snapshot, TrainingSet
+from models_registry.services.detectors import rules_in_force
+from models_registry.services.snapshots import receive_snapshot
+from models_registry.services.training import receive_training_set, weak_rows
+
+POLICY = ReferencePolicy()
+GATING = (Source.EXPERT, Source.DUMP)  # rules and language models may train and suggest, never gate
+EXPERTS_NEEDED = 2
+DECIDED = (Answer.POSITIVE, Answer.NEGATIVE)
+
+
+def grow(detector: Detector | None = None) -> int:
+    """Admit the settled items nobody has looked at yet; return how many became reference rows.
+
+    An item is taken in the transaction that admits it, so growing twice, or in two processes, changes nothing."""
+    waiting = Item.objects.for_reference().order_by("id")
+    if detector is not None:
+        waiting = waiting.filter(detector=detector)
+    return sum(_admit(pk) for pk in list(waiting.values_list("pk", flat=True)))
+
+
+@transaction.atomic
+def _admit(pk: int) -> bool:
+    if not Item.objects.take_for_reference(pk):
+        return False
+    item = Item.objects.select_related("detector", "record").get(pk=pk)
+    # one writer per detector: two look-alikes admitted at once would both see the last free place
+    Detector.objects.select_for_update().get(pk=item.detector_id)
+    labels = _agreeing(item)
+    row = orjson.loads(item.record.row)
+    if why := _obstacle(item, labels, row):
+        Item.objects.filter(pk=pk).update(not_admitted=why)
+        return False
+    _reference_row(item, row).labels.add(*labels)
+    return True
+
+
+def _agreeing(item: Item) -> list[Label]:
+    return list(Label.objects.current().filter(item=item, answer=item.outcome, source__in=GATING))
+
+
+def _obstacle(item: Item, labels: list[Label], row: dict[str, Any]) -> str:
+    if item.outcome not in DECIDED:
+        return NotAdmitted.UNDECIDED
+    if len({label.expert_id for label in labels}) < EXPERTS_NEEDED:
+        return NotAdmitted.ONE_EXPERT
+    alike = ReferenceRow.objects.filter(detector=item.detector, fingerprint=item.fingerprint)
+    refusal = policy.refusal(
+        rows_of_pair=alike.filter(host=_host(row)).count(),
+        rows_of_day=alike.filter(day=_day(row)).count(),
+        policy=POLICY,
+    )
+    return NotAdmitted(refusal.value) if refusal else ""
+
+
+def _reference_row(item: Item, row: dict[str, Any]) -> ReferenceRow:
+    rules = rules_in_force(item.detector)
+    hit = rule_verdict(row["hits"], rules.mapping, inspected=True) is RuleVerdict.HIT
+    return ReferenceRow.objects.create(
+        detector=item.detector,
+        item=item,
+        subject_key=item.subject_key,
+        answer=item.outcome,
+        rule_hit=hit,
+        role=_role(item.shape, _host(row)),
+        shape=item.shape,
+        fingerprint=item.fingerprint,
+        host=_host(row),
+        day=_day(row),
+        source=item.record.source,
+        row=item.record.row,
+    )
+
+
+def _role(shape: str, host: str) -> str:
+    return role_of(settings.REFERENCE_KEY.encode(), shape, host, POLICY)
+
+
+def _host(row: dict[str, Any]) -> str:
+    return (row["src_ip"] or "?")[:64]
+
+
+def _day(row: dict[str, Any]) -> Any:
+    return moment(row["start"]).date()
+
+
+def publish_snapshot(detector: Detector) -> Snapshot:
+    """Freeze the detector's gating rows; an unchanged reference set gives the snapshot there is."""
+    gating = ReferenceRow.objects.filter(detector=detector, role__in=(Role.REGRESSION, Role.HOLDOUT))
+    rows = [
+        SnapshotRow(
+            subject_key=row.subject_key,
+            answer=row.answer,
+            rule_hit=row.rule_hit,
+            role=row.role,
+            shape=row.shape,
+            fingerprint=row.fingerprint,
+            host=row.host,
+            day=row.day.isoformat(),
+            source=row.source,
+            title=row.item.title,
+            row=orjson.loads(row.row),
+        )
+        for row in gating.select_related("item").order_by("id")
+    ]
+    return receive_snapshot(detector, write_snapshot(rows), rows=len(rows), counts=policy.counts(rows))
+
+
+def publish_training_set(detector: Detector) -> TrainingSet:
+    """Freeze what the next version may learn from: weak rows, and answers of experts that no gate holds back."""
+    experts = list(_expert_rows(detector))
+    rows = _without(weak_rows(detector), _held_out(detector), experts)
+    everything = _joined(rows, experts)
+    counts = {
+        "origin": dict(sorted(Counter(everything.origin).items())),
+        "class": {"positive": int(everything.label.sum()), "negative": int((everything.label == 0).sum())},
+    }
+    return receive_training_set(detector, write_training_set(everything), rows=len(everything.key), counts=counts)
+
+
+@dataclass(frozen=True, slots=True)
+class ExpertRow:
+    """An answer that may be learnt from."""
+
+    key: str
+    group: str
+    positive: bool
+    source: str
+    row: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class HeldOut:
+    """What names a hold-out row: its session, and its look with its host. Its answer and inputs are not read."""
+
+    keys: frozenset[str]
+    groups: frozenset[str]
+
+
+def _held_out(detector: Detector) -> HeldOut:
+    rows = ReferenceRow.objects.filter(detector=detector, role__in=(Role.HOLDOUT, Role.FORWARD))
+    named = list(rows.values_list("subject_key", "shape", "host"))
+    return HeldOut(frozenset(key for key, _shape, _host in named), frozenset(f"{s}|{host}" for _key, s, host in named))
+
+
+def _expert_rows(detector: Detector) -> Iterator[ExpertRow]:
+    """Yield regression rows, and undisputed answers of items that are in no reference row and would not be held out."""
+    held_out = _held_out(detector)
+    rows = ReferenceRow.objects.filter(detector=detector, role=Role.REGRESSION)
+    for row in rows.order_by("subject_key", "id"):
+        group = f"{row.shape}|{row.host}"
+        if group not in held_out.groups and row.subject_key not in held_out.keys:
+            yield _expert_row(row.subject_key, group, row.answer, row.source, row.row)
+    for item, answer in _labelled(detector):
+        row = orjson.loads(item.record.row)
+        group = f"{item.shape}|{_host(row)}"
+        free = _role(item.shape, _host(row)) == Role.REGRESSION and group not in held_out.groups
+        if free and item.subject_key not in held_out.keys:
+            yield _expert_row(item.subject_key, group, answer, item.record.source, item.record.row)
+
+
+def _expert_row(key: str, group: str, answer: str, source: str, row: str) -> ExpertRow:
+    return ExpertRow(key, group, answer == Answer.POSITIVE, source, orjson.loads(row))
+
+
+def _labelled(detector: Detector) -> Iterator[tuple[Item, str]]:
+    """Yield items outside the reference set with the one answer that their labels give."""
+    labels = Label.objects.current().filter(detector=detector, answer__in=DECIDED, source__in=GATING)
+    answers: dict[int, set[str]] = {}
+    for item, answer in labels.values_list("item_id", "answer"):
+        answers.setdefault(item, set()).add(answer)
+    outside = Item.objects.filter(Exists(labels.filter(item=OuterRef("pk"))), detector=detector, reference_rows=None)
+    for item in outside.select_related("record").order_by("subject_key", "id").iterator(chunk_size=500):
+        if item.state == ItemState.SETTLED and item.outcome in DECIDED:
+            yield item, item.outcome
+        elif item.state == ItemState.OPEN and len(answers[item.pk]) == 1:
+            yield item, next(iter(answers[item.pk]))
+
+
+def _without(weak: TrainingRows, held_out: HeldOut, experts: list[ExpertRow]) -> TrainingRows:
+    """Return the weak rows that are not held out, and that no expert has judged or contradicted on a look-alike."""
+    judged = {row.key for row in experts}
+    said = {row.group: row.positive for row in experts}
+    keep = [
+        number
+        for number, (key, group, label) in enumerate(zip(weak.key, weak.group, weak.label.tolist(), strict=True))
+        if key not in held_out.keys
+        and group not in held_out.groups
+        and key not in judged
+        and said.get(group, bool(label)) == bool(label)
+    ]
+    return TrainingRows(
+        rows={name: [weak.rows[name][number] for number in keep] for name in COLUMN_NAMES},
+        label=weak.label[keep],
+        weight=weak.weight[keep],
+        source=[weak.source[number] for number in keep],
+        origin=[weak.origin[number] for number in keep],
+        group=[weak.group[number] for number in keep],
+        key=[weak.key[number] for number in keep],
+    )
+
+
+def _joined(weak: TrainingRows, experts: list[ExpertRow]) -> TrainingRows:
+    origin = ["expert"] * len(experts)
+    return TrainingRows(
+        rows={name: [*weak.rows[name], *(row.row[name] for row in experts)] for name in COLUMN_NAMES},
+        label=np.concatenate([weak.label, np.array([row.positive for row in experts], np.int8)]),
+        weight=np.concatenate([weak.weight, np.ones(len(origin))]),
+        source=[*weak.source, *(row.source for row in experts)],
+        origin=[*weak.origin, *origin],
+        group=[*weak.group, *(row.group for row in experts)],
+        key=[*weak.key, *(row.key for row in experts)],
+    )
+
+
+PAGE = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of the reference set, newest first, and the key that starts the next one."""
+
+    rows: list[ReferenceRow]
+    before: str
+
+
+def page(detector: Detector, role: str = "", before: str = "") -> Page:
+    """Return the rows of a detector's reference set that were admitted before a key."""
+    rows = ReferenceRow.objects.filter(detector=detector)
+    if role:
+        rows = rows.filter(role=role)
+    if before.isdecimal() and len(before) < 19:
+        rows = rows.filter(pk__lt=int(before))
+    found = list(rows.select_related("item").prefetch_related("labels__expert").order_by("-pk")[: PAGE + 1])
+    return Page(found[:PAGE], str(found[PAGE - 1].pk) if len(found) > PAGE else "")

@@ -1,0 +1,246 @@
+"""Pages of the workshop: queues, the labelling page, the reference set."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_POST, require_safe
+from django_htmx.http import HttpResponseClientRedirect
+
+from accounts.models import User
+from accounts.rights import role_required
+from accounts.roles import EXPERTS, Role
+from labeling import evidence
+from labeling.forms import LabelForm
+from labeling.models import Answer, Item, ItemState, Label, Queue, ReasonCode
+from labeling.models import Role as ReferenceRole
+from labeling.services import claims, labels
+from labeling.services import queues as queue_service
+from labeling.services import reference as reference_service
+from models_registry.models import Detector
+
+READERS = (*EXPERTS, Role.ENGINEER, Role.ADMINISTRATOR, Role.AUDITOR)
+
+
+@require_safe
+@role_required(*READERS)
+def queues(request: HttpRequest) -> HttpResponse:
+    return render(request, "labeling/queues.html", {"loads": queue_service.loads()})
+
+
+@require_safe
+@role_required(*READERS)
+def queue(request: HttpRequest, slug: str) -> HttpResponse:
+    found = get_object_or_404(Queue.objects.select_related("detector"), slug=slug)
+    state = request.GET.get("state", "")
+    state = state if state in ItemState.values else ItemState.OPEN.value
+    context = {
+        "queue": found,
+        "load": queue_service.load(found),
+        "state": state,
+        "states": ItemState.choices,
+        "page": queue_service.page(found, state, request.GET.get("after", "")),
+    }
+    return render(request, "labeling/queue.html", context)
+
+
+@require_safe
+@role_required(*EXPERTS)
+def work(request: HttpRequest, slug: str) -> HttpResponse:
+    found = get_object_or_404(Queue.objects.select_related("detector"), slug=slug)
+    return render(request, "labeling/work.html", _bench(request, found, claims.claim_next(found, _user(request))))
+
+
+@require_safe
+@role_required(*READERS)
+def item(request: HttpRequest, pk: int) -> HttpResponse:
+    found = get_object_or_404(claims.items(), pk=pk)
+    return render(request, "labeling/work.html", _bench(request, found.queue, found))
+
+
+@require_POST
+@role_required(*EXPERTS)
+def claim_item(request: HttpRequest, pk: int) -> HttpResponse:
+    found = get_object_or_404(claims.items(), pk=pk)
+    claimed = claims.claim(found, _user(request))
+    problem = "" if claimed else str(labels.NotHolder(found.holder))
+    return _show(request, found.queue, claims.items().get(pk=pk), problem=problem, status=200 if claimed else 409)
+
+
+@require_POST
+@role_required(*EXPERTS)
+def submit_label(request: HttpRequest, pk: int) -> HttpResponse:
+    found = get_object_or_404(claims.items(), pk=pk)
+    form = LabelForm(request.POST)
+    if not form.is_valid():
+        problem = " ".join(error for errors in form.errors.values() for error in errors)
+        return _show(request, found.queue, found, problem=problem, status=422)
+    try:
+        labels.submit(found, _user(request), **form.label())  # type: ignore[arg-type]
+    except labels.LabelRefused as refusal:
+        return _refused(request, found, refusal, form.cleaned_data["note"])
+    return _next(request, found.queue)
+
+
+@require_POST
+@role_required(*EXPERTS)
+def skip_item(request: HttpRequest, pk: int) -> HttpResponse:
+    found = get_object_or_404(claims.items(), pk=pk)
+    if not claims.skip(found, _user(request)):
+        return _refused(request, found, labels.NotHolder(found.holder))
+    return _next(request, found.queue)
+
+
+@require_POST
+@role_required(*EXPERTS)
+def release_item(request: HttpRequest, pk: int) -> HttpResponse:
+    found = get_object_or_404(claims.items(), pk=pk)
+    claims.release(found, _user(request))
+    url = reverse("labeling:queue", args=[found.queue.slug])
+    return HttpResponseClientRedirect(url) if request.htmx else redirect(url)  # type: ignore[attr-defined]
+
+
+@require_POST
+@role_required(*EXPERTS)
+def renew_claim(request: HttpRequest, pk: int) -> HttpResponse:
+    found = get_object_or_404(claims.items(), pk=pk)
+    renewed = claims.renew(found, _user(request))
+    return render(request, "labeling/_lease.html", {"item": found, "lost": not renewed}, status=200 if renewed else 409)
+
+
+@require_POST
+@role_required(*EXPERTS)
+def undo_label(request: HttpRequest) -> HttpResponse:
+    """Withdraw the newest answer and bring its item back; the item on screen goes back to the queue."""
+    expert = _user(request)
+    on_screen = claims.items().filter(pk=_number(request.POST.get("item"))).first()
+    try:
+        withdrawn = labels.undo(expert)
+    except labels.UndoRefused as refusal:
+        return _stay(request, on_screen, str(refusal), 409)
+    if withdrawn is None:
+        return _stay(request, on_screen, _("There is nothing of today to undo."), 409)
+    if on_screen and on_screen.pk != withdrawn.item_id:
+        claims.release(on_screen, expert)
+    claims.claim(withdrawn.item, expert)
+    reopened = claims.items().get(pk=withdrawn.item_id)
+    return _show(request, reopened.queue, reopened, told=_("Your answer is withdrawn. Answer again."))
+
+
+@require_safe
+@role_required(*READERS)
+def raw_record(request: HttpRequest, pk: int) -> HttpResponse:
+    found = get_object_or_404(Item.objects.select_related("record"), pk=pk)
+    return render(request, "labeling/_raw_record.html", {"item": found, "record": _pretty(found.record.raw)})
+
+
+@require_safe
+@role_required(*READERS)
+def explanation(request: HttpRequest, pk: int) -> HttpResponse:
+    found = get_object_or_404(claims.items(), pk=pk)
+    try:
+        why = evidence.why(found)
+        bars = evidence.bars_today(found, why.row)
+    except (OSError, ValueError, LookupError) as error:  # the page is of use without it, and says why it is missing
+        return render(request, "labeling/_explanation.html", {"item": found, "error": error})
+    return render(request, "labeling/_explanation.html", {"item": found, "why": why, "bars": bars})
+
+
+@require_safe
+@role_required(*READERS)
+def reference(request: HttpRequest, detector: str) -> HttpResponse:
+    found = get_object_or_404(Detector, name=detector)
+    role = request.GET.get("role", "")
+    rows = reference_service.page(found, role if role in ReferenceRole.values else "", request.GET.get("before", ""))
+    context = {
+        "detector": found,
+        "role": role,
+        "roles": ReferenceRole.choices,
+        "page": rows,
+        "snapshots": found.snapshots.order_by("-number")[:10],
+    }
+    return render(request, "labeling/reference.html", context)
+
+
+def _next(request: HttpRequest, from_queue: Queue) -> HttpResponse:
+    """Answer with the next item: no second request, no waiting."""
+    if not request.htmx:  # type: ignore[attr-defined]
+        return redirect("labeling:work", from_queue.slug)
+    return _show(request, from_queue, claims.claim_next(from_queue, _user(request)))
+
+
+def _show(
+    request: HttpRequest, in_queue: Queue, shown: Item | None, *, problem: str = "", told: str = "", status: int = 200
+) -> HttpResponse:
+    template = "labeling/_workbench.html" if request.htmx else "labeling/work.html"  # type: ignore[attr-defined]
+    context = _bench(request, in_queue, shown) | {"problem": problem, "told": told}
+    return render(request, template, context, status=status)
+
+
+def _refused(request: HttpRequest, found: Item, refusal: labels.LabelRefused, note: str = "") -> HttpResponse:
+    """Answer 409 with the reason and what was written, so that nothing is lost."""
+    template = "labeling/_refused.html" if request.htmx else "labeling/refused.html"  # type: ignore[attr-defined]
+    context = {"item": found, "queue": found.queue, "refusal": refusal, "note": note}
+    return render(request, template, context, status=409)
+
+
+def _stay(request: HttpRequest, on_screen: Item | None, problem: str, status: int) -> HttpResponse:
+    if on_screen is None:
+        in_queue = Queue.objects.select_related("detector").filter(slug=request.POST.get("queue", "")).first()
+        if in_queue is None:
+            return redirect("labeling:queues")
+        return _show(request, in_queue, None, problem=problem, status=status)
+    return _show(request, on_screen.queue, on_screen, problem=problem, status=status)
+
+
+def _bench(request: HttpRequest, in_queue: Queue, shown: Item | None) -> dict[str, Any]:
+    """Return what the labelling page shows."""
+    user = _user(request)
+    context: dict[str, Any] = {
+        "queue": in_queue,
+        "item": shown,
+        "load": queue_service.load(in_queue),
+        "answered_today": labels.answered_today(user) if user.has_role(*EXPERTS) else None,
+    }
+    if shown is None:
+        return context
+    held = shown.claimed_by_id == user.pk and shown.holder is not None
+    return context | {
+        "evidence": evidence.Evidence(shown),
+        "held": held,
+        "may_claim": not held and shown.holder is None and claims.may_claim(shown, user),
+        "answers": _answers(shown, user),
+        "reasons": list(enumerate(ReasonCode.choices, start=1)),
+        "default_reason": ReasonCode.OTHER.value,
+        "families": labels.families(shown.detector) if held else [],
+    }
+
+
+def _answers(shown: Item, user: User) -> list[Label]:
+    """Return the answers this user may see: a second opinion is worth nothing once the first one was read."""
+    if claims.may_claim(shown, user) and shown.state != ItemState.CONFLICT:
+        return []
+    return list(shown.labels.select_related("expert").exclude(answer=Answer.WITHDRAWN).filter(superseded_by=None))
+
+
+def _pretty(raw: str) -> str:
+    try:
+        return orjson.dumps(orjson.loads(raw), option=orjson.OPT_INDENT_2).decode()
+    except (orjson.JSONDecodeError, TypeError):
+        return raw
+
+
+def _number(text: str | None) -> int | None:
+    return int(text) if text and text.isdecimal() and len(text) < 19 else None
+
+
+def _user(request: HttpRequest) -> User:
+    if not isinstance(request.user, User):
+        raise PermissionDenied
+    return request.user
