@@ -7,6 +7,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
+import orjson
+
 from accounts.models import User
 from accounts.roles import Role
 from labeling.models import Item, ItemRecord, Queue
@@ -140,6 +142,77 @@ def make_item(**fields: Any) -> Item:
     return item
 
 
+START = 1_772_366_400_000_000  # 2026-03-01 12:00 UTC
+
+
+def make_row(**fields: Any) -> dict[str, Any]:
+    """Return a whole session row."""
+    return {
+        "start": START,
+        "flow_id": 1,
+        "tx_id": 0,
+        "protocol": "http",
+        "app_proto": "http",
+        "src_ip": "10.1.4.22",
+        "src_port": 49152,
+        "dst_ip": "10.9.0.5",
+        "dst_port": 80,
+        "community_id": "1:abc",
+        "host": "intranet.example",
+        "method": "GET",
+        "uri": "/cgi-bin/x.sh?id=1%27%20or%201=1--",
+        "uri_decoded": "/cgi-bin/x.sh?id=1' or 1=1--",
+        "user_agent": "curl/8.4.0",
+        "referer": None,
+        "http_version": "HTTP/1.1",
+        "status": 200,
+        "content_type": "text/html",
+        "response_bytes": 1532,
+        "flow_start": START - 48_000,
+        "flow_end": START,
+        "bytes_to_server": 512,
+        "bytes_to_client": 2048,
+        "packets_to_server": 5,
+        "packets_to_client": 4,
+        "file_magic": None,
+        "file_bytes": None,
+        "file_sha256": None,
+        "capture": None,
+        "flow_sessions": 1,
+        "hits": [],
+    } | fields
+
+
+def make_raw(row: dict[str, Any]) -> dict[str, Any]:
+    """Return what a sensor would have written about a row."""
+    return {
+        "event_type": "http",
+        "src_ip": row["src_ip"],
+        "http": {
+            "hostname": row["host"],
+            "url": row["uri"],
+            "request_headers": [{"name": "User-Agent", "value": row["user_agent"]}],
+            "response_headers": [{"name": "Content-Type", "value": row["content_type"]}],
+        },
+    }
+
+
+def make_session_item(queue: Queue | None = None, row: dict[str, Any] | None = None, **fields: Any) -> Item:
+    """Return an open item that stands for a whole row."""
+    row = row or make_row()
+    score = {"version": 1, "stage": "silent", "score": 0.94, "raw": 2.75, "threshold": 0.7, "verdict": True}
+    record = {
+        "row": orjson.dumps(row).decode(),
+        "raw": orjson.dumps(make_raw(row)).decode(),
+        "scores": orjson.dumps([score]).decode(),
+        "rule_set": "et-open (26,694 rules)",
+        "sensor": "core-1",
+        "source": "office",
+    }
+    fields.setdefault("decision", {"score": 0.94, "threshold": 0.7})
+    return make_item(queue=queue or make_queue(), record=record | fields.pop("record", {}), **fields)
+
+
 # For tests/test_rights.py: URL name → function that makes what the URL's arguments name and returns the arguments.
 URL_ARGS: dict[str, Callable[[], list[Any]]] = {
     "accounts:change-role": lambda: [make_user().pk],
@@ -147,4 +220,17 @@ URL_ARGS: dict[str, Callable[[], list[Any]]] = {
     "accounts:enable-user": lambda: [make_user().pk],
     "accounts:reset-password": lambda: [make_user().pk],
     "accounts:reset-second-factor": lambda: [make_user().pk],
+    "traffic:download-quarantine": lambda: [make_intake().pk],
+    "traffic:quarantine": lambda: [make_intake().pk],
+    "labeling:queue": lambda: [make_queue().slug],
+    "labeling:work": lambda: [make_queue().slug],
+    "labeling:item": lambda: [make_session_item().pk],
+    "labeling:claim-item": lambda: [make_session_item().pk],
+    "labeling:submit-label": lambda: [make_session_item().pk],
+    "labeling:skip-item": lambda: [make_session_item().pk],
+    "labeling:release-item": lambda: [make_session_item().pk],
+    "labeling:renew-claim": lambda: [make_session_item().pk],
+    "labeling:raw-record": lambda: [make_session_item().pk],
+    "labeling:explanation": lambda: [make_session_item().pk],
+    "labeling:reference": lambda: [make_detector().name],
 }
