@@ -33,8 +33,8 @@ class TooMuchUnpackedError(Exception):
 class LineBlocks:
     """Iterate to get (number of the first line, lines without their newline, cut).
 
-    A line longer than `max_line` comes alone, with `cut` true and only its head. After the end: `digest` of the bytes
-    as received, `received`, `unpacked`, and `problem` when a gzip ended too early or was damaged.
+    A line longer than `max_line` (some MiB) comes alone, with `cut` true and only its head. After the end: `digest` of
+    the bytes as received, `received`, `unpacked`, and `problem` when a gzip ended too early or was damaged.
     """
 
     def __init__(self, stream: BinaryIO, *, limits: UnpackLimits = LOCAL_FILE, max_line: int = 16 << 20) -> None:
@@ -73,12 +73,12 @@ class LineBlocks:
             yield from self._checked(number, [tail])
 
     def _checked(self, number: int, lines: list[bytes]) -> Iterator[tuple[int, list[bytes], bool]]:
-        """Hand lines over; one that grew too long inside a single piece comes alone."""
-        if max(map(len, (lines[0], lines[-1]))) <= self._max_line:
+        """Hand lines over. Only the first can have grown beyond the limit: the others lie inside one piece."""
+        if len(lines[0]) > self._max_line:
+            yield number, [lines[0][: self._max_line]], True
+            number, lines = number + 1, lines[1:]
+        if lines:
             yield number, lines, False
-            return
-        for offset, line in enumerate(lines):
-            yield number + offset, [line[: self._max_line]], len(line) > self._max_line
 
     def _pieces(self) -> Iterator[bytes]:
         first = self._receive()

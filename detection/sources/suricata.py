@@ -257,6 +257,8 @@ def parse_line(line: bytes) -> dict[str, Any]:
 
     An attacker must not be able to hide a session by one odd byte. `BadRecordError` says what else is wrong.
     """
+    if not line.startswith(b"{") and not line.lstrip(_PADDING).startswith(b"{"):
+        raise BadRecordError("no JSON object")
     try:
         value = orjson.loads(line)
     except orjson.JSONDecodeError:
@@ -270,18 +272,11 @@ def _parse_forgiving(line: bytes) -> Any:
     try:
         value = json.loads(line.decode("utf-8", "replace").strip("\0\ufeff \t\r"))
     except json.JSONDecodeError as error:
-        raise BadRecordError(_words_for(error, line)) from None
+        reason = "more than one record on a line" if error.msg == "Extra data" else "broken or torn JSON"
+        raise BadRecordError(reason) from None
     except (RecursionError, ValueError):  # thousands of brackets, or of digits
         raise BadRecordError("JSON that no sensor writes (too deep or a number too long)") from None
     return _without_surrogates(value)
-
-
-def _words_for(error: json.JSONDecodeError, line: bytes) -> str:
-    if error.msg == "Extra data":
-        return "more than one record on a line"
-    if not line.lstrip(_PADDING).startswith(b"{"):
-        return "no JSON object"
-    return "broken or torn JSON"
 
 
 def _without_surrogates(value: Any) -> Any:

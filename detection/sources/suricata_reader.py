@@ -46,7 +46,8 @@ class ReaderPolicy:
     window_bytes_most: int = 512 << 20  # longer lines than a sensor writes: shorter windows
     segment_rows: int = 50_000
     segment_bytes: int = 256 << 20  # of raw lines
-    probe_bytes: int = 64 << 20  # when nothing up to here is a record, the rest is not looked at
+    probe_bytes: int = 64 << 20  # when nothing up to here,
+    probe_lines: int = 100_000  # or here is a record, the rest is not looked at
     max_line: int = 16 << 20
     excerpt_bytes: int = 64 << 10  # of a file that is refused whole
     limits: UnpackLimits = LOCAL_FILE
@@ -302,7 +303,9 @@ class Reader:
         return self.counts.lines - self._bad_lines
 
     def _probe(self) -> None:
-        if not self._accepted and self._blocks.unpacked > self.policy.probe_bytes:
+        if self._accepted:
+            return
+        if self._blocks.unpacked > self.policy.probe_bytes or self.counts.lines > self.policy.probe_lines:
             self._blocks.stopped = True  # the rest is only hashed
 
     def _note_problem(self) -> None:

@@ -92,7 +92,7 @@ def _is_dead(segment: Segment) -> bool:
 
 
 def _store_is_local() -> bool:
-    return settings.ETALON_STORAGE.startswith("file://")
+    return bool(settings.ETALON_STORAGE.startswith("file://"))
 
 
 def _lock_folder() -> Path:
