@@ -1,6 +1,17 @@
 """Addresses of this room's pages."""
 
-from django.urls import URLPattern
+from django.urls import path
+
+from models_registry import views
 
 app_name = "models_registry"
-urlpatterns: list[URLPattern] = []
+urlpatterns = [
+    path("models/", views.detectors, name="detectors"),
+    path("models/<slug:name>/", views.detector, name="detector"),
+    path("models/<slug:name>/<int:number>/", views.version, name="version"),
+    path("models/<slug:name>/<int:number>/board/", views.board, name="board"),
+    path("models/<slug:name>/<int:number>/scores/", views.scores, name="scores"),
+    path("gates/<int:pk>/", views.gate, name="gate"),
+    path("bundles/", views.bundles, name="bundles"),
+    path("bundles/<int:pk>/", views.bundle, name="bundle"),
+]

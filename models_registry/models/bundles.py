@@ -25,6 +25,10 @@ class Bundle(models.Model):
     def __str__(self) -> str:
         return self.digest[:12]
 
+    @property
+    def kilobytes(self) -> int:
+        return -(-self.bytes // 1000)
+
 
 class BundleEntry(models.Model):
     """One version inside a bundle."""

@@ -1,0 +1,1 @@
+"""What can be done in the store: one subject per module."""

@@ -1,0 +1,80 @@
+"""Build bundles: loud entries only with a passed gate at the configured threshold on the newest snapshot."""
+
+from __future__ import annotations
+
+import hashlib
+
+from django.db import transaction
+
+from detection.bundle import ConfigEntry, ConfigError, Member, build_bundle, parse_config, read_metadata
+from models_registry.models import Bundle, BundleEntry, GateReport, Version
+from models_registry.services import gates, snapshots
+from models_registry.services.detectors import rules_in_force
+from traffic import storage
+
+
+class BundleRefused(ValueError):
+    """A loud entry may not leave; `reports` are the gate reports that say no."""
+
+    def __init__(self, reports: list[GateReport]) -> None:
+        self.reports = reports
+        super().__init__("\n".join(report.report["sentence"] for report in reports))
+
+
+def build(config: str) -> Bundle:
+    """Build the bundle that a build_config.yml describes and keep it; the same bytes give the same Bundle.
+
+    Raises ConfigError with the line, gates.NothingToCheck, or BundleRefused with every gate report that says no."""
+    entries = [(entry, _version(entry)) for entry in parse_config(config)]
+    reports = {entry: gates.run_gate(version, entry.threshold) for entry, version in entries if not entry.is_silent}
+    if refusals := [report for report in reports.values() if not report.passed]:
+        raise BundleRefused(refusals)
+    data = build_bundle([_member(entry, version, reports.get(entry)) for entry, version in entries], config_text=config)
+    digest = hashlib.sha256(data).hexdigest()
+    path = f"bundles/{digest}.onnx"
+    storage.put_bytes(path, data)
+    with transaction.atomic():
+        bundle, created = Bundle.objects.get_or_create(
+            digest=digest,
+            defaults={"config": config, "path": path, "bytes": len(data), "metadata": read_metadata(data)},
+        )
+        if created:
+            BundleEntry.objects.bulk_create(
+                BundleEntry(
+                    bundle=bundle,
+                    version=version,
+                    threshold=entry.threshold,
+                    is_silent=entry.is_silent,
+                    gate_report=reports.get(entry),
+                )
+                for entry, version in entries
+            )
+    return bundle
+
+
+def _version(entry: ConfigEntry) -> Version:
+    try:
+        return Version.objects.select_related("detector", "training_set").get(
+            detector__name=entry.registry_name, number=entry.version
+        )
+    except Version.DoesNotExist:
+        known = Version.objects.filter(detector__name=entry.registry_name).values_list("number", flat=True)
+        hint = f"its versions: {', '.join(map(str, known))}" if known else "no such detector has versions"
+        raise ConfigError(f"{entry.registry_name} has no version {entry.version} ({hint})", line=entry.line) from None
+
+
+def _member(entry: ConfigEntry, version: Version, report: GateReport | None) -> Member:
+    rules = rules_in_force(version.detector)
+    snapshot = report.snapshot if report else snapshots.newest_snapshot(version.detector)
+    return Member(
+        entry=entry,
+        onnx_bytes=storage.get_bytes(version.onnx_path),
+        text_digest=version.text_digest,
+        training_set_digest=version.training_set.digest,
+        protocol=version.detector.protocol,
+        positive_class=version.detector.positive_class,
+        rule_mapping=rules.mapping.to_dict(),
+        mapping_digest=rules.version.digest,
+        snapshot_digest=snapshot.digest if snapshot else "",
+        gate_report_digest=report.digest if report else "",
+    )

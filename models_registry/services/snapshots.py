@@ -1,0 +1,61 @@
+"""Frozen files handed down by the workshop: the store keeps them and knows them by digest."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any, TypeVar
+
+from django.db import transaction
+
+from models_registry.models import Detector, Snapshot, TrainingSet
+from traffic import storage
+
+Frozen = TypeVar("Frozen", Snapshot, TrainingSet)
+
+
+class DamagedFile(RuntimeError):
+    """A frozen file is not what it was."""
+
+
+def receive_snapshot(detector: Detector, data: bytes, *, rows: int, counts: dict[str, Any]) -> Snapshot:
+    """Keep a snapshot of the reference set; the same bytes as the newest one give that one back."""
+    return _receive(Snapshot, detector, data, f"reference/{detector.name}", "jsonl.gz", rows=rows, counts=counts)
+
+
+def receive_training_set(detector: Detector, data: bytes, *, rows: int, counts: dict[str, Any]) -> TrainingSet:
+    """Keep a training set; the same bytes as the newest one give that one back."""
+    return _receive(TrainingSet, detector, data, f"training/{detector.name}", "bin", rows=rows, counts=counts)
+
+
+def read(frozen: Snapshot | TrainingSet) -> bytes:
+    """Return the bytes of a frozen file; DamagedFile when its digest is not the one recorded."""
+    data = storage.get_bytes(frozen.path)
+    if hashlib.sha256(data).hexdigest() != frozen.digest:
+        raise DamagedFile(f"{frozen.path} has changed since it was frozen: restore it from a backup")
+    return data
+
+
+def newest_snapshot(detector: Detector) -> Snapshot | None:
+    """Return the newest snapshot of a detector's reference set, if there is one."""
+    return detector.snapshots.order_by("-number").first()
+
+
+def _receive(
+    model: type[Frozen], detector: Detector, data: bytes, folder: str, suffix: str, *, rows: int, counts: dict[str, Any]
+) -> Frozen:
+    digest = hashlib.sha256(data).hexdigest()
+    with transaction.atomic():
+        Detector.objects.select_for_update().get(pk=detector.pk)  # numbers follow each other
+        newest = model._default_manager.filter(detector=detector).order_by("-number").first()
+        if newest is not None and newest.digest == digest:
+            return newest
+        path = f"{folder}/{digest}.{suffix}"
+        storage.put_bytes(path, data)
+        return model._default_manager.create(
+            detector=detector,
+            number=newest.number + 1 if newest else 1,
+            digest=digest,
+            path=path,
+            rows=rows,
+            counts=counts,
+        )
