@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from detection.reference import FORWARD, HOLDOUT, NEGATIVE, POSITIVE, REGRESSION, ROLES
+from detection.thresholds import sigmoid
 
 Level = Literal["block", "warn"]
 
@@ -232,7 +233,7 @@ def _counts(cases: Sequence[ReferenceCase], raw_threshold: float) -> dict[str, d
 
 
 def _listed(cases: Sequence[ReferenceCase]) -> tuple[dict[str, Any], ...]:
-    return tuple({**asdict(case), "raw": _finite(case.raw), "score": _finite(_probability(case.raw))} for case in cases)
+    return tuple({**asdict(case), "raw": _finite(case.raw), "score": _finite(sigmoid(case.raw))} for case in cases)
 
 
 def _order(case: ReferenceCase) -> tuple[str, str, str]:
@@ -242,16 +243,11 @@ def _order(case: ReferenceCase) -> tuple[str, str, str]:
 def _refuse_nonsense(cases: Sequence[ReferenceCase], threshold: float, raw_threshold: float) -> None:
     if not 0.0 < threshold < 1.0:
         raise ValueError(f"threshold: expected a probability between 0 and 1, got {threshold}")
-    if not math.isclose(_probability(raw_threshold), threshold, abs_tol=1e-9):
+    if not math.isclose(sigmoid(raw_threshold), threshold, abs_tol=1e-9):  # a mix-up, not the last bit
         raise ValueError(f"raw threshold {raw_threshold} is not the one of {threshold}")
     for case in cases:
         if case.answer not in (POSITIVE, NEGATIVE) or case.role not in ROLES:
             raise ValueError(f"{case.key}: answer {case.answer!r} as {case.role!r} is no reference row")
-
-
-def _probability(raw: float) -> float:
-    """The sigmoid, for display only: verdicts compare raw scores."""
-    return 0.0 if raw <= -700 else 1.0 / (1.0 + math.exp(-raw))
 
 
 def _finite(value: float) -> float | None:
