@@ -1,68 +1,101 @@
-"""Why a model scored a session as it did: exact contributions of every feature, and where in the texts they looked.
+"""Why a version gave a session its score: exact TreeSHAP contributions from the stored LightGBM text model.
 
-LightGBM's `pred_contrib` on the stored text model is exact TreeSHAP (Lundberg et al. 2018): base and contributions add
-up to the raw score.
+For pages, one session at a time. Contributions and the base sum up to the raw score.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING
 
-from detection.contract import Contract, encode, seen_bytes
+from detection.contract import Contract, TextInput, encode, seen_bytes, window_halves
 from detection.features import FeatureSpec, feature_specs, spans
 from detection.scoring import features
 from detection.sessions import Row
 
+if TYPE_CHECKING:
+    import lightgbm
+
+CACHED_MODELS = 16  # boosters per process; loading one takes longer than explaining with it
+
 
 class TamperedModel(ValueError):  # noqa: N818
-    """The text model is not the one that the version was built of."""
+    """The text model is not the one the version was built from."""
 
 
 @dataclass(frozen=True, slots=True)
 class Contribution:
-    """One feature's part in a raw score; `spans` are byte ranges of the field as the model saw it."""
+    """What one feature added to the raw score."""
 
     feature: str
     title: str
-    value: float
+    value: float  # NaN = missing
     contribution: float
     field: str | None
-    spans: tuple[tuple[int, int], ...]
+    spans: tuple[tuple[int, int], ...]  # where in the text's UTF-8 bytes the feature looked
 
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """Contributions by size; base plus their sum is the raw score."""
+    """The contributions of all features, the largest first."""
 
     base: float
     items: tuple[Contribution, ...]
 
+    @property
+    def raw(self) -> float:
+        """The raw score, but for the last bits."""
+        return self.base + sum(item.contribution for item in self.items)
+
 
 def contributions(text_model: str, expected_digest: str, contract: Contract, row: Row) -> Explanation:
-    """Return the exact contributions to one session's raw score; TamperedModel when the digest does not match."""
-    if hashlib.sha256(text_model.encode()).hexdigest() != expected_digest:
-        raise TamperedModel("the text model is not the one this version was built of: restore it from a backup")
-    values = features(contract, encode(contract, {name: [value] for name, value in row.items()}))
-    *parts, base = _booster(text_model).predict(values, pred_contrib=True, num_threads=1)[0].tolist()
+    """Return why the model gave this session its score; `TamperedModel` when the text is not the expected one."""
+    booster = _booster(text_model, expected_digest)
+    values = features(
+        contract,
+        encode(
+            contract,
+            {text.column: [row[text.column]] for text in contract.texts}
+            | {column: [row[column]] for column in contract.columns},
+        ),
+    )
+    parts = booster.predict(values, pred_contrib=True, num_threads=1)[0]
+    specs = feature_specs(contract)
     found = [
-        Contribution(spec.name, spec.title, value, part, spec.field, tuple(_spans(spec, contract, row)))
-        for spec, value, part in zip(feature_specs(contract), values[0].tolist(), parts, strict=True)
+        _contribution(spec, contract, row, float(value), float(part))
+        for spec, value, part in zip(specs, values[0], parts[:-1], strict=True)
     ]
-    return Explanation(base, tuple(sorted(found, key=lambda item: (-abs(item.contribution), item.feature))))
+    return Explanation(float(parts[-1]), tuple(sorted(found, key=lambda item: (-abs(item.contribution), item.feature))))
 
 
-def _spans(spec: FeatureSpec, contract: Contract, row: Row) -> list[tuple[int, int]]:
-    for text in contract.texts:
-        if text.name == spec.field and row[text.column]:
-            return spans(spec, seen_bytes(text, row[text.column]))
-    return []
-
-
-@lru_cache(maxsize=16)  # loading takes longer than explaining
-def _booster(text_model: str) -> Any:
-    import lightgbm  # loaded when first used
+@lru_cache(maxsize=CACHED_MODELS)
+def _booster(text_model: str, expected_digest: str) -> lightgbm.Booster:
+    digest = hashlib.sha256(text_model.encode()).hexdigest()
+    if digest != expected_digest:
+        raise TamperedModel(f"the text model has the digest {digest[:12]}, the version says {expected_digest[:12]}")
+    import lightgbm  # only processes that explain carry it
 
     return lightgbm.Booster(model_str=text_model)
+
+
+def _contribution(spec: FeatureSpec, contract: Contract, row: Row, value: float, part: float) -> Contribution:
+    places: Sequence[tuple[int, int]] = ()
+    text = next((text for text in contract.texts if text.name == spec.field), None)
+    if text is not None and part and row[text.column]:
+        places = _places(spec, text, row[text.column])
+    return Contribution(spec.name, spec.title, value, part, spec.field, tuple(places))
+
+
+def _places(spec: FeatureSpec, text: TextInput, value: str) -> list[tuple[int, int]]:
+    """Return the spans in the whole text: the model saw head and tail only when it was cut."""
+    found = spans(spec, seen_bytes(text, value))
+    size = len(value.encode("utf-8", "surrogatepass"))
+    if size <= text.limit:
+        return found
+    head, _ = window_halves(text.limit)
+    shift = size - text.limit
+    moved = [(start, end) if end <= head else (start + shift, end + shift) for start, end in found]
+    return [place for place, (start, _) in zip(moved, found, strict=True) if start != head]  # the cut mark is no text

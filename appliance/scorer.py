@@ -1,0 +1,78 @@
+"""Scoring at the customer: one bundle in force, one parsed EVE record in, one verdict out.
+
+Silent models stay off while answering; the caller runs them afterwards or on a sample.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detection.contract import METADATA_PREFIX, Contract, encode_row
+from detection.scoring import open_session, parse_metadata
+from detection.sessions import Row
+from detection.sources.suricata import session_row
+
+
+class WrongBundle(ValueError):  # noqa: N818
+    """The file is not the bundle that was announced, or no bundle."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The answer about one session."""
+
+    detectors: tuple[str, ...]  # the detectors that fired
+    scores: tuple[float, ...]  # one per model of the bundle; NaN for silent models that did not run
+
+    def __bool__(self) -> bool:
+        return bool(self.detectors)
+
+
+class BundleScorer:
+    """A bundle, checked against its digest and ready to answer."""
+
+    def __init__(self, onnx_bytes: bytes, digest: str) -> None:
+        found = hashlib.sha256(onnx_bytes).hexdigest()
+        if found != digest:
+            raise WrongBundle(f"the bundle has the digest {found[:12]}, announced was {digest[:12]}")
+        self._session = open_session(onnx_bytes)
+        properties = self._session.get_modelmeta().custom_metadata_map
+        if f"{METADATA_PREFIX}models" not in properties:
+            raise WrongBundle("the file is an ONNX model but no bundle")
+        self.digest = digest
+        self.metadata = parse_metadata(properties)
+        self.contract = Contract.from_json(properties[f"{METADATA_PREFIX}contract"])
+        self.detectors = tuple(detector["registry_name"] for detector in self.metadata["detectors"])
+        self.protocol = self.contract.name
+
+    @classmethod
+    def load(cls, path: Path, digest: str) -> BundleScorer:
+        """Return the scorer of a bundle file, refused when its digest is another."""
+        return cls(path.read_bytes(), digest)
+
+    def score(self, record: dict[str, Any], *, run_silent: bool = False) -> Verdict:
+        """Return the verdict about one parsed EVE http record."""
+        return self.score_row(session_row(record), run_silent=run_silent)
+
+    def score_row(self, row: Row, *, run_silent: bool = False) -> Verdict:
+        """Return the verdict about one session."""
+        feed = encode_row(self.contract, row)
+        if run_silent:
+            feed["run_silent"] = _TRUE
+        fired, scores = self._session.run(_ANSWER, feed)
+        return Verdict(self._names(fired[0]), tuple(scores[0].tolist()))
+
+    def _names(self, fired: NDArray[np.bool_]) -> tuple[str, ...]:
+        if not fired.any():
+            return ()
+        return tuple(name for name, is_on in zip(self.detectors, fired.tolist(), strict=True) if is_on)
+
+
+_ANSWER = ["verdict", "scores"]
+_TRUE = np.array(True)
