@@ -16,6 +16,7 @@ from models_registry.models import Detector, RuleMappingVersion, ScoreFile, Snap
 from traffic.models import Intake, RuleSet, Segment, Sensor
 
 _number = itertools.count(1)
+PASSWORD = "correct horse battery"
 SOME_TIME = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
 
@@ -25,9 +26,9 @@ def digest() -> str:
 
 
 def make_user(role: Role = Role.EXPERT, **fields: Any) -> User:
-    password = fields.pop("password", None)
-    user = User(username=fields.pop("username", f"{role.value}{next(_number)}"), role=role, **fields)
-    user.set_password(password) if password else user.set_unusable_password()
+    password = fields.pop("password", PASSWORD)
+    user = User(username=fields.pop("username", f"{Role(role).value}{next(_number)}"), role=role, **fields)
+    user.set_password(password)
     user.save()
     return user
 
