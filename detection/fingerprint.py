@@ -123,13 +123,13 @@ def _query_shape(query: str) -> str:
     parameters = set()
     for parameter in re.split("[&;]", query)[:_MOST_PARAMETERS]:
         name, equals, value = parameter.partition("=")
-        parameters.add(f"{_fold(unquote(name))}{equals}{_value_shape(unquote(value.replace('+', ' ')))}")
+        parameters.add(_fold(unquote(name)) + equals + _value_shape(unquote(value.replace("+", " "))))
     return "&".join(sorted(parameters))
 
 
 def _value_shape(value: str) -> str:
-    if not value:
-        return ""
+    if not value or value.isalpha():
+        return value and "W"
     folded = _fold(value)
     if folded in {"N", "H", "U", "B"}:
         return folded
@@ -138,6 +138,8 @@ def _value_shape(value: str) -> str:
 
 def _fold(text: str) -> str:
     """Replace the parts that differ between look-alikes: UUIDs, long random runs, hex runs, numbers."""
+    if text.isdecimal():
+        return "N"
     if not text.isalpha():
         if len(text) >= 36:
             text = _UUID.sub("U", text)
@@ -165,6 +167,8 @@ def _host_name(host: str) -> str:
 
 
 def _is_address(name: str) -> bool:
+    if ":" not in name and not name[-1].isdigit():
+        return False
     try:
         ipaddress.ip_address(name)
     except ValueError:
