@@ -2,7 +2,7 @@
 
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlparse
+from urllib.parse import unquote, urlparse
 
 import environ
 from csp.constants import NONE, SELF
@@ -109,6 +109,8 @@ def _database() -> dict[str, Any]:
         }
     elif database["ENGINE"] != "django.db.backends.postgresql":
         raise ImproperlyConfigured(f"DATABASE_URL names {database['ENGINE']}: use sqlite:/// or postgres://.")
+    else:
+        database["HOST"] = unquote(database.get("HOST") or "")  # a socket's folder is written %2Frun%2Fpostgresql
     database["CONN_MAX_AGE"] = 600
     database["CONN_HEALTH_CHECKS"] = True
     return database
@@ -134,6 +136,8 @@ CSRF_COOKIE_SECURE = not DEVELOPMENT
 CSRF_FAILURE_VIEW = "config.errors.csrf_failure"
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 SECURE_HSTS_SECONDS = 0 if DEVELOPMENT else 31_536_000
+# subdomains and browsers' preload lists are for the owner of the domain to decide, not for one server in it
+SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
 SECURE_SSL_REDIRECT = env.bool("SECURE_SSL_REDIRECT", default=not DEVELOPMENT)
 BEHIND_PROXY = env.bool("BEHIND_PROXY", default=False)  # a proxy of ours sets X-Forwarded-*; else anybody could
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if BEHIND_PROXY else None

@@ -1,0 +1,50 @@
+# Every command of the house. A machine with nothing but Python 3.11 can run `make test` and `make demo`.
+
+PYTHON ?= python3.11
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+DEVELOPMENT := ETALON_DEVELOPMENT=1
+PYTEST := $(BIN)/python -m pytest -n 2 -q
+
+.PHONY: demo test test-sqlite test-postgres test-slow check bench lock clean
+
+# hashes make sure that everybody runs the same bytes; the project itself runs from its folder
+$(STAMP): requirements-dev.lock
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	touch $@
+
+demo: $(STAMP)
+	$(DEVELOPMENT) $(BIN)/python manage.py demo
+
+test: test-sqlite test-postgres
+
+test-sqlite: $(STAMP)
+	$(DEVELOPMENT) DATABASE_URL=sqlite:///var/test.sqlite3 $(PYTEST)
+
+test-postgres: $(STAMP)
+	$(DEVELOPMENT) $(BIN)/python -m tests.with_postgres -- $(PYTEST)
+
+test-slow: $(STAMP)
+	$(DEVELOPMENT) DATABASE_URL=sqlite:///var/test.sqlite3 $(BIN)/python -m pytest -q -m slow
+
+check: $(STAMP)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(DEVELOPMENT) $(BIN)/mypy
+	$(BIN)/lint-imports
+	$(DEVELOPMENT) $(BIN)/python manage.py makemigrations --check --dry-run
+
+bench: $(STAMP)
+	$(DEVELOPMENT) $(BIN)/python -m benchmarks
+
+# wheels only: nothing is built on the machine that installs
+LOCK := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-build \
+	--no-header --no-annotate --quiet
+lock: | $(STAMP)
+	$(LOCK) --upgrade --output-file requirements.lock
+	$(LOCK) --upgrade --extra dev --constraints requirements.lock --output-file requirements-dev.lock
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache staticfiles

@@ -1,0 +1,90 @@
+"""`python -m benchmarks [NAME ...] [--json]`: every promise about speed, measured against what it is compared with.
+
+A module of this package is a benchmark when it has `rows()`, which returns dicts with the keys of KEYS.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import importlib.util
+import json
+import os
+import pkgutil
+import sys
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import benchmarks
+
+KEYS = ("name", "ours", "against", "theirs", "ratio", "target", "holds")
+
+
+def main(arguments: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure and compare.")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="latency, batch, intake, ...; all when none is given")
+    parser.add_argument("--json", action="store_true", help="print one list instead of a table")
+    options = parser.parse_args(arguments)
+    known = names()
+    unknown = sorted(set(options.names) - set(known))
+    if unknown:
+        parser.error(f"no benchmark named {', '.join(unknown)}; there are: {', '.join(known)}")
+    _prepare_django()
+    rows: list[dict[str, Any]] = []
+    for name in options.names or known:
+        if not options.json:
+            print(f"measuring {name} ...", file=sys.stderr, flush=True)
+        rows += _checked(name, importlib.import_module(f"benchmarks.{name}").rows())
+    print(json.dumps(rows, indent=1) if options.json else table(rows))
+    return 0 if all(row["holds"] for row in rows) else 1
+
+
+def names() -> list[str]:
+    """Return the modules that measure something: their text has a `rows` function."""
+    return sorted(
+        module.name
+        for module in pkgutil.iter_modules(benchmarks.__path__)
+        if not module.name.startswith("_") and _has_rows(module.name)
+    )
+
+
+def _has_rows(name: str) -> bool:
+    spec = importlib.util.find_spec(f"benchmarks.{name}")
+    if spec is None or spec.origin is None:
+        return False
+    with open(spec.origin, encoding="utf-8") as source:
+        return any(line.startswith("def rows(") for line in source)
+
+
+def _prepare_django() -> None:
+    os.environ.setdefault("ETALON_DEVELOPMENT", "1")
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+    import django
+
+    django.setup()
+
+
+def _checked(name: str, rows: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    for row in rows:
+        if set(row) != set(KEYS):
+            raise TypeError(f"benchmarks.{name}: a row has the keys {sorted(row)}, expected {sorted(KEYS)}")
+        yield {key: row[key] for key in KEYS}
+
+
+def table(rows: Sequence[dict[str, Any]]) -> str:
+    cells = [list(KEYS), *([_cell(row[key]) for key in KEYS] for row in rows)]
+    widths = [max(len(line[column]) for line in cells) for column in range(len(KEYS))]
+    lines = ["  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip() for line in cells]
+    return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:]])
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "NO"
+    if value is None:
+        return "-"
+    return f"{value:,.4g}" if isinstance(value, float) else str(value)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

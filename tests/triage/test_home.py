@@ -1,0 +1,119 @@
+"""The home page: boards and queues, and what to do while there are none."""
+
+import re
+
+import pytest
+from django.urls import reverse
+
+from tests import factories
+from tests.factories import make_detector, make_item, make_queue, make_score_file, make_segment, make_user, make_version
+from triage.services import home
+
+pytestmark = pytest.mark.django_db
+
+
+def text_of(page):
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", page.text))
+
+
+def test_without_traffic_it_says_how_traffic_comes(expert_client):
+    assert "manage.py ingest" in expert_client.get("/").text
+
+
+def test_unsealed_segments_are_no_traffic(expert_client):
+    make_segment(sealed_at=None)
+    assert "manage.py ingest" in expert_client.get("/").text
+
+
+def test_without_a_detector_it_says_how_to_make_one(expert_client):
+    make_segment()
+    assert "manage.py make_detector" in expert_client.get("/").text
+
+
+def test_without_a_version_it_says_how_to_train_one(expert_client):
+    make_segment()
+    detector = make_detector()
+    assert f"manage.py retrain {detector.name}" in expert_client.get("/").text
+
+
+def test_the_board_sums_the_cells_over_all_segments(expert_client):
+    version = make_version()
+    make_score_file(version=version, covered=1200, missed=80, unique_candidates=90, quiet=2_000_000)
+    make_score_file(version=version, covered=4, missed=8, unique_candidates=6, uninspected_positive=14)
+    page = text_of(expert_client.get("/"))
+    for figure in ("1,204 covered", "88 missed", "96 unique candidates", "2,000,000 quiet", "14 model alone"):
+        assert figure in page
+
+
+def test_retired_versions_are_not_shown_and_the_active_one_stands_first(expert_client):
+    detector = make_detector()
+    make_version(detector=detector, stage="retired")
+    active = make_version(detector=detector, stage="active")
+    make_version(detector=detector, stage="silent")
+    newest = make_version(detector=detector, stage="silent")
+    shown = [board.version for board in home.state().detectors[0].boards]
+    assert shown[:2] == [active, newest]
+    assert len(shown) == 3
+
+
+def test_queues_show_how_many_wait_and_since_when(expert_client):
+    queue = make_queue()
+    for _ in range(3):
+        make_item(queue=queue)
+    make_score_file(version=queue.items.first().version)
+    page = expert_client.get("/")
+    assert reverse("labeling:queue", args=[queue.slug]) in page.text
+    assert page.context["state"].waiting == 3
+
+
+def test_the_page_costs_the_same_queries_for_many_items_and_segments(expert_client, django_assert_num_queries):
+    version = make_version()
+    queue = make_queue(detector=version.detector)
+
+    def queries():
+        with CaptureQueriesContext(connection) as captured:
+            expert_client.get("/")
+        return len(captured)
+
+    from django.db import connection
+    from django.test.utils import CaptureQueriesContext
+
+    make_score_file(version=version)
+    make_item(queue=queue, version=version)
+    first = queries()
+    for _ in range(10):
+        make_score_file(version=version)
+        make_item(queue=queue, version=version)
+    assert queries() == first
+
+
+@pytest.mark.parametrize(
+    ("role", "sees", "misses"),
+    [
+        ("administrator", ["Home", "Users", "Audit"], []),
+        ("auditor", ["Home", "Audit"], ["Users"]),
+        ("expert", ["Home", "Queues"], ["Users", "Audit"]),
+    ],
+)
+def test_the_navigation_shows_what_the_role_may_see(client, role, sees, misses):
+    client.force_login(make_user(factories.Role(role)))
+    navigation = re.search(r"<nav.*?</nav>", client.get("/").text, re.S)[0]
+    titles = re.findall(r'data-go-key="\w"[^>]*>([^<]+)<', navigation)
+    assert set(sees) <= set(titles)
+    assert not set(misses) & set(titles)
+
+
+def test_every_link_of_the_navigation_opens(client):
+    for role in factories.Role:
+        client.force_login(make_user(role))
+        for place in client.get("/").context["navigation"]:
+            assert client.get(place["url"]).status_code == 200, (role, place)
+
+
+def test_a_stranger_sees_no_navigation(client):
+    assert "<nav" not in client.get(reverse("account_login")).text
+
+
+def test_words_change_with_the_language_and_stay_changed(expert_client):
+    expert_client.post(reverse("set_language"), {"language": "ru"})
+    assert '<html lang="ru">' in expert_client.get("/").text
