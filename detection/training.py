@@ -49,6 +49,7 @@ __all__ = [
     "group_of",
     "read_training_set",
     "train",
+    "trust",
     "write_training_set",
 ]
 
@@ -65,8 +66,8 @@ class TrainingPolicy:
     """Everything that decides how a model is trained; stored with its report."""
 
     version: int = 1
-    false_positive_cost: float = 10.0  # in missed detections
-    # weight of a row by the origin of its label
+    false_positive_cost: float = 10.0  # in missed detections whose labels are trusted as much
+    # trust in a label by its origin: weight of the row in training and in the threshold proposal
     expert: float = 1.0
     dump: float = 0.8
     customer: float = 0.6
@@ -76,12 +77,16 @@ class TrainingPolicy:
     background_cap: float = 4.0  # all background rows together weigh at most this many times the rest
     # LightGBM
     seed: int = 20_260_101
-    trees: int = 300
+    trees: int = 300  # at most: fewer where unseen rows say that more would only learn by heart
+    tree_step: int = 20
     leaves: int = 31
     learning_rate: float = 0.05
-    rows_per_leaf: int = 5  # fewer where positives are few
+    rows_per_leaf: int = 10  # fewer where positives are few
+    # no leaf for less evidence than this (sum of weight x p(1-p), in rule labels): background that resembles attacks
+    # is then not learnt by heart, which would hide the unique detects in it; one answer of an expert is enough
+    leaf_evidence: float = 2.0
     feature_share: float = 0.8  # of the features, drawn per tree
-    leaf_penalty: float = 1.0
+    leaf_penalty: float = 5.0
     # honest figures
     folds: int = 5
     folds_of_many: int = 3  # with `many_rows` a fold less costs nothing and saves minutes
@@ -151,7 +156,9 @@ def train(
         booster = final.result()
         raw = _raw(booster, table.features) if of_folds is None else of_folds()
         source_raw = of_sources()
-    proposal = propose(raw, table.label, table.weight, false_positive_cost=policy.false_positive_cost)
+    # the cap balances the training; what a false positive costs must not fall because there is much background
+    trusted = trust(rows, policy)
+    proposal = propose(raw, table.label, trusted, false_positive_cost=policy.false_positive_cost)
     titles = [(spec.name, spec.title) for spec in specs]
     report = TrainingReport(
         counts=count_rows(rows.label, rows.source, rows.origin, rows.group)
@@ -182,9 +189,15 @@ def _features(contract: Contract, rows: TrainingRows) -> NDArray[np.float32]:
     return np.concatenate(parts)
 
 
+def trust(rows: TrainingRows, policy: TrainingPolicy) -> NDArray[np.float64]:
+    """Return how much each label counts: the row's own weight times its origin's."""
+    trusted: NDArray[np.float64] = rows.weight * np.array([policy.weight_of(origin) for origin in rows.origin])
+    return trusted
+
+
 def effective_weights(rows: TrainingRows, policy: TrainingPolicy) -> NDArray[np.float64]:
-    """Return the weight of every row: its own times its origin's, background capped, 1 on average."""
-    weight = rows.weight * np.array([policy.weight_of(origin) for origin in rows.origin])
+    """Return the weight of every row in training: trust, with the background capped, 1 on average."""
+    weight = trust(rows, policy)
     background = np.array([origin == BACKGROUND for origin in rows.origin])
     rest = weight[~background].sum()
     if rest > 0 and background.any():

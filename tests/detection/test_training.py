@@ -24,6 +24,7 @@ from detection.training import (
     group_of,
     read_training_set,
     train,
+    trust,
     write_training_set,
 )
 from detection.training import bins_of_sources as bins
@@ -226,6 +227,11 @@ def test_weights_follow_the_origin_and_background_is_capped() -> None:
     assert weight[10:].sum() == pytest.approx(2.0 * weight[:10].sum())
     free = effective_weights(rows, TrainingPolicy(background_cap=1_000.0))
     assert free[10] / free[0] == pytest.approx(0.1)
+
+
+def test_much_background_does_not_cheapen_a_false_positive() -> None:
+    rows = make_training_rows(100, origin=["rule"] * 10 + ["background"] * 90)
+    assert set(trust(rows, TrainingPolicy(background_cap=0.01)).round(6)) == {0.3, 0.1}
 
 
 def test_origins_weigh_less_the_less_they_know() -> None:
