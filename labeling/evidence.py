@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -24,6 +25,7 @@ from models_registry.services import versions
 
 TOP_HOSTS = 8
 STRONGEST = 12  # contributions shown before "all of them"
+MOST_MARKED = 0.5  # of a text; more than that would only colour it
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +173,7 @@ class ContributionBar:
     value: str
     contribution: float
     width: str  # of 100
-    has_span: bool
+    is_marked: bool
 
     @property
     def toward(self) -> bool:
@@ -200,9 +202,13 @@ class Why:
 
     @cached_property
     def bars(self) -> list[ContributionBar]:
-        items = [item for item in self.explanation.items if item.contribution != 0]
+        items = self._moved
         largest = max((abs(item.contribution) for item in items), default=1.0)
-        return [_bar(item, largest) for item in items]
+        return [_bar(item, largest, is_marked=item.feature in self._marks) for item in items]
+
+    @property
+    def _moved(self) -> list[Contribution]:
+        return [item for item in self.explanation.items if item.contribution != 0]
 
     @property
     def strongest(self) -> list[ContributionBar]:
@@ -215,20 +221,36 @@ class Why:
     @property
     def texts(self) -> dict[str, SafeString]:
         """The texts a model read, marked where features point at bytes."""
-        return {text.name: marked(self.row[text.column] or "", self._marks(text)) for text in _texts(self.item.version)}
+        fields = {text.name: self.row[text.column] or "" for text in _texts(self.item.version)}
+        return {
+            name: marked(text, [mark for field, marks in self._marks.values() if field == name for mark in marks])
+            for name, text in fields.items()
+        }
 
-    def _marks(self, text: Any) -> list[Mark]:
-        return [
-            Mark(start, end, item.contribution)
-            for item in self.explanation.items
-            if item.field == text.name and item.contribution != 0
-            for start, end in characters(self.row[text.column] or "", text.limit, item.spans)
-        ]
+    @cached_property
+    def _marks(self) -> dict[str, tuple[str, list[Mark]]]:
+        """Marks of the strongest features by name: where a feature looked at half a text, it points at nothing."""
+        texts = {text.name: text for text in _texts(self.item.version)}
+        found = {}
+        for item in self._moved[:STRONGEST]:
+            if item.field not in texts or not item.spans:
+                continue
+            value = self.row[texts[item.field].column] or ""
+            spans = characters(value, texts[item.field].limit, item.spans)
+            if len({place for start, end in spans for place in range(start, end)}) <= MOST_MARKED * len(value):
+                found[item.feature] = item.field, [Mark(start, end, item.contribution) for start, end in spans]
+        return found
 
 
-def _bar(item: Contribution, largest: float) -> ContributionBar:
+def _bar(item: Contribution, largest: float, *, is_marked: bool) -> ContributionBar:
     width = abs(item.contribution) / largest * 100
-    return ContributionBar(item.title, f"{item.value:g}", item.contribution, f"{width:.1f}", bool(item.spans))
+    return ContributionBar(item.title, _figure(item.value), item.contribution, f"{width:.1f}", is_marked)
+
+
+def _figure(value: float) -> str:
+    if math.isnan(value):
+        return "–"  # the session has no such value
+    return f"{value:,.0f}" if value.is_integer() else f"{value:.3g}"
 
 
 def why(item: Item) -> Why:

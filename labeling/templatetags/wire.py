@@ -18,3 +18,9 @@ def visible(text: object) -> SafeString:
 def visible_record(text: object) -> SafeString:
     """The same for a formatted record, which keeps its line breaks and is shown whole."""
     return wire.visible(str(text), keep="\n", limit=500_000)
+
+
+@register.filter
+def digits(number: object) -> str:
+    """Write a number with its thousands apart, and "?" where the sensor did not say."""
+    return f"{number:,}" if isinstance(number, int) else "?"

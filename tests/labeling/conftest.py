@@ -2,15 +2,83 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
+import orjson
+import pyarrow as pa
 import pytest
 
+from detection.rules import RuleVerdict
+from detection.selection import CELL_CODES, Cell
+from detection.tables import SCORE_SCHEMA
 from labeling.models import Item, Queue
 from labeling.services import claims
+from models_registry.models import ScoreFile, Version
 from tests import factories
 from tests.factories import make_session_item
+from traffic import storage
+from traffic.models import Segment
+from traffic.services import ingest, segments
+
+
+def eve_record(number: int, **changes: Any) -> dict[str, Any]:
+    """Return one EVE http record; equal look for every number, another flow and second each."""
+    http = {
+        "hostname": "shop.example.com",
+        "url": f"/cgi-bin/{number}.sh?id=1%27",
+        "http_user_agent": "curl/8.4.0",
+        "http_method": "GET",
+        "protocol": "HTTP/1.1",
+        "status": 200,
+        "length": 1532,
+    }
+    return {
+        "timestamp": f"2026-03-01T12:{number // 60 % 60:02d}:{number % 60:02d}.000000+0000",
+        "flow_id": 1000 + number,
+        "event_type": "http",
+        "src_ip": f"10.1.4.{number % 7 + 1}",
+        "src_port": 40000,
+        "dest_ip": "10.9.0.5",
+        "dest_port": 80,
+        "proto": "TCP",
+        "tx_id": 0,
+        "http": http | changes.pop("http", {}),
+    } | changes
+
+
+@pytest.fixture
+def make_segment(db: None, tmp_path: Path) -> Callable[[list[dict[str, Any]]], Segment]:
+    """Take EVE records in; return their segment, with real files."""
+
+    def made(records: list[dict[str, Any]]) -> Segment:
+        path = tmp_path / f"eve-{Segment.objects.count()}.json"
+        path.write_bytes(b"".join(orjson.dumps(record) + b"\n" for record in records))
+        ingest.ingest_paths([str(path)], "core-1", None)
+        return Segment.objects.sealed().latest("pk")
+
+    return made
+
+
+def make_scores(version: Version, segment: Segment, unique: Mapping[int, float], rest: float = -4.0) -> ScoreFile:
+    """Store what a version said: unique candidates with these raw scores by row, everything else quiet."""
+    rids = segments.read_sessions(segment, columns=["rid", "src_ip"])
+    rows = range(segment.rows)
+    codes = {cell: code for code, cell in enumerate(CELL_CODES)}
+    table = pa.table(
+        {
+            "rid": rids["rid"],
+            "raw": [float(unique.get(row, rest)) for row in rows],
+            "verdict": [row in unique for row in rows],
+            "rules": [int(RuleVerdict.CLEAN)] * segment.rows,
+            "cell": [codes[Cell.UNIQUE if row in unique else Cell.QUIET] for row in rows],
+            "src_ip": rids["src_ip"].cast(pa.string()),
+        }
+    ).cast(SCORE_SCHEMA)
+    file = factories.make_score_file(version=version, segment=segment, rows=segment.rows)
+    storage.put_table(file.path, table)
+    return file
 
 
 @pytest.fixture

@@ -50,7 +50,10 @@
     views[(now + 1) % views.length].checked = true;
   }
 
-  function walk(step) {
+  function walk(step, dialog) {
+    const text = dialog && dialog.querySelector("pre");
+    if (text) text.scrollBy({ top: step * 120 });
+    if (dialog) return;
     const links = [...document.querySelectorAll("[data-row] [data-row-link]")];
     if (!links.length) {
       window.scrollBy({ top: step * 120 });
@@ -76,9 +79,9 @@
     if (element) {
       event.preventDefault();
       if (!event.repeat) press(element); // a key held down is one answer
-    } else if (!dialog && (key === "j" || key === "k")) {
+    } else if (key === "j" || key === "k") {
       event.preventDefault();
-      walk(key === "j" ? 1 : -1);
+      walk(key === "j" ? 1 : -1, dialog);
     }
   });
 
@@ -112,21 +115,27 @@
   });
 
   // the server writes UTC; a person also reads the time of the place
-  const FORMS = {
-    full: { dateStyle: "medium", timeStyle: "medium" },
-    minute: { dateStyle: "short", timeStyle: "short" },
-    time: { timeStyle: "short" },
-  };
+  const two = (number) => String(number).padStart(2, "0");
+  function local(moment, form) {
+    const day = `${moment.getFullYear()}-${two(moment.getMonth() + 1)}-${two(moment.getDate())}`;
+    const time = `${two(moment.getHours())}:${two(moment.getMinutes())}`;
+    if (form === "time") return time;
+    return form === "full" ? `${day} ${time}:${two(moment.getSeconds())}` : `${day} ${time}`;
+  }
   function showLocalTimes(root) {
     for (const time of root.querySelectorAll("time[data-local]")) {
       const moment = new Date(time.dateTime);
-      if (Number.isNaN(moment.getTime()) || moment.getTimezoneOffset() === 0) continue;
       const form = time.dataset.local;
-      const local = new Intl.DateTimeFormat(document.documentElement.lang, FORMS[form]).format(moment);
-      time.title = time.textContent;
-      if (form === "full") time.insertAdjacentText("beforeend", ` · ${local}`);
-      else time.textContent = local;
       time.removeAttribute("data-local");
+      if (Number.isNaN(moment.getTime()) || moment.getTimezoneOffset() === 0) continue;
+      if (form === "full") {
+        const here = document.createElement("strong");
+        here.textContent = local(moment, form);
+        time.replaceChildren(here, ` ${time.dataset.here} · ${time.textContent}`);
+      } else {
+        time.title = time.textContent;
+        time.textContent = local(moment, form);
+      }
     }
   }
   document.addEventListener("htmx:load", (event) => showLocalTimes(event.detail.elt.parentElement || document));
