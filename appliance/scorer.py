@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from appliance.records import model_row
 from detection.contract import METADATA_PREFIX, Contract, encode_row
 from detection.scoring import open_session, parse_metadata
 from detection.sessions import Row
-from detection.sources.suricata import session_row
 
 
 class WrongBundle(ValueError):  # noqa: N818
@@ -58,7 +58,7 @@ class BundleScorer:
 
     def score(self, record: dict[str, Any], *, run_silent: bool = False) -> Verdict:
         """Return the verdict about one parsed EVE http record."""
-        return self.score_row(session_row(record), run_silent=run_silent)
+        return self.score_row(model_row(record), run_silent=run_silent)
 
     def score_row(self, row: Row, *, run_silent: bool = False) -> Verdict:
         """Return the verdict about one session."""

@@ -463,7 +463,7 @@ def _properties(
         "contract": json.loads(contract.to_json()),
         "contract_digest": contract.digest,
         "detectors": _detector_properties([part.member for part in parts]),
-        "leaves": leaves,
+        "leaves": str(leaves),
         "min_product_version": min_product_version,
         "models": models,
         "warnings": list(notes),

@@ -39,19 +39,12 @@ def open_session(onnx_bytes: bytes) -> Any:
 
 
 def parse_metadata(properties: Mapping[str, str]) -> dict[str, Any]:
-    """Return the product's properties by their short keys; values that are JSON are read."""
+    """Return the product's properties by their short keys; lists and objects are read, the rest are texts."""
     return {
-        key.removeprefix(METADATA_PREFIX): _value(text)
+        key.removeprefix(METADATA_PREFIX): json.loads(text) if text[:1] in ("{", "[") else text
         for key, text in sorted(properties.items())
         if key.startswith(METADATA_PREFIX)
     }
-
-
-def _value(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
 
 
 class Scorer:

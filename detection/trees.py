@@ -1,10 +1,12 @@
 """LightGBM trees as one ONNX `TreeEnsemble` node that gives the same bits.
 
 Splits, leaves and sums are float64; the usual converters round splits to float32. Written from `Booster.dump_model()`.
+Features are counts, shares of counts and whole numbers: none lies between 0 and 1e-35, where LightGBM would read 0.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,6 +20,7 @@ from detection.features import FEATURES, feature_inputs, feature_specs, write_fe
 from detection.graph import DOUBLE, FLOAT, ML_DOMAIN, GraphWriter, model, tensor, to_bytes
 
 RAW = "raw"  # name of the output: the raw sum, float64 [N, 1]
+_DUMPED_INFINITY = 1e300  # the dump writes this for an infinite split value, JSON has no other
 _LESS_OR_EQUAL = 0  # nodes_modes
 _SUM = 1  # aggregate_function
 _NO_TRANSFORM = 0  # post_transform
@@ -84,7 +87,10 @@ class _Ensemble:
 def _threshold(node: Mapping[str, Any]) -> float:
     if node["decision_type"] != "<=":
         raise UnsupportedModel(f"categorical splits are not supported (decision type {node['decision_type']!r})")
-    return float(node["threshold"])
+    threshold = float(node["threshold"])
+    if abs(threshold) >= _DUMPED_INFINITY:
+        return math.copysign(math.inf, threshold)
+    return threshold
 
 
 def _missing_goes_left(node: Mapping[str, Any]) -> bool:
