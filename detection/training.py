@@ -7,6 +7,7 @@ model and a stored seed. Models of folds are trained side by side, so that both 
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -49,11 +50,11 @@ __all__ = [
     "group_of",
     "read_training_set",
     "train",
-    "trust",
     "write_training_set",
 ]
 
 BACKGROUND = "background"
+JUDGED = ("expert", "dump", "customer")  # origins where a person knew what the session was
 _PART = 4_096  # rows turned into bytes at a time
 
 
@@ -75,6 +76,14 @@ class TrainingPolicy:
     language_model: float = 0.2
     background: float = 0.1
     background_cap: float = 4.0  # all background rows together weigh at most this many times the rest
+    # Background is unlabelled: a model trained on all of it has learnt to keep silent about what rules miss. So a part
+    # is drawn, whole groups of look-alikes, few rows of each; the rest is scored by a model that never saw it.
+    background_rows: float = 10.0  # at most this many times the other rows,
+    background_least: int = 500  # but so many in any case
+    background_per_group: int = 20
+    # Until persons have judged sessions of both classes no version can leave, and the threshold is for scouting: a
+    # background session above it costs a question to an expert, not a false alarm at a customer.
+    scouting_background: float = 0.005
     # LightGBM
     seed: int = 20_260_101
     trees: int = 300  # at most: fewer where unseen rows say that more would only learn by heart
@@ -141,29 +150,26 @@ def train(
     rows = rows.canonical()
     _refuse_one_class(rows)
     specs = feature_specs(contract)
-    table = _Table(
-        features=_features(contract, rows),
-        label=rows.label,
-        weight=effective_weights(rows, policy),
-        names=[spec.name for spec in specs],
-    )
-    folds = fold_of_groups(rows.group, rows.label, policy.folds_for(len(rows)), policy.seed)
+    drawn = drawn_rows(rows, policy)
+    weight = np.zeros(len(rows))
+    weight[drawn] = effective_weights(rows.take(drawn), policy)
+    table = _Table(_features(contract, rows), rows.label, weight, [spec.name for spec in specs])
+    folds = fold_of_groups(rows.group, rows.label, policy.folds_for(len(drawn)), policy.seed, drawn)
     bins = bins_of_sources(rows.source, policy.source_models)
     with ThreadPoolExecutor(max_workers=policy.workers) as pool:
-        final = pool.submit(_fit, table, policy, policy.trees)
+        final = pool.submit(_fit, table.take(drawn), policy, policy.trees)
         of_folds = None if folds is None else _unseen(pool, table, folds, lambda seen: _fit(seen, policy, policy.trees))
         of_sources = _unseen(pool, table, _bin_of_rows(rows.source, bins), lambda seen: _fit_quickly(seen, policy))
         booster = final.result()
         raw = _raw(booster, table.features) if of_folds is None else of_folds()
         source_raw = of_sources()
-    # the cap balances the training; what a false positive costs must not fall because there is much background
-    trusted = trust(rows, policy)
-    proposal = propose(raw, table.label, trusted, false_positive_cost=policy.false_positive_cost)
+    proposal = propose(raw, table.label, prices(rows, policy), false_positive_cost=policy.false_positive_cost)
     titles = [(spec.name, spec.title) for spec in specs]
     report = TrainingReport(
         counts=count_rows(rows.label, rows.source, rows.origin, rows.group)
         | {
-            "weight": {"positive": _sum(table.weight, rows.label == 1), "negative": _sum(table.weight, rows.label == 0)}
+            "trained_on": len(drawn),
+            "weight": {"positive": _sum(weight, rows.label == 1), "negative": _sum(weight, rows.label == 0)},
         },
         proposal=proposal,
         folds=0 if folds is None else int(folds.max()) + 1,
@@ -189,10 +195,47 @@ def _features(contract: Contract, rows: TrainingRows) -> NDArray[np.float32]:
     return np.concatenate(parts)
 
 
+def drawn_rows(rows: TrainingRows, policy: TrainingPolicy) -> NDArray[np.intp]:
+    """Return the rows to train on: all labelled ones, and background by groups in an order drawn from the seed."""
+    groups: dict[str, list[int]] = {}
+    for index, origin in enumerate(rows.origin):
+        if origin == BACKGROUND:
+            groups.setdefault(rows.group[index], []).append(index)
+    chosen = [index for index, origin in enumerate(rows.origin) if origin != BACKGROUND]
+    most = max(policy.background_least, round(policy.background_rows * len(chosen)))
+    background: list[int] = []
+    for name in sorted(groups, key=lambda name: _drawn(policy.seed, name)):
+        background += groups[name][: policy.background_per_group]
+        if len(background) >= most:
+            break
+    return np.array(sorted(chosen + background[:most]), dtype=np.intp)
+
+
+def is_scouting(rows: TrainingRows) -> bool:
+    """Has nobody yet judged sessions of both classes?"""
+    judged = np.array([origin in JUDGED for origin in rows.origin])
+    return len(np.unique(rows.label[judged])) < 2
+
+
 def trust(rows: TrainingRows, policy: TrainingPolicy) -> NDArray[np.float64]:
     """Return how much each label counts: the row's own weight times its origin's."""
     trusted: NDArray[np.float64] = rows.weight * np.array([policy.weight_of(origin) for origin in rows.origin])
     return trusted
+
+
+def prices(rows: TrainingRows, policy: TrainingPolicy) -> NDArray[np.float64]:
+    """Return what a wrong verdict on each row costs, false positives before their cost factor.
+
+    Trust in the label, shared among look-alikes of one class: 100 of them are one mistake. No cap here: much background
+    must not cheapen a false positive."""
+    price = trust(rows, policy)
+    if is_scouting(rows):
+        background = np.array([origin == BACKGROUND for origin in rows.origin])
+        price[background] *= policy.scouting_background / policy.background
+    alike = list(zip(rows.group, rows.label.tolist(), strict=True))
+    sizes = Counter(alike)
+    shared: NDArray[np.float64] = price / np.array([sizes[pair] for pair in alike])
+    return shared
 
 
 def effective_weights(rows: TrainingRows, policy: TrainingPolicy) -> NDArray[np.float64]:
@@ -206,10 +249,13 @@ def effective_weights(rows: TrainingRows, policy: TrainingPolicy) -> NDArray[np.
     return scaled
 
 
-def fold_of_groups(group: Sequence[str], label: NDArray[np.int8], folds: int, seed: int) -> NDArray[np.intp] | None:
+def fold_of_groups(
+    group: Sequence[str], label: NDArray[np.int8], folds: int, seed: int, trained: NDArray[np.intp] | None = None
+) -> NDArray[np.intp] | None:
     """Return the fold of every row; a group lies in one fold, and every fold leaves both classes to train on.
 
-    Groups with positives are dealt out first, so that each fold gets some. None where the groups are too few."""
+    Groups with positives are dealt out first, so that each fold gets some. `trained`: the rows to train on, all where
+    it is left out. None where the groups are too few."""
     has_positive: dict[str, bool] = {}
     for name, is_positive in zip(group, label.tolist(), strict=True):
         has_positive[name] = has_positive.get(name, False) or bool(is_positive)
@@ -219,7 +265,8 @@ def fold_of_groups(group: Sequence[str], label: NDArray[np.int8], folds: int, se
         dealt |= {name: place % folds for place, name in enumerate(names)}
     fold = np.array([dealt[name] for name in group], dtype=np.intp)
     used = np.unique(fold)
-    if any(len(np.unique(label[fold != number])) < 2 for number in used):
+    learnt, of_learnt = (label, fold) if trained is None else (label[trained], fold[trained])
+    if any(len(np.unique(learnt[of_learnt != number])) < 2 for number in used):
         return None
     return np.searchsorted(used, fold)
 
@@ -300,13 +347,15 @@ def _unseen(
     """Start one model per fold, trained without it. The answer waits for them and returns the raw score of every row by
     the model that never saw its fold; NaN where the others lack a class."""
 
+    drawn = table.weight > 0  # the others are scored only
+
     def score(unseen: NDArray[np.bool_]) -> NDArray[np.float64]:
-        return _raw(fit(table.take(np.flatnonzero(~unseen))), table.features[unseen])
+        return _raw(fit(table.take(np.flatnonzero(~unseen & drawn))), table.features[unseen])
 
     started = []
     for number in range(int(fold.max()) + 1):
         unseen = fold == number
-        if len(np.unique(table.label[~unseen])) == 2:
+        if len(np.unique(table.label[~unseen & drawn])) == 2:
             started.append((unseen, pool.submit(score, unseen)))
 
     def wait() -> NDArray[np.float64]:
@@ -377,6 +426,11 @@ def _notes(
         notes.append("One source only: nothing can be left out, so nothing is known about traffic of other places.")
     if models > 1:
         notes.append(f"Sources were left out with {models} models of {policy.source_trees} trees each.")
+    if is_scouting(rows):
+        notes.append(
+            "Nobody has judged sessions of both classes yet: the threshold is for scouting, where background above it "
+            "is a question to an expert. A version for customers is trained on answers."
+        )
     if set(rows.origin) <= {"rule", "language-model", BACKGROUND}:
         notes.append("All labels are weak: precision and recall compare the model with rules, not with the truth.")
     return notes

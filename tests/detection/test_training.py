@@ -19,12 +19,14 @@ from detection.training import (
     TrainingImpossible,
     TrainingPolicy,
     TrainingRows,
+    drawn_rows,
     effective_weights,
     exclude,
     group_of,
+    is_scouting,
+    prices,
     read_training_set,
     train,
-    trust,
     write_training_set,
 )
 from detection.training import bins_of_sources as bins
@@ -229,9 +231,74 @@ def test_weights_follow_the_origin_and_background_is_capped() -> None:
     assert free[10] / free[0] == pytest.approx(0.1)
 
 
+JUDGED = ["expert"] * 2 + ["rule"] * 8 + ["background"] * 90
+BOTH = np.array([1, 0] * 50, dtype=np.int8)
+ALONE = [group_of(str(number), "h") for number in range(100)]
+
+
 def test_much_background_does_not_cheapen_a_false_positive() -> None:
-    rows = make_training_rows(100, origin=["rule"] * 10 + ["background"] * 90)
-    assert set(trust(rows, TrainingPolicy(background_cap=0.01)).round(6)) == {0.3, 0.1}
+    rows = make_training_rows(100, origin=JUDGED, label=BOTH, group=ALONE)
+    assert set(prices(rows, TrainingPolicy(background_cap=0.01)).round(6)) == {1.0, 0.3, 0.1}
+
+
+def test_look_alikes_of_one_class_are_one_mistake() -> None:
+    group = ["many"] * 50 + ALONE[50:]
+    rows = make_training_rows(100, origin=["expert"] * 100, label=BOTH, group=group)
+    price = prices(rows, TrainingPolicy())
+    assert price[:50][BOTH[:50] == 0].sum() == pytest.approx(1.0)
+    assert price[:50][BOTH[:50] == 1].sum() == pytest.approx(1.0)
+    assert price[50:].tolist() == [1.0] * 50
+
+
+def test_before_anybody_judged_both_classes_background_above_the_threshold_is_a_question() -> None:
+    policy = TrainingPolicy(scouting_background=0.005)
+    answers = make_training_rows(100, origin=JUDGED, label=BOTH, group=ALONE)
+    one_sided = replace(answers, label=np.array([1, 1, *BOTH[2:]], dtype=np.int8))
+    weak = replace(answers, origin=["rule"] * 10 + ["background"] * 90)
+    assert [is_scouting(rows) for rows in (answers, one_sided, weak)] == [False, True, True]
+    assert prices(answers, policy)[-1] == pytest.approx(0.1)
+    assert prices(weak, policy)[-1] == pytest.approx(0.005)
+    assert prices(weak, policy)[0] == pytest.approx(0.3)
+
+
+def test_answers_end_the_scouting_and_raise_the_threshold() -> None:
+    rows = make_training_rows(240)
+    doubtful = rows.label.copy()
+    doubtful[::8] = 1 - doubtful[::8]  # weak labels err
+    weak = replace(rows, label=doubtful, origin=["rule" if one else "background" for one in doubtful])
+    judged = replace(weak, origin=["expert" if index % 40 < 2 else name for index, name in enumerate(weak.origin)])
+    scout, release = (train(found, HTTP_1, POLICY) for found in (weak, judged))
+    assert any("scouting" in note for note in scout.report.notes)
+    assert not any("scouting" in note for note in release.report.notes)
+    assert release.threshold > scout.threshold
+
+
+def test_of_much_background_whole_groups_are_drawn_and_few_look_alikes() -> None:
+    rows = make_training_rows(
+        2_000,
+        origin=["rule"] * 20 + ["background"] * 1_980,
+        group=["giant"] * 1_000 + [group_of(str(number // 4), "h") for number in range(1_000)],
+    )
+    policy = TrainingPolicy(background_rows=10.0, background_least=50)
+    drawn = drawn_rows(rows, policy)
+    assert drawn.tolist()[:20] == list(range(20))  # whatever is no background
+    assert len(drawn) == 20 + 200
+    assert sum(rows.group[index] == "giant" for index in drawn[20:]) <= 20
+    assert drawn.tolist() == sorted(set(drawn.tolist()))
+    assert drawn.tolist() == drawn_rows(rows, policy).tolist() != drawn_rows(rows, replace(policy, seed=1)).tolist()
+    assert len(drawn_rows(rows, replace(policy, background_least=5_000))) == 20 + 20 + 1_000
+
+
+def test_what_was_not_drawn_is_scored_and_changes_no_byte() -> None:
+    rows = make_training_rows(400)
+    policy = replace(POLICY, background_rows=1.0, background_least=1)
+    model = train(rows, HTTP_1, policy)
+    assert model.report.counts["trained_on"] == 200
+    assert model.report.out_of_fold.negatives == 300
+    undrawn = set(range(400)) - set(drawn_rows(rows.canonical(), policy).tolist())
+    uris = ["/other" if index in undrawn else text for index, text in enumerate(rows.canonical().rows["uri"])]
+    changed = replace(rows.canonical(), rows={**rows.canonical().rows, "uri": uris})
+    assert train(changed, HTTP_1, policy).text_model == model.text_model
 
 
 def test_origins_weigh_less_the_less_they_know() -> None:
