@@ -17,7 +17,7 @@ from detection import reference as policy
 from detection.reference import ReferencePolicy, SnapshotRow, role_of, write_snapshot
 from detection.rules import RuleVerdict, rule_verdict
 from detection.sessions import COLUMN_NAMES
-from detection.training import TrainingRows, write_training_set
+from detection.training_rows import TrainingRows, exclude, group_of, write_training_set
 from labeling.models import Answer, Item, ItemState, Label, NotAdmitted, ReferenceRow, Role, Source
 from labeling.services.routing import moment
 from models_registry.models import Detector, Snapshot, TrainingSet
@@ -156,13 +156,13 @@ class HeldOut:
     """What names a hold-out row: its session, and its look with its host. Its answer and inputs are not read."""
 
     keys: frozenset[str]
-    groups: frozenset[str]
+    pairs: frozenset[tuple[str, str]]  # shape and host
 
 
 def _held_out(detector: Detector) -> HeldOut:
     rows = ReferenceRow.objects.filter(detector=detector, role__in=(Role.HOLDOUT, Role.FORWARD))
     named = list(rows.values_list("subject_key", "shape", "host"))
-    return HeldOut(frozenset(key for key, _shape, _host in named), frozenset(f"{s}|{host}" for _key, s, host in named))
+    return HeldOut(frozenset(key for key, *_pair in named), frozenset((shape, host) for _key, shape, host in named))
 
 
 def _expert_rows(detector: Detector) -> Iterator[ExpertRow]:
@@ -170,19 +170,18 @@ def _expert_rows(detector: Detector) -> Iterator[ExpertRow]:
     held_out = _held_out(detector)
     rows = ReferenceRow.objects.filter(detector=detector, role=Role.REGRESSION)
     for row in rows.order_by("subject_key", "id"):
-        group = f"{row.shape}|{row.host}"
-        if group not in held_out.groups and row.subject_key not in held_out.keys:
-            yield _expert_row(row.subject_key, group, row.answer, row.source, row.row)
+        if (row.shape, row.host) not in held_out.pairs and row.subject_key not in held_out.keys:
+            yield _expert_row(row.subject_key, row.shape, row.answer, row.source, row.row)
     for item, answer in _labelled(detector):
-        row = orjson.loads(item.record.row)
-        group = f"{item.shape}|{_host(row)}"
-        free = _role(item.shape, _host(row)) == Role.REGRESSION and group not in held_out.groups
+        pair = item.shape, _host(orjson.loads(item.record.row))
+        free = _role(*pair) == Role.REGRESSION and pair not in held_out.pairs
         if free and item.subject_key not in held_out.keys:
-            yield _expert_row(item.subject_key, group, answer, item.record.source, item.record.row)
+            yield _expert_row(item.subject_key, item.shape, answer, item.record.source, item.record.row)
 
 
-def _expert_row(key: str, group: str, answer: str, source: str, row: str) -> ExpertRow:
-    return ExpertRow(key, group, answer == Answer.POSITIVE, source, orjson.loads(row))
+def _expert_row(key: str, shape: str, answer: str, source: str, row: str) -> ExpertRow:
+    values = orjson.loads(row)
+    return ExpertRow(key, group_of(shape, _host(values)), answer == Answer.POSITIVE, source, values)
 
 
 def _labelled(detector: Detector) -> Iterator[tuple[Item, str]]:
@@ -201,25 +200,15 @@ def _labelled(detector: Detector) -> Iterator[tuple[Item, str]]:
 
 def _without(weak: TrainingRows, held_out: HeldOut, experts: list[ExpertRow]) -> TrainingRows:
     """Return the weak rows that are not held out, and that no expert has judged or contradicted on a look-alike."""
+    free = exclude(weak, held_out.keys, held_out.pairs)
     judged = {row.key for row in experts}
     said = {row.group: row.positive for row in experts}
-    keep = [
+    kept = [
         number
-        for number, (key, group, label) in enumerate(zip(weak.key, weak.group, weak.label.tolist(), strict=True))
-        if key not in held_out.keys
-        and group not in held_out.groups
-        and key not in judged
-        and said.get(group, bool(label)) == bool(label)
+        for number, (key, group, label) in enumerate(zip(free.key, free.group, free.label.tolist(), strict=True))
+        if key not in judged and said.get(group, bool(label)) == bool(label)
     ]
-    return TrainingRows(
-        rows={name: [weak.rows[name][number] for number in keep] for name in COLUMN_NAMES},
-        label=weak.label[keep],
-        weight=weak.weight[keep],
-        source=[weak.source[number] for number in keep],
-        origin=[weak.origin[number] for number in keep],
-        group=[weak.group[number] for number in keep],
-        key=[weak.key[number] for number in keep],
-    )
+    return free.take(np.array(kept, dtype=np.intp))
 
 
 def _joined(weak: TrainingRows, experts: list[ExpertRow]) -> TrainingRows:

@@ -6,18 +6,23 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import orjson
 import pyarrow as pa
 import pytest
 
+from detection.contract import HTTP_1
 from detection.rules import RuleVerdict
 from detection.selection import CELL_CODES, Cell
+from detection.sessions import COLUMN_NAMES
 from detection.tables import SCORE_SCHEMA
+from detection.training import TrainedModel, TrainingPolicy, train
+from detection.training_rows import TrainingRows
 from labeling.models import Item, Queue
 from labeling.services import claims
 from models_registry.models import ScoreFile, Version
 from tests import factories
-from tests.factories import make_session_item
+from tests.factories import make_row, make_session_item
 from traffic import storage
 from traffic.models import Segment
 from traffic.services import ingest, segments
@@ -108,3 +113,38 @@ def answer() -> Callable[..., Any]:
         return labels.submit(item, by, answer, **details)
 
     return answered
+
+
+@pytest.fixture(scope="session")
+def trained() -> TrainedModel:
+    """A small model that knows quotes in a request target from plain paths."""
+    rows = [
+        make_row(flow_id=number, uri=f"/x.sh?id={number}%27%20or%201=1--", uri_decoded=f"/x.sh?id={number}' or 1=1--")
+        if number % 2
+        else make_row(flow_id=number, uri=f"/shop/{number}", uri_decoded=f"/shop/{number}")
+        for number in range(60)
+    ]
+    return train(
+        TrainingRows(
+            rows={name: [row[name] for row in rows] for name in COLUMN_NAMES},
+            label=np.array([number % 2 for number in range(60)], np.int8),
+            weight=np.ones(60),
+            source=["a" if number % 3 else "b" for number in range(60)],
+            origin=["expert"] * 60,
+            group=[f"{number}|10.0.0.1" for number in range(60)],
+            key=[str(number) for number in range(60)],
+        ),
+        HTTP_1,
+        TrainingPolicy(workers=1),
+    )
+
+
+@pytest.fixture
+def trained_version(trained: TrainedModel, house: None, db: None) -> Version:
+    """A silent version with its files."""
+    version = factories.make_version(
+        onnx_digest=trained.onnx_digest, text_digest=trained.text_digest, threshold=trained.threshold
+    )
+    storage.put_bytes(version.onnx_path, trained.onnx_bytes)
+    storage.put_bytes(version.text_path, trained.text_model.encode())
+    return version
