@@ -1,0 +1,52 @@
+"""A model of the size of the promises (300 trees of 31 leaves) over the shared real sessions, for benchmarks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import lightgbm
+import numpy as np
+import orjson
+
+from benchmarks.traffic_files import is_session, real_lines
+from detection.bundle import ConfigEntry, Member, build_bundle
+from detection.contract import HTTP_1, Inputs, encode, session_columns
+from detection.scoring import Scorer, features
+from detection.sources.suricata import session_row
+from detection.trees import build_version_model
+
+TREES, LEAVES = 300, 31
+TRAINING_ROWS = 20_000
+
+
+@dataclass(frozen=True)
+class RealModel:
+    records: list[dict[str, Any]]
+    inputs: Inputs
+    booster: lightgbm.Booster
+    scorer: Scorer
+    bundle: bytes
+
+
+@lru_cache(maxsize=1)
+def real_model() -> RealModel:
+    """Return sessions and a model of flows with rule hits; a tenth of wrong labels keeps the trees full."""
+    records, hit_flows = [], set()
+    for line in real_lines():
+        if is_session(line):
+            records.append(orjson.loads(line))
+        elif b'"event_type":"alert"' in line[:600]:
+            hit_flows.add(orjson.loads(line).get("flow_id"))
+    inputs = encode(HTTP_1, session_columns([session_row(record) for record in records]))
+    draw = np.random.default_rng(1)
+    chosen = draw.integers(0, len(records), TRAINING_ROWS)
+    label = np.array([record["flow_id"] in hit_flows for record in records])[chosen]
+    label ^= draw.random(TRAINING_ROWS) < 0.1
+    parameters = {"objective": "binary", "num_leaves": LEAVES, "min_data_in_leaf": 5, "verbose": -1, "seed": 1}
+    data = lightgbm.Dataset(features(HTTP_1, inputs)[chosen], label.astype(int))
+    booster = lightgbm.train(parameters, data, TREES)
+    version = build_version_model(HTTP_1, booster.dump_model(), {})
+    member = Member(ConfigEntry("web", 1, 0.5, False), version, "", "", "http", "malicious")
+    return RealModel(records, inputs, booster, Scorer(version), build_bundle([member], config_text=""))
