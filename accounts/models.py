@@ -25,7 +25,7 @@ class User(AbstractUser):
     role = models.CharField(max_length=16, choices=Role.choices, default=Role.AUDITOR)  # the role that changes nothing
     single_keys = models.BooleanField(default=True)  # WCAG 2.1.4: single-key shortcuts can be switched off
 
-    objects: ClassVar[UserManager] = UserManager()  # type: ignore[assignment]
+    objects: ClassVar[UserManager] = UserManager()
 
     def has_role(self, *roles: Role | str) -> bool:
         return self.is_active and self.role in roles

@@ -48,9 +48,7 @@ def create_user(request: HttpRequest) -> HttpResponse:
     form = NewUserForm(request.POST or None)
     if request.method != "POST" or not form.is_valid():
         return render(request, "accounts/create_user.html", {"form": form}, status=400 if form.errors else 200)
-    user, password = services.make_user(
-        form.cleaned_data["username"], Role(form.cleaned_data["role"]), by=_me(request)
-    )
+    user, password = services.make_user(form.cleaned_data["username"], Role(form.cleaned_data["role"]), by=_me(request))
     return _password_page(request, user, password)
 
 
@@ -83,7 +81,7 @@ def reset_password(request: HttpRequest, pk: int) -> HttpResponse:
     user = get_object_or_404(User, pk=pk)
     try:
         password = services.reset_password(user, by=_me(request))
-    except services.Refused as refusal:
+    except services.RefusedError as refusal:
         messages.error(request, str(refusal))
         return redirect("accounts:users")
     return _password_page(request, user, password)
@@ -119,7 +117,7 @@ def _change(request: HttpRequest, pk: int, verb: Callable[..., None], **argument
     user = get_object_or_404(User, pk=pk)
     try:
         verb(user, by=_me(request), **arguments)
-    except services.Refused as refusal:
+    except services.RefusedError as refusal:
         messages.error(request, str(refusal))
     else:
         messages.success(request, _("Done: %(user)s.") % {"user": user.username})

@@ -1,4 +1,4 @@
-"""What the house promises about itself: rooms, templates, locks, words. Each test names the file that breaks a promise."""
+"""What the house promises about itself: rooms, templates, locks. A failure names the file that breaks the promise."""
 
 from __future__ import annotations
 
@@ -151,12 +151,14 @@ def test_templates_hold_no(promise):
 
 
 def test_no_code_declares_text_safe():
-    """Everything shown comes from attackers: `format_html` builds markup, and one function joins what it escaped itself."""
+    """Everything shown comes from attackers: `format_html` builds markup, one function joins what it escaped."""
     joined = []
     for path in python_files(*ROOMS):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             called = node.func if isinstance(node, ast.Call) else None
-            word = called.id if isinstance(called, ast.Name) else called.attr if isinstance(called, ast.Attribute) else ""
+            word = (
+                called.id if isinstance(called, ast.Name) else called.attr if isinstance(called, ast.Attribute) else ""
+            )
             if word in {"mark_safe", "SafeString", "SafeText"}:
                 joined.append(name(path))
             assert not (isinstance(node, ast.FunctionDef) and node.name == "__html__"), name(path)
@@ -164,7 +166,9 @@ def test_no_code_declares_text_safe():
 
 
 def test_scripts_write_no_markup():
-    forbidden = re.compile(r"innerHTML|outerHTML\s*=|insertAdjacentHTML|document\.write|\beval\(|new Function|https?://")
+    forbidden = re.compile(
+        r"innerHTML|outerHTML\s*=|insertAdjacentHTML|document\.write|\beval\(|new Function|https?://"
+    )
     for room in ROOMS:
         for path in sorted((ROOT / room).rglob("static/**/*.js")):
             found = forbidden.search(path.read_text(encoding="utf-8"))
@@ -194,7 +198,7 @@ def test_every_answer_carries_the_content_policy(path):
 
 @pytest.mark.django_db
 def test_an_error_of_ours_carries_the_content_policy_too(monkeypatch):
-    def broken():
+    def broken(reader):
         raise RuntimeError("on purpose")
 
     monkeypatch.setattr("triage.views.home_services.state", broken)

@@ -12,7 +12,19 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 GOOD = {"SECRET_KEY": "k" * 40, "ALLOWED_HOSTS": "etalon.example"}
-OURS = ("DEBUG", "SECRET", "ALLOWED", "DATABASE_URL", "REDIS_URL", "ETALON", "STATIC_ROOT", "BEHIND", "CSRF", "SECURE")
+OURS = (
+    "DEBUG",
+    "DJANGO",
+    "SECRET",
+    "ALLOWED",
+    "DATABASE_URL",
+    "REDIS_URL",
+    "ETALON",
+    "STATIC_ROOT",
+    "BEHIND",
+    "CSRF",
+    "SECURE",
+)
 
 
 def run(program: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -107,7 +119,8 @@ def test_production_logs_json_without_secrets():
         "try:\n"
         "    f('hunter2')\n"
         "except ValueError:\n"
-        "    logging.getLogger('django.request').exception('failed %s', 'here', extra={'request': {'cookie': 'c00kie'}})\n"
+        "    log = logging.getLogger('django.request')\n"
+        "    log.exception('failed %s', 'here', extra={'request': {'cookie': 'c00kie'}})\n"
     )
     ran = run(program, **GOOD)
     line = json.loads(ran.stderr.strip().splitlines()[-1])

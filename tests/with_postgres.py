@@ -34,8 +34,7 @@ def main(arguments: Sequence[str]) -> int:
     if command[:1] == ["--"]:
         command = command[1:]
     if not command:
-        print("usage: python -m tests.with_postgres -- COMMAND...", file=sys.stderr)
-        return 2
+        sys.exit("usage: python -m tests.with_postgres -- COMMAND...")
     signal.signal(signal.SIGTERM, _leave)
     given = os.environ.get("DATABASE_URL", "")
     if given.startswith(("postgres://", "postgresql://")):

@@ -7,6 +7,7 @@ from django.shortcuts import render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
+from accounts.models import User
 from accounts.rights import role_required
 from accounts.roles import EVERYBODY
 from triage.services import health as health_services
@@ -16,7 +17,8 @@ from triage.services import home as home_services
 @require_safe
 @role_required(*EVERYBODY)
 def home(request: HttpRequest) -> HttpResponse:
-    return render(request, "triage/home.html", {"state": home_services.state()})
+    assert isinstance(request.user, User)  # role_required let them in
+    return render(request, "triage/home.html", {"state": home_services.state(request.user)})
 
 
 @require_safe

@@ -8,16 +8,18 @@ from collections.abc import Callable
 from allauth.mfa.models import Authenticator
 from django.contrib.auth.password_validation import validate_password
 from django.db import transaction
+from django.db.models import Q
 from django.utils.translation import gettext as _
 
 from accounts.models import User
 from accounts.roles import Role
 from accounts.services import audit
 
+_IN_CHARGE = Q(role=Role.ADMINISTRATOR, is_active=True)
 PASSWORD_BYTES = 12  # 96 bits: nobody guesses it, and it can still be read out
 
 
-class Refused(Exception):
+class RefusedError(Exception):
     """The change is not allowed; the text says why, for the person who asked."""
 
 
@@ -98,18 +100,20 @@ def switch_single_keys(user: User, *, on: bool) -> None:
 
 
 def _locked(user: User, by: User) -> User:
+    """Return the user, locked together with all administrators: two of them cannot take each other's rights.
+
+    One statement in one order, so that two callers wait for each other instead of meeting crosswise."""
     if user.pk == by.pk:
-        raise Refused(_("Nobody changes their own account here: ask another administrator."))
-    return User.objects.select_for_update().get(pk=user.pk)
+        raise RefusedError(_("Nobody changes their own account here: ask another administrator."))
+    concerned = User.objects.select_for_update().filter(Q(pk=user.pk) | _IN_CHARGE).order_by("pk")
+    return next(person for person in concerned if person.pk == user.pk)
 
 
 def _keep_an_administrator(user: User) -> None:
-    """Refuse to take the rights of the last administrator. Locks all of them, so that two cannot do it to each other."""
     if user.role != Role.ADMINISTRATOR or not user.is_active:
         return
-    administrators = User.objects.select_for_update().filter(role=Role.ADMINISTRATOR, is_active=True).order_by("pk")
-    if not [other for other in administrators if other.pk != user.pk]:
-        raise Refused(_("This is the last administrator: make another one first."))
+    if not User.objects.filter(_IN_CHARGE).exclude(pk=user.pk).exists():
+        raise RefusedError(_("This is the last administrator: make another one first."))
 
 
 def _set_password(user: User, password: str | None, generate: Callable[[], str] = generated_password) -> str:

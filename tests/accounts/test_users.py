@@ -102,7 +102,7 @@ def test_the_last_administrator_stays(administrator):
     """Cannot happen through the page, where the last one is oneself; a command or a race could."""
     other = make_user(Role.SENIOR)
     for attempt in (lambda: users.disable(administrator, by=other), _demote(administrator, other)):
-        with pytest.raises(users.Refused, match="last administrator"):
+        with pytest.raises(users.RefusedError, match="last administrator"):
             attempt()
     administrator.refresh_from_db()
     assert administrator.is_active
@@ -115,7 +115,7 @@ def _demote(administrator, other):
 
 def test_a_disabled_administrator_does_not_count(administrator):
     make_user(Role.ADMINISTRATOR, is_active=False)
-    with pytest.raises(users.Refused):
+    with pytest.raises(users.RefusedError):
         users.disable(administrator, by=make_user())
 
 
@@ -129,7 +129,7 @@ def test_two_administrators_cannot_disable_each_other():
         start.wait()
         try:
             users.disable(user, by=by)
-        except users.Refused:
+        except users.RefusedError:
             refused.append(user)
         finally:
             connection.close()

@@ -1,10 +1,15 @@
 """The home page: boards and queues, and what to do while there are none."""
 
 import re
+from datetime import timedelta
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
+from django.utils import timezone
 
+from labeling.models import Label
 from tests import factories
 from tests.factories import make_detector, make_item, make_queue, make_score_file, make_segment, make_user, make_version
 from triage.services import home
@@ -51,7 +56,7 @@ def test_retired_versions_are_not_shown_and_the_active_one_stands_first(expert_c
     active = make_version(detector=detector, stage="active")
     make_version(detector=detector, stage="silent")
     newest = make_version(detector=detector, stage="silent")
-    shown = [board.version for board in home.state().detectors[0].boards]
+    shown = [board.version for board in home.state(make_user()).detectors[0].boards]
     assert shown[:2] == [active, newest]
     assert len(shown) == 3
 
@@ -66,7 +71,32 @@ def test_queues_show_how_many_wait_and_since_when(expert_client):
     assert page.context["state"].waiting == 3
 
 
-def test_the_page_costs_the_same_queries_for_many_items_and_segments(expert_client, django_assert_num_queries):
+def test_unique_candidates_lead_to_their_queue(expert_client):
+    queue = make_queue()
+    make_score_file(version=make_version(detector=queue.detector), unique_candidates=3)
+    board = re.search(r'<section class="panel" id="board-.*?</section>', expert_client.get("/").text, re.S)[0]
+    assert reverse("labeling:queue", args=[queue.slug]) in board
+
+
+def test_experts_see_their_own_answers_of_the_last_week(expert_client, expert):
+    item = make_item()
+    make_segment()
+    for who, days in ((expert, 1), (expert, 8), (make_user(), 1)):
+        Label.objects.create(
+            item=make_item(queue=item.queue),
+            detector=item.detector,
+            subject_kind="session",
+            subject_key="x",
+            expert=who,
+            answer="positive",
+            created_at=timezone.now() - timedelta(days=days),
+        )
+    page = expert_client.get("/")
+    assert page.context["state"].own_labels == 1
+    assert "your answers, last 7 days" in page.text
+
+
+def test_the_page_costs_the_same_queries_for_many_items_and_segments(expert_client):
     version = make_version()
     queue = make_queue(detector=version.detector)
 
@@ -74,9 +104,6 @@ def test_the_page_costs_the_same_queries_for_many_items_and_segments(expert_clie
         with CaptureQueriesContext(connection) as captured:
             expert_client.get("/")
         return len(captured)
-
-    from django.db import connection
-    from django.test.utils import CaptureQueriesContext
 
     make_score_file(version=version)
     make_item(queue=queue, version=version)

@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 
+from django.utils import timezone
+
+from accounts.models import User
+from labeling.models import Label, Queue
 from labeling.services import queues
 from models_registry.models import Detector, Stage, Version
 from models_registry.services import boards
 from traffic.models import Segment
 
 VERSIONS_SHOWN = 4  # per detector: the active one, then the newest
+OWN_WINDOW = timedelta(days=7)
 STAGE_ORDER = (Stage.ACTIVE, Stage.SILENT, Stage.CANDIDATE)
 
 
 @dataclass(frozen=True, slots=True)
 class DetectorState:
-    """A detector and the boards of its versions that score."""
+    """A detector, the boards of its versions that score, and the queue its unique candidates wait in."""
 
     detector: Detector
     boards: list[boards.Board]
+    queue: Queue | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,18 +35,24 @@ class State:
     detectors: list[DetectorState]
     queues: list[queues.Load]
     has_traffic: bool
+    own_labels: int  # answers of the reader in OWN_WINDOW
 
     @property
     def waiting(self) -> int:
         return sum(load.waiting for load in self.queues)
 
 
-def state() -> State:
+def state(reader: User) -> State:
     """Collect the page. Sums per segment and bounded counts only: no row of a session is touched."""
+    loads = queues.loads()
+    unique = {load.queue.detector_id: load.queue for load in loads if load.queue.kind == Queue.Kind.UNIQUE}
     return State(
-        detectors=[DetectorState(detector, _boards(detector)) for detector in Detector.objects.all()],
-        queues=queues.loads(),
+        detectors=[
+            DetectorState(detector, _boards(detector), unique.get(detector.pk)) for detector in Detector.objects.all()
+        ],
+        queues=loads,
         has_traffic=Segment.objects.sealed().exists(),
+        own_labels=Label.objects.current().filter(expert=reader, created_at__gte=timezone.now() - OWN_WINDOW).count(),
     )
 
 
