@@ -35,13 +35,13 @@ _second_of: dict[str, int] = {}
 def micros(text: str) -> int:
     """Return a time stamp as microseconds since 1970 UTC; any offset is honoured, none means UTC."""
     fraction = text[20:26]
-    if len(text) == 31 and text[19] == "." and fraction.isdecimal():  # the form Suricata writes
-        second = text[:19] + text[26:]
-        known = _second_of.get(second)
-        if known is None:
-            if len(_second_of) > 100_000:
-                _second_of.clear()
-            known = _second_of[second] = _parse_time(second)
+    known = _second_of.get(text[:20] + text[26:])  # holds only the form Suricata writes
+    if known is not None and fraction.isdecimal():
+        return known + int(fraction)
+    if len(text) == 31 and text[19] == "." and fraction.isdecimal():
+        if len(_second_of) > 100_000:
+            _second_of.clear()
+        known = _second_of[text[:20] + text[26:]] = _parse_time(text[:19] + text[26:])
         return known + int(fraction)
     return _parse_time(text)
 
@@ -489,7 +489,12 @@ def file_told_by(line: bytes) -> tuple[int | None, tuple[Any, ...]]:
 # Inside a JSON text quotes are escaped, so these patterns cannot occur there.
 KIND = b'"event_type":"'
 KIND_SPACED = b'"event_type": "'  # as json.dumps of Python writes it
-SEARCHED = 600  # bytes; Suricata writes time, flow number and type near the start
+RECORD = b'{"timestamp"'
+FLOW_ID = b'"flow_id":'
+FLOW_ID_AT = 47  # behind a time stamp of 31 characters, as Suricata writes it
+KIND_FROM, KIND_TO = 40, 600
+# a second record glued to the first is at least this long, or it is torn itself and says nothing
+SHORTEST = 150
 _KIND_WRITTEN = re.compile(rb'"event_type"\s*:\s*"([a-z0-9_]{1,32})"')
 _TIME_WRITTEN = re.compile(rb'"timestamp"\s*:\s*"([^"]{1,64})"')
 
@@ -502,23 +507,5 @@ def kind_name(line: bytes) -> str:
 
 def time_of(line: bytes) -> int | None:
     """Return the time of a line without parsing it, if it can be found."""
-    found = _TIME_WRITTEN.search(line, 0, SEARCHED)
+    found = _TIME_WRITTEN.search(line, 0, KIND_TO)
     return optional_micros(found[1].decode("ascii", "replace")) if found else None
-
-
-def looks_whole(line: bytes) -> bool:
-    """Return whether a line that nobody parses now is one record, as far as a search for bytes can tell.
-
-    A record begins with its time; a second beginning inside means two glued lines. False only means: ask the parser.
-    """
-    return line.endswith(b"}") and line.rfind(b'{"timestamp"') == 0
-
-
-def flow_number(line: bytes) -> int:
-    """Return the flow number of a line without parsing it, or -1."""
-    at = line.find(b'"flow_id":', 0, SEARCHED)
-    if at >= 0:
-        digits = line[at + 10 : line.find(b",", at)].strip()
-        if digits.isdigit() and len(digits) < 19:
-            return int(digits)
-    return -1

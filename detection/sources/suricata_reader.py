@@ -22,16 +22,19 @@ from detection.sources.lines import LOCAL_FILE, LineBlocks, UnpackLimits
 from detection.sources.suricata import (
     FILE_FIELDS,
     FLOW_FIELDS,
+    FLOW_ID,
+    FLOW_ID_AT,
     KIND,
+    KIND_FROM,
     KIND_SPACED,
-    SEARCHED,
+    KIND_TO,
+    RECORD,
+    SHORTEST,
     TOLD,
     BadRecordError,
     Hit,
     Told,
-    flow_number,
     hit_told_by,
-    looks_whole,
     told_by,
 )
 
@@ -98,7 +101,11 @@ class Counts:
 
 
 _Numbered = tuple[int, bytes]
-_READ = frozenset({b'http"', b"alert", b'flow"', b"filei"})
+_Rows = list[int]
+_KIND_LENGTH = len(KIND)
+_FLOW_DIGITS_AT = FLOW_ID_AT + len(FLOW_ID)
+_FLOW_ID_PLACE = slice(FLOW_ID_AT, _FLOW_DIGITS_AT)
+_DECODED = frozenset({b'http"', b"alert"})
 _OTHER_NAMES = 64  # distinct types counted by name
 
 
@@ -107,33 +114,47 @@ class _Window:
 
     __slots__ = (
         "began_at",
-        "by_flow",
+        "carried",
         "files",
         "flows",
         "hits",
         "kept_bytes",
         "lines",
-        "ordinals",
+        "of_flow",
+        "of_tx",
         "raw",
-        "seen",
         "told",
     )
 
     def __init__(self) -> None:
         self.told: list[Told] = []
         self.raw: list[bytes] = []
-        self.ordinals: list[int] = []
-        self.by_flow: dict[int, dict[int | None, list[int]]] = {}  # flow → transaction → rows
-        self.seen: dict[int, int] = {}  # flow → sessions so far
+        self.of_flow: dict[int, _Rows] = {}
+        self.of_tx: dict[tuple[int, int | None], _Rows] = {}
+        self.carried: dict[int, int] = {}  # flow → its sessions in earlier windows
         self.hits: list[Hit] = []
-        self.flows: dict[int, _Numbered] = {}  # decoded only for flows that have sessions
-        self.files: dict[int, list[_Numbered]] = {}
+        # by the digits of the flow number; decoded only for flows that have sessions
+        self.flows: dict[bytes, _Numbered] = {}
+        self.files: dict[bytes, list[_Numbered]] = {}
         self.lines = 0
         self.kept_bytes = 0
         self.began_at: int | None = None
 
+    def sessions_of(self, flow_id: int) -> int:
+        """Sessions of a flow up to the end of this window."""
+        return len(self.of_flow.get(flow_id, ())) + self.carried.get(flow_id, 0)
+
+    def ordinals(self) -> list[int]:
+        """Number the sessions of each flow in the order read."""
+        numbers = [1] * len(self.told)
+        for flow_id, rows in self.of_flow.items():
+            if len(rows) > 1 or flow_id in self.carried:
+                for number, row in enumerate(rows, start=1 + self.carried.get(flow_id, 0)):
+                    numbers[row] = number
+        return numbers
+
     def drop_sessions(self) -> None:
-        self.told, self.raw, self.ordinals, self.by_flow = [], [], [], {}
+        self.told, self.raw, self.of_flow, self.of_tx, self.carried = [], [], {}, {}, {}
 
 
 class Reader:
@@ -186,12 +207,18 @@ class Reader:
 
     @property
     def rejected(self) -> Iterator[Rejected]:
-        return map(Rejected.from_json, _spooled(self._rejected))
+        self._rejected.seek(0)
+        return map(Rejected.from_json, self._rejected)
+
+    @property
+    def quarantine(self) -> Iterator[bytes]:
+        """The same rejected lines as JSON lines, in blocks ready to be stored."""
+        return _blocks(self._rejected)
 
     @property
     def orphans(self) -> Iterator[bytes]:
-        """Lines of hits whose session was not in the log, or too far away."""
-        return _spooled(self._orphans)
+        """Lines of hits whose session was not in the log, or too far away, in blocks ready to be stored."""
+        return _blocks(self._orphans)
 
     def close(self) -> None:
         self._rejected.close()
@@ -200,75 +227,108 @@ class Reader:
     # --- lines
 
     def _read(self, first: int, lines: list[bytes]) -> None:
-        """Sort lines by their type: the byte search first, the parser for what is needed or odd."""
+        """Sort lines by their type: a search for bytes first, the parser for what is needed or odd.
+
+        One loop: two thirds of a log pass it without being parsed, and a call per line would cost more than the work.
+        """
         window = self._window
         flows, files = window.flows, window.files
+        others: dict[bytes, int] = {}
         kept = blank = 0
         for number, line in enumerate(lines, first):
-            at = line.find(KIND, 0, SEARCHED) + 14
-            if at < 14:
-                at = line.find(KIND_SPACED, 0, SEARCHED) + 15
-            kind = line[at : at + 5]
-            try:
-                if kind == b'flow"' and looks_whole(line) and (flow_id := flow_number(line)) >= 0:
-                    flows[flow_id] = (number, line)
-                elif kind == b'http"' and (told := told_by(line)) is not None:
-                    self._take_session(number, line, told)
-                elif kind == b"alert" and (hit := hit_told_by(line)) is not None:
-                    self._take_hit(hit)
-                elif kind == b"filei" and looks_whole(line) and (flow_id := flow_number(line)) >= 0:
-                    files.setdefault(flow_id, []).append((number, line))
-                elif at > 14 and kind not in _READ and looks_whole(line):
-                    self._count_other(line[at : line.find(b'"', at)])
+            at = line.find(KIND, KIND_FROM, KIND_TO) + _KIND_LENGTH
+            if at < KIND_FROM:
+                at = line.find(KIND_SPACED, KIND_FROM, KIND_TO) + _KIND_LENGTH + 1
+            kind = line[at : at + 5]  # five are enough to tell apart what is read
+            if kind in _DECODED:
+                if not self._read_typed(kind, number, line):
                     continue
-                elif not self._read_odd(number, line):
-                    blank += 1
+            elif (
+                at >= KIND_FROM
+                and line[_FLOW_ID_PLACE] == FLOW_ID
+                and line[-1:] == b"}"
+                and line.rfind(RECORD, at, -SHORTEST) < 0
+            ):
+                if kind == b'flow"':
+                    flows[line[_FLOW_DIGITS_AT : line.find(b",", _FLOW_DIGITS_AT)]] = (number, line)
+                elif kind == b"filei":
+                    flow_digits = line[_FLOW_DIGITS_AT : line.find(b",", _FLOW_DIGITS_AT)]
+                    files.setdefault(flow_digits, []).append((number, line))
+                else:
+                    name = line[at : line.find(b'"', at)]
+                    others[name] = others.get(name, 0) + 1
                     continue
-            except BadRecordError as error:
-                self._reject(number, str(error), line)
+            elif not line.strip(_BLANK):
+                blank += 1
                 continue
+            else:
+                self._read_odd(number, line)
             kept += len(line)
+        for name, count in others.items():
+            self._count_other(name, count)
         if window.began_at is None:
             window.began_at = suricata.time_of(lines[0])
         window.lines += len(lines)
         window.kept_bytes += kept
         self.counts.lines += len(lines) - blank
 
-    def _read_odd(self, number: int, line: bytes) -> bool:
-        """Read a line with the forgiving parser; False when there is nothing on it."""
-        if not line.strip(b"\0 \t\r"):
+    def _read_typed(self, kind: bytes, number: int, line: bytes) -> bool:
+        """Decode a session or a hit; False when it was rejected."""
+        try:
+            if kind == b"alert":
+                if (hit := hit_told_by(line)) is not None:
+                    self._take_hit(hit)
+                    return True
+            elif (told := told_by(line)) is not None:
+                self._take_session(line, told)
+                return True
+        except BadRecordError as error:
+            self._reject(number, str(error), line)
             return False
-        record = suricata.parse_line(line)
-        kind = record.get("event_type")
-        if not isinstance(kind, str):
-            raise BadRecordError("no event_type")
-        if kind == "http":
-            self._take_session(number, line, suricata.told_in(record))
-        elif kind == "alert":
-            self._take_hit(suricata.hit_in(record, line))
-        elif kind == "flow":
-            self._window.flows[suricata.flow_in(record)] = (number, line)
-        elif kind == "fileinfo":
-            self._window.files.setdefault(suricata.flow_in(record), []).append((number, line))
-        else:
-            self._count_other(kind.encode("utf-8", "replace"))
+        return self._read_odd(number, line)
+
+    def _read_odd(self, number: int, line: bytes) -> bool:
+        """Read a line with the forgiving parser; False when it was rejected."""
+        try:
+            record = suricata.parse_line(line)
+            kind = record.get("event_type")
+            if kind == "http":
+                self._take_session(line, suricata.told_in(record))
+            elif kind == "alert":
+                self._take_hit(suricata.hit_in(record, line))
+            elif kind == "flow":
+                self._window.flows[_digits_in(record)] = (number, line)
+            elif kind == "fileinfo":
+                self._window.files.setdefault(_digits_in(record), []).append((number, line))
+            elif isinstance(kind, str):
+                self._count_other(kind.encode("utf-8", "replace"), 1)
+            else:
+                raise BadRecordError("no event_type")
+        except BadRecordError as error:
+            self._reject(number, str(error), line)
+            return False
         return True
 
-    def _take_session(self, number: int, line: bytes, told: Told) -> None:
+    def _take_session(self, line: bytes, told: Told) -> None:
         window, before = self._window, self._waiting
-        flow_id, tx_id = told[1], told[2]
-        rows_of_flow = window.by_flow.setdefault(flow_id, {})
-        rows = rows_of_flow.setdefault(tx_id, [])
-        if any(window.raw[row] == line for row in rows) or (
-            flow_id in before.by_flow and any(before.raw[row] == line for row in before.by_flow[flow_id].get(tx_id, ()))
-        ):
+        row, flow_id = len(window.raw), told[1]
+        key = (flow_id, told[2])
+        rows = window.of_tx.get(key)
+        if (rows and _holds(window, rows, line)) or (key in before.of_tx and _holds(before, before.of_tx[key], line)):
             raise BadRecordError("the same line twice")
-        ordinal = (window.seen.get(flow_id) or before.seen.get(flow_id, 0)) + 1
-        window.seen[flow_id] = ordinal
-        rows.append(len(window.told))
+        if rows:
+            rows.append(row)
+        else:
+            window.of_tx[key] = [row]
+        of_flow = window.of_flow.get(flow_id)
+        if of_flow is None:
+            window.of_flow[flow_id] = [row]
+            if before.raw and (earlier := before.sessions_of(flow_id)):
+                window.carried[flow_id] = earlier
+        else:
+            of_flow.append(row)
         window.told.append(told)
         window.raw.append(line)
-        window.ordinals.append(ordinal)
         self.counts.http += 1
 
     def _take_hit(self, hit: Hit) -> None:
@@ -283,12 +343,12 @@ class Reader:
                 "priority": told["severity"],
             }
 
-    def _count_other(self, name: bytes) -> None:
+    def _count_other(self, name: bytes, count: int) -> None:
         counts = self.counts.other
         word = name.decode("utf-8", "replace")
         if word not in counts and (len(counts) >= _OTHER_NAMES or not _WORD.fullmatch(word)):
             word = "unknown"
-        counts[word] += 1
+        counts[word] += count
 
     def _reject(self, number: int | None, reason: str, data: bytes) -> None:
         self.counts.rejected += 1
@@ -350,41 +410,41 @@ class Reader:
         files: list[tuple[Any, ...]] = [_NO_FILE] * rows
         for near in around:
             _join_hits(window, near.hits, hits)
-            for flow_id, rows_of_flow in window.by_flow.items():
-                if flow_id in near.flows:
-                    self._join_flow(near, flow_id, rows_of_flow, flows)
-                if flow_id in near.files:
-                    self._join_files(near, flow_id, rows_of_flow, files)
-        self._ready.extend(zip(window.told, window.ordinals, hits, flows, files, strict=True))
+            self._join_flows(window, near, flows)
+            self._join_files(window, near, files)
+        self._ready.extend(zip(window.told, window.ordinals(), hits, flows, files, strict=True))
         self._ready_raw.extend(window.raw)
 
-    def _join_flow(
-        self, near: _Window, flow_id: int, rows_of_flow: dict[int | None, list[int]], flows: list[tuple[Any, ...]]
-    ) -> None:
-        number, line = near.flows[flow_id]
-        try:
-            values = suricata.flow_told_by(line)
-        except BadRecordError as error:
-            del near.flows[flow_id]
-            self._reject(number, str(error), line)
+    def _join_flows(self, window: _Window, near: _Window, into: list[tuple[Any, ...]]) -> None:
+        if not near.flows:
             return
-        for rows in rows_of_flow.values():
-            for row in rows:
-                flows[row] = values
-
-    def _join_files(
-        self, near: _Window, flow_id: int, rows_of_flow: dict[int | None, list[int]], files: list[tuple[Any, ...]]
-    ) -> None:
-        lines = near.files[flow_id]
-        for numbered in tuple(lines):
+        for flow_id, rows in window.of_flow.items():
+            numbered = near.flows.get(b"%d" % flow_id)
+            if numbered is None:
+                continue
             try:
-                tx_id, values = suricata.file_told_by(numbered[1])
+                values = suricata.flow_told_by(numbered[1])
             except BadRecordError as error:
-                lines.remove(numbered)
+                del near.flows[b"%d" % flow_id]
                 self._reject(numbered[0], str(error), numbered[1])
                 continue
-            for row in rows_of_flow.get(tx_id, ()):
-                files[row] = values  # the response comes after the request: the last file stays
+            for row in rows:
+                into[row] = values
+
+    def _join_files(self, window: _Window, near: _Window, into: list[tuple[Any, ...]]) -> None:
+        if not near.files:
+            return
+        for flow_id in window.of_flow:
+            lines = near.files.get(b"%d" % flow_id)
+            for numbered in tuple(lines or ()):
+                try:
+                    tx_id, values = suricata.file_told_by(numbered[1])
+                except BadRecordError as error:
+                    near.files[b"%d" % flow_id].remove(numbered)
+                    self._reject(numbered[0], str(error), numbered[1])
+                    continue
+                for row in window.of_tx.get((flow_id, tx_id), ()):
+                    into[row] = values  # the response comes after the request: the last file stays
 
     def _keep_orphans(self, window: _Window) -> None:
         for hit in window.hits:
@@ -405,33 +465,39 @@ class Reader:
             del self._ready[:rows], self._ready_raw[:rows]
 
 
+_BLANK = b"\0 \t\r"
 _WORD = re.compile("[a-z0-9_]{1,32}")
 _NO_FLOW = (None,) * len(FLOW_FIELDS)
 _NO_FILE = (None,) * len(FILE_FIELDS)
 
 
+def _holds(window: _Window, rows: _Rows, line: bytes) -> bool:
+    return any(window.raw[row] == line for row in rows)
+
+
+def _digits_in(record: dict[str, Any]) -> bytes:
+    return b"%d" % suricata.flow_in(record)
+
+
 def _join_hits(window: _Window, hits: Iterable[Hit], into: list[list[dict[str, Any]]]) -> None:
-    by_flow = window.by_flow
+    of_flow, of_tx = window.of_flow, window.of_tx
     for hit in hits:
-        rows_of_flow = by_flow.get(hit.flow_id)
-        if rows_of_flow is None:
-            continue
         if hit.tx_id is None:
-            rows = [row for rows in rows_of_flow.values() for row in rows]
+            rows = of_flow.get(hit.flow_id)
         else:
-            rows = _rows_of_transaction(window, rows_of_flow.get(hit.tx_id, []), hit)
-        for row in rows:
+            rows = of_tx.get((hit.flow_id, hit.tx_id))
+            if rows and len(rows) > 1:
+                rows = _rows_of_transaction(window, rows, hit)
+        for row in rows or ():
             hit.is_joined = True
             into[row].append(hit.value)
 
 
-def _rows_of_transaction(window: _Window, rows: list[int], hit: Hit) -> list[int]:
+def _rows_of_transaction(window: _Window, rows: _Rows, hit: Hit) -> _Rows:
     """Return the rows a hit speaks about.
 
     After an upgrade (h2c) HTTP/1 and HTTP/2 count from 0 on the same flow: the protocol of the hit chooses, else both.
     """
-    if len(rows) < 2:
-        return rows
     return [row for row in rows if window.told[row][_APP_PROTO] == hit.app_proto] or rows
 
 
@@ -467,6 +533,6 @@ def why_no_log(start: bytes) -> str:
     return f"text that is no JSON; {expected}"
 
 
-def _spooled(file: Any) -> Iterator[bytes]:
+def _blocks(file: Any) -> Iterator[bytes]:
     file.seek(0)
-    yield from file
+    return iter(lambda: file.read(1 << 20), b"")

@@ -131,8 +131,8 @@ def _seal(
         return None
     counts = reader.counts
     # before the row that names them; a file without a row is harmless, the same bytes write it again
-    quarantine_path = _put_lines(f"quarantine/{reader.digest}.jsonl.gz", (one.to_json() for one in reader.rejected))
-    orphans_path = _put_lines(f"orphans/{reader.digest}.jsonl.gz", reader.orphans)
+    quarantine_path = _put_packed(f"quarantine/{reader.digest}.jsonl.gz", reader.quarantine)
+    orphans_path = _put_packed(f"orphans/{reader.digest}.jsonl.gz", reader.orphans)
     try:
         with transaction.atomic():
             # a file that was refused whole may be readable now
@@ -182,15 +182,15 @@ def _drop(run: runs.Run) -> None:
         runs.discard(segment)
 
 
-def _put_lines(path: str, lines: Iterator[bytes]) -> str:
-    """Store lines as gzip, nothing when there are none; return the path, or an empty one."""
-    first = next(lines, None)
+def _put_packed(path: str, blocks: Iterator[bytes]) -> str:
+    """Store blocks as gzip, nothing when there are none; return the path, or an empty one."""
+    first = next(blocks, None)
     if first is None:
         return ""
     # no time inside: two processes that read the same bytes write the same file
-    with storage.writing(path) as file, gzip.GzipFile("", "wb", 6, file, mtime=0) as packed:
+    with storage.writing(path) as file, gzip.GzipFile("", "wb", 1, file, mtime=0) as packed:
         packed.write(first)
-        packed.writelines(lines)
+        packed.writelines(blocks)
     return path
 
 
