@@ -86,16 +86,12 @@ class TrainingPolicy:
     scouting_background: float = 0.005
     # LightGBM
     seed: int = 20_260_101
-    trees: int = 300  # at most: fewer where unseen rows say that more would only learn by heart
-    tree_step: int = 20
+    trees: int = 300
     leaves: int = 31
     learning_rate: float = 0.05
-    rows_per_leaf: int = 10  # fewer where positives are few
-    # no leaf for less evidence than this (sum of weight x p(1-p), in rule labels): background that resembles attacks
-    # is then not learnt by heart, which would hide the unique detects in it; one answer of an expert is enough
-    leaf_evidence: float = 2.0
+    rows_per_leaf: int = 5  # fewer where positives are few
     feature_share: float = 0.8  # of the features, drawn per tree
-    leaf_penalty: float = 5.0
+    leaf_penalty: float = 1.0
     # honest figures
     folds: int = 5
     folds_of_many: int = 3  # with `many_rows` a fold less costs nothing and saves minutes
