@@ -41,7 +41,7 @@ class BundleScorer:
         found = hashlib.sha256(onnx_bytes).hexdigest()
         if found != digest:
             raise WrongBundle(f"the bundle has the digest {found[:12]}, announced was {digest[:12]}")
-        self._session = open_session(onnx_bytes)
+        self._session = open_session(onnx_bytes, single_rows=True)
         properties = self._session.get_modelmeta().custom_metadata_map
         if f"{METADATA_PREFIX}models" not in properties:
             raise WrongBundle("the file is an ONNX model but no bundle")

@@ -413,10 +413,10 @@ def _write_verdict(graph: GraphWriter, entries: Sequence[ConfigEntry], above: st
     columns = [loud.get(name, 0) for name in detectors]
     is_whole = columns == list(range(len(entries)))
     chosen = above if is_whole else graph.add("Gather", above, graph.ints(*columns), axis=1)
-    spoken = graph.constant(np.array([[name in loud for name in detectors]]))
     if all(name in loud for name in detectors):
         graph.name(graph.add("Identity", chosen), verdict)
     else:
+        spoken = graph.constant(np.array([[name in loud for name in detectors]]))
         graph.name(graph.add("And", chosen, spoken), verdict)
 
 
@@ -549,7 +549,7 @@ def measure_latency(
 
     `warm` has the p50 and p99 of each window; `cold` reads 8 MB before each call, so that caches are empty.
     """
-    session = open_session(bundle_bytes)
+    session = open_session(bundle_bytes, single_rows=True)
     contract = Contract.from_json(session.get_modelmeta().custom_metadata_map[f"{METADATA_PREFIX}contract"])
     answer = _answerer(session, contract)
     _time_calls(answer, rows, min(calls, 500), None)

@@ -27,12 +27,13 @@ class RefusedModel(ValueError):  # noqa: N818
     """The file is no model we would run; the message says why."""
 
 
-def open_session(onnx_bytes: bytes) -> Any:
-    """Return a runtime session with one thread, fit for rows of changing length."""
+def open_session(onnx_bytes: bytes, *, single_rows: bool = False) -> Any:
+    """Return a runtime session with one thread; `single_rows` when every run has one row, as on an appliance."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1  # two threads change the last bits of sums
     options.inter_op_num_threads = 1
-    options.enable_mem_pattern = False  # patterns are kept per shape, and every text length is a shape
+    # the runtime keeps a plan of its memory per shape: faster, and bounded only if the number of rows never changes
+    options.enable_mem_pattern = single_rows
     options.enable_cpu_mem_arena = False  # small arrays: the allocator of the system is faster
     options.log_severity_level = 3
     return onnxruntime.InferenceSession(onnx_bytes, options, providers=["CPUExecutionProvider"])
