@@ -2,6 +2,7 @@
 
 PYTHON ?= python3.11
 VENV ?= .venv
+PORT ?= 8000
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DEVELOPMENT := ETALON_DEVELOPMENT=1
@@ -16,7 +17,7 @@ $(STAMP): requirements-dev.lock
 	touch $@
 
 demo: $(STAMP)
-	$(DEVELOPMENT) $(BIN)/python manage.py demo
+	$(DEVELOPMENT) $(BIN)/python manage.py demo --port $(PORT)
 
 test: test-sqlite test-postgres
 

@@ -47,17 +47,3 @@ def test_refuses_a_name_that_exists_and_a_role_that_does_not():
         make_user("root", "--role", "expert")
     with pytest.raises(CommandError, match="invalid choice"):
         make_user("other", "--role", "emperor")
-
-
-def test_the_demo_makes_one_user_per_role_and_two_experts():
-    out = io.StringIO()
-    call_command("demo", "--prepare-only", stdout=out)
-    assert sorted(User.objects.values_list("role", flat=True)) == sorted(
-        ["administrator", "auditor", "engineer", "expert", "expert", "senior", "support"]
-    )
-    name, password = re.search(r"^  (expert2)\s+(\S+)$", out.getvalue(), re.M).groups()
-    assert Client().login(username=name, password=password)
-    again = io.StringIO()
-    call_command("demo", "--prepare-only", stdout=again)
-    assert password not in again.getvalue()
-    assert User.objects.count() == 7

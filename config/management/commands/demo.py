@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import sys
 from typing import Any
 
@@ -29,6 +30,8 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         if not settings.DEVELOPMENT:
             raise CommandError("The demo needs ETALON_DEVELOPMENT=1: it prints passwords and speaks plain HTTP.")
+        if not options["prepare_only"]:
+            refuse_taken(options["port"])
         call_command("migrate", verbosity=0)
         self._make_users()
         if options["prepare_only"]:
@@ -46,6 +49,16 @@ class Command(BaseCommand):
         for name, role in people:
             user, password = users.make_user(name, role)
             self.stdout.write(f"  {user.username:<15}{password}")
+
+
+def refuse_taken(port: int) -> None:
+    """Say it in one line; the server would say it in a hundred."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((LOOPBACK, port))
+        except OSError as error:
+            raise CommandError(f"Port {port} is taken: try `make demo PORT={port + 1}`.") from error
 
 
 def server(port: int) -> list[str]:

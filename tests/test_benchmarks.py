@@ -1,0 +1,56 @@
+"""`python -m benchmarks`: the contract of its rows, not its figures (those are measured by `make bench`)."""
+
+import json
+import sys
+import types
+
+import pytest
+
+from benchmarks import __main__ as benchmarks
+
+ROW = {"name": "batch, rows/s", "ours": 3.0, "against": "x", "theirs": 2.0, "ratio": 1.5, "target": 1.5, "holds": True}
+
+
+@pytest.fixture
+def measured(monkeypatch):
+    """Stand in for one benchmark."""
+    module = types.ModuleType("benchmarks.latency")
+    module.rows = lambda: [dict(ROW)]
+    monkeypatch.setitem(sys.modules, "benchmarks.latency", module)
+    monkeypatch.setattr(benchmarks, "names", lambda: ["latency"])
+    return module
+
+
+def test_the_benchmarks_of_this_house_are_found():
+    assert {"batch", "intake", "latency"} <= set(benchmarks.names())
+
+
+def test_json_is_one_list_of_rows_with_the_agreed_keys(measured, capsys):
+    assert benchmarks.main(["latency", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == [ROW]
+
+
+def test_the_table_shows_every_key_and_row(measured, capsys):
+    benchmarks.main([])
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[0].split() == list(benchmarks.KEYS)
+    assert "batch, rows/s" in printed[2]
+    assert printed[2].endswith("yes")
+
+
+def test_a_target_that_does_not_hold_is_seen_by_the_caller(measured, capsys):
+    measured.rows = lambda: [ROW | {"holds": False}]
+    assert benchmarks.main([]) == 1
+    assert capsys.readouterr().out.splitlines()[2].endswith("NO")
+
+
+def test_a_row_with_other_keys_is_refused(measured):
+    measured.rows = lambda: [{"name": "x"}]
+    with pytest.raises(TypeError, match="keys"):
+        benchmarks.main([])
+
+
+def test_an_unknown_name_is_told_what_there_is(measured, capsys):
+    with pytest.raises(SystemExit):
+        benchmarks.main(["speed"])
+    assert "there are: latency" in capsys.readouterr().err
