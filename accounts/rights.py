@@ -9,9 +9,10 @@ from urllib.parse import urlencode
 
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponseBase, HttpResponseRedirect
-from django.urls import reverse
+from django.urls import resolve, reverse
 from django_htmx.http import HttpResponseClientRedirect
 
+from accounts.models import User
 from accounts.roles import Role
 
 View = Callable[..., HttpResponseBase]
@@ -42,6 +43,11 @@ def role_required(*roles: Role) -> Callable[[View], View]:
 def roles_of(view: object) -> frozenset[Role]:
     """Return the roles a view lets in; empty when it was not marked."""
     return getattr(view, "roles", frozenset())
+
+
+def may_open(user: User, url: str) -> bool:
+    """Say whether a user's role is let in at an address of ours."""
+    return user.has_role(*roles_of(resolve(url).func))
 
 
 def to_sign_in(request: HttpRequest) -> HttpResponseBase:

@@ -137,6 +137,18 @@ def test_every_link_of_the_navigation_opens(client):
             assert client.get(place["url"]).status_code == 200, (role, place)
 
 
+def test_every_link_of_the_page_opens_for_everybody_who_sees_it(client):
+    queue = make_queue()
+    version = make_version(detector=queue.detector)
+    make_score_file(version=version, unique_candidates=3)
+    make_item(queue=queue, version=version)
+    for role in factories.Role:
+        client.force_login(make_user(role))
+        for link in set(re.findall(r'href="(/[^"]*)"', client.get("/").text)):
+            if not link.startswith("/static/"):
+                assert client.get(link).status_code == 200, (role, link)
+
+
 def test_a_stranger_sees_no_navigation(client):
     assert "<nav" not in client.get(reverse("account_login")).text
 
