@@ -9,7 +9,6 @@ from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any
 
-import orjson
 from django.utils.safestring import SafeString
 
 from detection.contract import CONTRACTS, encode
@@ -18,7 +17,8 @@ from detection.scoring import probability
 from detection.sessions import FLOW
 from detection.thresholds import raw_threshold
 from labeling.models import Item, ItemHost
-from labeling.services.routing import moment, verdict_of
+from labeling.services.records import from_json, moment
+from labeling.services.routing import verdict_of
 from labeling.wire import Mark, characters, hex_dump, marked, visible
 from models_registry.models import Version
 from models_registry.services import versions
@@ -42,14 +42,15 @@ class Evidence:
 
     @cached_property
     def row(self) -> Mapping[str, Any]:
-        return orjson.loads(self.item.record.row)
+        row: Mapping[str, Any] = from_json(self.item.record.row)
+        return row
 
     @cached_property
     def _http(self) -> Mapping[str, Any]:
         """The http object of the raw record; empty when the record is not what a sensor would write."""
         try:
-            record = orjson.loads(self.item.record.raw)
-        except orjson.JSONDecodeError:
+            record = from_json(self.item.record.raw)
+        except ValueError:
             return {}
         http = record.get("http") if isinstance(record, dict) else None
         return http if isinstance(http, dict) else {}
@@ -98,7 +99,7 @@ class Evidence:
 
     @property
     def scores(self) -> list[Bar]:
-        return [Bar.of(verdict) for verdict in orjson.loads(self.item.record.scores)]
+        return [Bar.of(verdict) for verdict in from_json(self.item.record.scores)]
 
     @property
     def score(self) -> Bar | None:
@@ -107,7 +108,7 @@ class Evidence:
 
     @property
     def examples(self) -> list[dict[str, Any]]:
-        return [example | {"at": moment(example["start"])} for example in orjson.loads(self.item.record.examples)]
+        return [example | {"at": moment(example["start"])} for example in from_json(self.item.record.examples)]
 
     @property
     def hosts(self) -> Sequence[ItemHost]:
@@ -255,5 +256,5 @@ def _figure(value: float) -> str:
 
 def why(item: Item) -> Why:
     """Return the exact contributions to the score that brought the item here."""
-    row = orjson.loads(item.record.row)
+    row = from_json(item.record.row)
     return Why(item, versions.explanation(item.version, row), row)

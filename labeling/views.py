@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
-import orjson
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
@@ -23,6 +23,7 @@ from labeling.models import Role as ReferenceRole
 from labeling.services import claims, labels
 from labeling.services import queues as queue_service
 from labeling.services import reference as reference_service
+from labeling.services.records import from_json
 from models_registry.models import Detector
 
 READERS = (*EXPERTS, Role.ENGINEER, Role.ADMINISTRATOR, Role.AUDITOR)
@@ -231,8 +232,8 @@ def _answers(shown: Item, user: User) -> list[Label]:
 
 def _pretty(raw: str) -> str:
     try:
-        return orjson.dumps(orjson.loads(raw), option=orjson.OPT_INDENT_2).decode()
-    except (orjson.JSONDecodeError, TypeError):
+        return json.dumps(from_json(raw), indent=2, ensure_ascii=False)
+    except (ValueError, RecursionError):
         return raw
 
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import orjson
 from django.conf import settings
 from django.db import transaction
 from django.db.models import Exists, OuterRef
@@ -19,7 +18,7 @@ from detection.rules import RuleVerdict, rule_verdict
 from detection.sessions import COLUMN_NAMES
 from detection.training_rows import TrainingRows, exclude, group_of, write_training_set
 from labeling.models import Answer, Item, ItemState, Label, NotAdmitted, ReferenceRow, Role, Source
-from labeling.services.routing import moment
+from labeling.services.records import from_json, moment
 from models_registry.models import Detector, Snapshot, TrainingSet
 from models_registry.services.detectors import rules_in_force
 from models_registry.services.snapshots import receive_snapshot
@@ -49,7 +48,7 @@ def _admit(pk: int) -> bool:
     # one writer per detector: two look-alikes admitted at once would both see the last free place
     Detector.objects.select_for_update().get(pk=item.detector_id)
     labels = _agreeing(item)
-    row = orjson.loads(item.record.row)
+    row = from_json(item.record.row)
     if why := _obstacle(item, labels, row):
         Item.objects.filter(pk=pk).update(not_admitted=why)
         return False
@@ -121,7 +120,7 @@ def publish_snapshot(detector: Detector) -> Snapshot:
             day=row.day.isoformat(),
             source=row.source,
             title=row.item.title,
-            row=orjson.loads(row.row),
+            row=from_json(row.row),
         )
         for row in gating.select_related("item").order_by("id")
     ]
@@ -173,14 +172,14 @@ def _expert_rows(detector: Detector) -> Iterator[ExpertRow]:
         if (row.shape, row.host) not in held_out.pairs and row.subject_key not in held_out.keys:
             yield _expert_row(row.subject_key, row.shape, row.answer, row.source, row.row)
     for item, answer in _labelled(detector):
-        pair = item.shape, _host(orjson.loads(item.record.row))
+        pair = item.shape, _host(from_json(item.record.row))
         free = _role(*pair) == Role.REGRESSION and pair not in held_out.pairs
         if free and item.subject_key not in held_out.keys:
             yield _expert_row(item.subject_key, item.shape, answer, item.record.source, item.record.row)
 
 
 def _expert_row(key: str, shape: str, answer: str, source: str, row: str) -> ExpertRow:
-    values = orjson.loads(row)
+    values = from_json(row)
     return ExpertRow(key, group_of(shape, _host(values)), answer == Answer.POSITIVE, source, values)
 
 

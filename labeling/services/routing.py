@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import numpy as np
-import orjson
 import pyarrow as pa
 from django.db import transaction
 
@@ -18,9 +16,10 @@ from detection.fingerprint import fingerprint, shape_of, title_of
 from detection.rules import RuleVerdict
 from detection.scoring import probability
 from detection.selection import CELL_CODES, Cell, Reason, SelectionPolicy, priority
-from detection.sessions import COLUMN_NAMES, Row, session_key
+from detection.sessions import Row, session_key
 from labeling.models import Item, ItemHost, ItemRecord, Queue
 from labeling.services.queues import unique_queue
+from labeling.services.records import from_json, moment, storable, stored_row, to_json
 from models_registry.models import ScoreFile, Stage, Version
 from models_registry.services.scoring import read_scores
 from traffic.models import Segment
@@ -90,11 +89,6 @@ class Group:
     def span(self) -> tuple[datetime, datetime]:
         starts = [row["start"] for _raw, row in self.rows]
         return moment(min(starts)), moment(max(starts))
-
-
-def moment(microseconds: int) -> datetime:
-    """Return the time that a session row carries as microseconds since 1970."""
-    return datetime.fromtimestamp(microseconds / 1_000_000, UTC)
 
 
 def _counted(file: ScoreFile) -> set[int]:
@@ -211,9 +205,9 @@ def _add_examples(pairs: Sequence[tuple[Item, Group]]) -> None:
     changed = []
     for item, group in pairs:
         record = records[item.pk]
-        had = orjson.loads(record.examples)
+        had = from_json(record.examples)
         if len(had) < EXAMPLES:
-            record.examples = to_json(_examples(orjson.loads(record.row), had, group))
+            record.examples = to_json(_examples(from_json(record.row), had, group))
             changed.append(record)
     ItemRecord.objects.bulk_update(changed, ["examples"], batch_size=100)
 
@@ -307,24 +301,6 @@ def _identity(row: Row) -> tuple[Any, ...]:
 
 def _number(row: Row) -> int:
     return int(row["rid"]) & 0xFFFFFFFF
-
-
-def stored_row(row: Row) -> dict[str, Any]:
-    """Return the columns of a session without its place in a segment, which may be gone tomorrow."""
-    return {name: row[name] for name in COLUMN_NAMES}
-
-
-def to_json(value: Any) -> str:
-    """Return JSON text that any database takes: NUL is written as an escape, lone surrogates too."""
-    try:
-        return orjson.dumps(value).decode()
-    except TypeError:
-        return json.dumps(value)
-
-
-def storable(text: str, limit: int | None = None) -> str:
-    """Return text that any database takes, cut to `limit`: NUL becomes ␀, lone surrogates a question mark."""
-    return text.replace("\0", "\u2400").encode("utf-8", "replace").decode()[:limit]
 
 
 def _batches(values: Sequence[str]) -> Iterator[Sequence[str]]:

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from detection.fingerprint import fingerprint
 from detection.sessions import COLUMN_NAMES
 from labeling.models import Item, ItemHost, ItemRecord, ItemState, Queue
-from labeling.services.routing import route_waiting, storable, to_json
+from labeling.services.records import storable, to_json
+from labeling.services.routing import route_waiting
 from models_registry.models import ScoreFile
 from tests import factories
 from tests.labeling.conftest import eve_record, make_scores

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-from detection.bundle import ConfigError, parse_config
 from django.core.management.base import BaseCommand, CommandError
 
+from detection.bundle import ConfigError, parse_config
 from labeling.services import reference
 from models_registry.models import Bundle, Detector
 from models_registry.services import bundles, gates

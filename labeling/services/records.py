@@ -1,0 +1,42 @@
+"""What an item keeps of a session, as text that any database takes."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+
+from detection.sessions import COLUMN_NAMES, Row
+
+
+def moment(microseconds: int) -> datetime:
+    """Return the time that a session row carries as microseconds since 1970."""
+    return datetime.fromtimestamp(microseconds / 1_000_000, UTC)
+
+
+def stored_row(row: Row) -> dict[str, Any]:
+    """Return the columns of a session without its place in a segment, which may be gone tomorrow."""
+    return {name: row[name] for name in COLUMN_NAMES}
+
+
+def to_json(value: Any) -> str:
+    """Return JSON text that any database takes: NUL is written as an escape, lone surrogates too."""
+    try:
+        return orjson.dumps(value).decode()
+    except TypeError:
+        return json.dumps(value)
+
+
+def from_json(text: str) -> Any:
+    """Return what `to_json` wrote; orjson refuses lone surrogates, the standard library takes them."""
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return json.loads(text)
+
+
+def storable(text: str, limit: int | None = None) -> str:
+    """Return text that any database takes, cut to `limit`: NUL becomes ␀, lone surrogates a question mark."""
+    return text.replace("\0", "\u2400").encode("utf-8", "replace").decode()[:limit]
