@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -111,8 +111,8 @@ class Evidence:
         return [example | {"at": moment(example["start"])} for example in from_json(self.item.record.examples)]
 
     @property
-    def hosts(self) -> Sequence[ItemHost]:
-        return self.item.group_hosts.order_by("-sessions", "host")[:TOP_HOSTS]
+    def hosts(self) -> list[ItemHost]:
+        return list(self.item.group_hosts.order_by("-sessions", "host")[:TOP_HOSTS])
 
 
 def _headers(found: Any) -> list[Header]:
@@ -234,7 +234,7 @@ class Why:
         texts = {text.name: text for text in _texts(self.item.version)}
         found = {}
         for item in self._moved[:STRONGEST]:
-            if item.field not in texts or not item.spans:
+            if item.field is None or item.field not in texts or not item.spans:
                 continue
             value = self.row[texts[item.field].column] or ""
             spans = characters(value, texts[item.field].limit, item.spans)

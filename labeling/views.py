@@ -80,7 +80,7 @@ def submit_label(request: HttpRequest, pk: int) -> HttpResponse:
     found = get_object_or_404(claims.items(), pk=pk)
     form = LabelForm(request.POST)
     if not form.is_valid():
-        problem = " ".join(error for errors in form.errors.values() for error in errors)
+        problem = " ".join(str(error) for errors in form.errors.values() for error in errors)
         return _show(request, found.queue, found, problem=problem, status=422)
     try:
         labels.submit(found, _user(request), **form.label())  # type: ignore[arg-type]
@@ -120,7 +120,7 @@ def renew_claim(request: HttpRequest, pk: int) -> HttpResponse:
 def undo_label(request: HttpRequest) -> HttpResponse:
     """Withdraw the newest answer and bring its item back; the item on screen goes back to the queue."""
     expert = _user(request)
-    on_screen = claims.items().filter(pk=_number(request.POST.get("item"))).first()
+    on_screen = _on_screen(request)
     try:
         withdrawn = labels.undo(expert)
     except labels.UndoRefused as refusal:
@@ -237,8 +237,9 @@ def _pretty(raw: str) -> str:
         return raw
 
 
-def _number(text: str | None) -> int | None:
-    return int(text) if text and text.isdecimal() and len(text) < 19 else None
+def _on_screen(request: HttpRequest) -> Item | None:
+    named = request.POST.get("item", "")
+    return claims.items().filter(pk=int(named)).first() if named.isdecimal() and len(named) < 19 else None
 
 
 def _user(request: HttpRequest) -> User:

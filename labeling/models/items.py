@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 from django.conf import settings
 from django.db import models
 from django.utils import timezone
@@ -54,13 +56,16 @@ class ItemQuerySet(models.QuerySet["Item"]):
     """States are literals in SQL: with a parameter the planner cannot prove that a partial index applies."""
 
     def waiting(self) -> ItemQuerySet:
-        return self.extra(where=["labeling_item.state = 'open'"])
+        return self._in_state("open")
 
     def in_conflict(self) -> ItemQuerySet:
-        return self.extra(where=["labeling_item.state = 'conflict'"])
+        return self._in_state("conflict")
 
     def settled(self) -> ItemQuerySet:
-        return self.extra(where=["labeling_item.state = 'settled'"])
+        return self._in_state("settled")
+
+    def _in_state(self, state: str) -> ItemQuerySet:
+        return cast(ItemQuerySet, self.extra(where=[f"labeling_item.state = '{state}'"]))  # noqa: S610 - ours
 
     def for_reference(self) -> ItemQuerySet:
         """The mailbox of labeling.services.reference.grow."""

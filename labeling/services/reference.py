@@ -187,8 +187,8 @@ def _labelled(detector: Detector) -> Iterator[tuple[Item, str]]:
     """Yield items outside the reference set with the one answer that their labels give."""
     labels = Label.objects.current().filter(detector=detector, answer__in=DECIDED, source__in=GATING)
     answers: dict[int, set[str]] = {}
-    for item, answer in labels.values_list("item_id", "answer"):
-        answers.setdefault(item, set()).add(answer)
+    for pk, answer in labels.values_list("item_id", "answer"):
+        answers.setdefault(pk, set()).add(answer)
     outside = Item.objects.filter(Exists(labels.filter(item=OuterRef("pk"))), detector=detector, reference_rows=None)
     for item in outside.select_related("record").order_by("subject_key", "id").iterator(chunk_size=500):
         if item.state == ItemState.SETTLED and item.outcome in DECIDED:
