@@ -1,4 +1,4 @@
-"""Where to put a threshold: the cheapest cut through scores, in the middle of its gap.
+"""Where to put a threshold: the cheapest cut through scores, in the middle of its gap; for scouting, a budget.
 
     cost(t) = false_positive_cost * weight of negatives at or above t + weight of positives below t
 
@@ -10,6 +10,8 @@ so that rounding cannot break a tie the other way.
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from typing import Any
@@ -57,6 +59,35 @@ def propose(
     if not positive.any() or positive.all():
         raise ValueError("a threshold needs scores of both classes")
     scores, cut = _cheapest_cut(raw, positive, weight, Fraction(false_positive_cost))
+    note = "" if cut < len(scores) else "no cut pays at this cost: the threshold stands above every score"
+    return _at_cut(raw, positive, scores, cut, false_positive_cost, note)
+
+
+def scout(
+    raw: NDArray[np.float64], label: NDArray[np.int8], kind: Sequence[str], *, questions: int, question_cost: float
+) -> Proposal:
+    """Return the threshold of a first version: above it stand negatives of at most `questions` kinds.
+
+    They are asked about. A question costs little (`question_cost`, in missed detections), so the budget decides, except
+    where all that is worth asking stands higher."""
+    positive = label == 1
+    highest: dict[str, float] = {}
+    for row in np.flatnonzero(~positive).tolist():
+        highest[kind[row]] = max(float(raw[row]), highest.get(kind[row], -math.inf))
+    tops = sorted(highest.values(), reverse=True)
+    scores, cheapest = _cheapest_cut(raw, positive, np.ones(len(raw)), Fraction(question_cost))
+    within_budget = bisect_right(scores, tops[questions]) if len(tops) > questions else 0
+    return _at_cut(raw, positive, scores, max(cheapest, within_budget), question_cost, "")
+
+
+def _at_cut(
+    raw: NDArray[np.float64],
+    positive: NDArray[np.bool_],
+    scores: list[float],
+    cut: int,
+    false_positive_cost: float,
+    note: str,
+) -> Proposal:
     below = scores[cut - 1] if cut else None
     above = scores[cut] if cut < len(scores) else None
     threshold = _readable_middle(
@@ -77,7 +108,7 @@ def propose(
         false_positives=int((negatives >= at).sum()),
         lost_positives=int((raw[positive] < at).sum()),
         false_positive_cost=false_positive_cost,
-        note="" if above is not None else "no cut pays at this cost: the threshold stands above every score",
+        note=note,
     )
 
 

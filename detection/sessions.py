@@ -62,7 +62,11 @@ COLUMNS = (
     Column("file_bytes", Kind.INTEGER, "size of the file"),
     Column("file_sha256", Kind.TEXT, "SHA-256 of the file"),
     Column("capture", Kind.TEXT, "capture file the sensor read, if any"),
-    Column("flow_sessions", Kind.INTEGER, "sessions of this flow seen so far in the same input"),
+    Column(
+        "flow_sessions",
+        Kind.INTEGER,
+        "sessions of this flow, as far as known when this one was stored",
+    ),
     Column("hits", Kind.HITS, "rule hits on this session"),
 )
 COLUMN_NAMES = tuple(column.name for column in COLUMNS)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from detection.contract import Contract, encode
 from detection.features import feature_specs
-from detection.proposal import Proposal, propose
+from detection.proposal import Proposal, propose, scout
 from detection.scoring import features as feature_matrix
 from detection.training_report import (
     Importance,
@@ -36,6 +36,7 @@ from detection.training_rows import (
     exclude,
     group_of,
     read_training_set,
+    shape_in,
     write_training_set,
 )
 from detection.trees import build_version_model
@@ -75,15 +76,14 @@ class TrainingPolicy:
     rule: float = 0.3
     language_model: float = 0.2
     background: float = 0.1
-    background_cap: float = 4.0  # all background rows together weigh at most this many times the rest
-    # Background is unlabelled: a model trained on all of it has learnt to keep silent about what rules miss. So a part
-    # is drawn, whole groups of look-alikes, few rows of each; the rest is scored by a model that never saw it.
-    background_rows: float = 10.0  # at most this many times the other rows,
-    background_least: int = 500  # but so many in any case
-    background_per_group: int = 20
-    # Until persons have judged sessions of both classes no version can leave, and the threshold is for scouting: a
-    # background session above it costs a question to an expert, not a false alarm at a customer.
-    scouting_background: float = 0.005
+    # Background is unlabelled: a model that learns all of it by heart keeps silent about what rules miss. So each tree
+    # sees as many negatives as positives, drawn anew (bagging for learning from positives and unlabelled rows, Mordelet
+    # and Vert 2014). That caps the weight of background too; answers of persons count as if each tree saw all of them.
+    negatives_per_positive: float = 1.0
+    # Until persons have judged sessions of both classes no version can leave, and the threshold is for scouting: out of
+    # fold, at most so many kinds of background session stand above it. They are questions to experts.
+    scouting_questions: int = 60
+    question_cost: float = 0.01  # in missed detections
     # LightGBM
     seed: int = 20_260_101
     trees: int = 300
@@ -98,7 +98,6 @@ class TrainingPolicy:
     many_rows: int = 20_000
     source_models: int = 8  # more sources than this are left out together
     source_trees: int = 100  # fewer and larger steps: these models answer one question and are thrown away
-    source_negatives: int = 20_000  # drawn from more, with their weight; positives are all kept
     workers: int = 2  # models trained side by side; changes no byte
 
     def to_dict(self) -> dict[str, Any]:
@@ -146,25 +145,24 @@ def train(
     rows = rows.canonical()
     _refuse_one_class(rows)
     specs = feature_specs(contract)
-    drawn = drawn_rows(rows, policy)
-    weight = np.zeros(len(rows))
-    weight[drawn] = effective_weights(rows.take(drawn), policy)
+    weight = effective_weights(rows, policy)
     table = _Table(_features(contract, rows), rows.label, weight, [spec.name for spec in specs])
-    folds = fold_of_groups(rows.group, rows.label, policy.folds_for(len(drawn)), policy.seed, drawn)
+    folds = fold_of_groups(rows.group, rows.label, policy.folds_for(len(rows)), policy.seed)
     bins = bins_of_sources(rows.source, policy.source_models)
     with ThreadPoolExecutor(max_workers=policy.workers) as pool:
-        final = pool.submit(_fit, table.take(drawn), policy, policy.trees)
+        final = pool.submit(_fit, table, policy, policy.trees)
         of_folds = None if folds is None else _unseen(pool, table, folds, lambda seen: _fit(seen, policy, policy.trees))
-        of_sources = _unseen(pool, table, _bin_of_rows(rows.source, bins), lambda seen: _fit_quickly(seen, policy))
+        of_sources = _unseen(
+            pool, table, _bin_of_rows(rows.source, bins), lambda seen: _fit(seen, policy, policy.source_trees)
+        )
         booster = final.result()
         raw = _raw(booster, table.features) if of_folds is None else of_folds()
         source_raw = of_sources()
-    proposal = propose(raw, table.label, prices(rows, policy), false_positive_cost=policy.false_positive_cost)
+    proposal = _proposal(raw, rows, policy)
     titles = [(spec.name, spec.title) for spec in specs]
     report = TrainingReport(
         counts=count_rows(rows.label, rows.source, rows.origin, rows.group)
         | {
-            "trained_on": len(drawn),
             "weight": {"positive": _sum(weight, rows.label == 1), "negative": _sum(weight, rows.label == 0)},
         },
         proposal=proposal,
@@ -191,20 +189,12 @@ def _features(contract: Contract, rows: TrainingRows) -> NDArray[np.float32]:
     return np.concatenate(parts)
 
 
-def drawn_rows(rows: TrainingRows, policy: TrainingPolicy) -> NDArray[np.intp]:
-    """Return the rows to train on: all labelled ones, and background by groups in an order drawn from the seed."""
-    groups: dict[str, list[int]] = {}
-    for index, origin in enumerate(rows.origin):
-        if origin == BACKGROUND:
-            groups.setdefault(rows.group[index], []).append(index)
-    chosen = [index for index, origin in enumerate(rows.origin) if origin != BACKGROUND]
-    most = max(policy.background_least, round(policy.background_rows * len(chosen)))
-    background: list[int] = []
-    for name in sorted(groups, key=lambda name: _drawn(policy.seed, name)):
-        background += groups[name][: policy.background_per_group]
-        if len(background) >= most:
-            break
-    return np.array(sorted(chosen + background[:most]), dtype=np.intp)
+def _proposal(raw: NDArray[np.float64], rows: TrainingRows, policy: TrainingPolicy) -> Proposal:
+    if is_scouting(rows):
+        kinds = [shape_in(name) for name in rows.group]
+        budget, cost = policy.scouting_questions, policy.question_cost
+        return scout(raw, rows.label, kinds, questions=budget, question_cost=cost)
+    return propose(raw, rows.label, prices(rows, policy), false_positive_cost=policy.false_positive_cost)
 
 
 def is_scouting(rows: TrainingRows) -> bool:
@@ -222,12 +212,8 @@ def trust(rows: TrainingRows, policy: TrainingPolicy) -> NDArray[np.float64]:
 def prices(rows: TrainingRows, policy: TrainingPolicy) -> NDArray[np.float64]:
     """Return what a wrong verdict on each row costs, false positives before their cost factor.
 
-    Trust in the label, shared among look-alikes of one class: 100 of them are one mistake. No cap here: much background
-    must not cheapen a false positive."""
+    Trust in the label, shared among look-alikes of one class: 100 of them are one mistake."""
     price = trust(rows, policy)
-    if is_scouting(rows):
-        background = np.array([origin == BACKGROUND for origin in rows.origin])
-        price[background] *= policy.scouting_background / policy.background
     alike = list(zip(rows.group, rows.label.tolist(), strict=True))
     sizes = Counter(alike)
     shared: NDArray[np.float64] = price / np.array([sizes[pair] for pair in alike])
@@ -235,23 +221,24 @@ def prices(rows: TrainingRows, policy: TrainingPolicy) -> NDArray[np.float64]:
 
 
 def effective_weights(rows: TrainingRows, policy: TrainingPolicy) -> NDArray[np.float64]:
-    """Return the weight of every row in training: trust, with the background capped, 1 on average."""
+    """Return the weight of every row in training: trust, negatives that a person judged made up for the draw."""
     weight = trust(rows, policy)
-    background = np.array([origin == BACKGROUND for origin in rows.origin])
-    rest = weight[~background].sum()
-    if rest > 0 and background.any():
-        weight[background] *= min(1.0, policy.background_cap * rest / weight[background].sum())
+    judged = np.array([origin in JUDGED for origin in rows.origin])
+    weight[judged & (rows.label == 0)] /= share_of_negatives(rows.label, policy)
     scaled: NDArray[np.float64] = weight * (len(weight) / weight.sum())
     return scaled
 
 
-def fold_of_groups(
-    group: Sequence[str], label: NDArray[np.int8], folds: int, seed: int, trained: NDArray[np.intp] | None = None
-) -> NDArray[np.intp] | None:
+def share_of_negatives(label: NDArray[np.int8], policy: TrainingPolicy) -> float:
+    """Return which share of the negatives each tree sees."""
+    positives = int((label == 1).sum())
+    return min(1.0, policy.negatives_per_positive * positives / max(len(label) - positives, 1))
+
+
+def fold_of_groups(group: Sequence[str], label: NDArray[np.int8], folds: int, seed: int) -> NDArray[np.intp] | None:
     """Return the fold of every row; a group lies in one fold, and every fold leaves both classes to train on.
 
-    Groups with positives are dealt out first, so that each fold gets some. `trained`: the rows to train on, all where
-    it is left out. None where the groups are too few."""
+    Groups with positives are dealt out first, so that each fold gets some. None where the groups are too few."""
     has_positive: dict[str, bool] = {}
     for name, is_positive in zip(group, label.tolist(), strict=True):
         has_positive[name] = has_positive.get(name, False) or bool(is_positive)
@@ -261,8 +248,7 @@ def fold_of_groups(
         dealt |= {name: place % folds for place, name in enumerate(names)}
     fold = np.array([dealt[name] for name in group], dtype=np.intp)
     used = np.unique(fold)
-    learnt, of_learnt = (label, fold) if trained is None else (label[trained], fold[trained])
-    if any(len(np.unique(learnt[of_learnt != number])) < 2 for number in used):
+    if any(len(np.unique(label[fold != number])) < 2 for number in used):
         return None
     return np.searchsorted(used, fold)
 
@@ -300,6 +286,9 @@ def _fit(table: _Table, policy: TrainingPolicy, trees: int) -> Any:
         "learning_rate": policy.learning_rate * policy.trees / trees,  # fewer trees go as far in all
         "num_leaves": policy.leaves,
         "min_data_in_leaf": max(1, min(policy.rows_per_leaf, positives // 4)),
+        "pos_bagging_fraction": 1.0,
+        "neg_bagging_fraction": share_of_negatives(table.label, policy),
+        "bagging_freq": 1,
         "feature_fraction": policy.feature_share,
         "lambda_l2": policy.leaf_penalty,
         "deterministic": True,
@@ -319,19 +308,6 @@ def _fit(table: _Table, policy: TrainingPolicy, trees: int) -> Any:
     return lightgbm.train(parameters, dataset, num_boost_round=trees)
 
 
-def _fit_quickly(table: _Table, policy: TrainingPolicy) -> Any:
-    """Fit a model for a figure in the report: fewer trees, and of very many negatives a weighted draw."""
-    negatives = np.flatnonzero(table.label == 0)
-    most = policy.source_negatives
-    if len(negatives) <= most:
-        return _fit(table, policy, policy.source_trees)
-    drawn = np.random.default_rng(policy.seed).choice(negatives, size=most, replace=False)
-    chosen = np.sort(np.concatenate([np.flatnonzero(table.label == 1), drawn]))
-    part = table.take(chosen)
-    part.weight[part.label == 0] *= len(negatives) / most
-    return _fit(part, policy, policy.source_trees)
-
-
 def _raw(booster: Any, features: NDArray[np.float32]) -> NDArray[np.float64]:
     raw: NDArray[np.float64] = booster.predict(features, raw_score=True, num_threads=1)
     return raw
@@ -343,15 +319,13 @@ def _unseen(
     """Start one model per fold, trained without it. The answer waits for them and returns the raw score of every row by
     the model that never saw its fold; NaN where the others lack a class."""
 
-    drawn = table.weight > 0  # the others are scored only
-
     def score(unseen: NDArray[np.bool_]) -> NDArray[np.float64]:
-        return _raw(fit(table.take(np.flatnonzero(~unseen & drawn))), table.features[unseen])
+        return _raw(fit(table.take(np.flatnonzero(~unseen))), table.features[unseen])
 
     started = []
     for number in range(int(fold.max()) + 1):
         unseen = fold == number
-        if len(np.unique(table.label[~unseen & drawn])) == 2:
+        if len(np.unique(table.label[~unseen])) == 2:
             started.append((unseen, pool.submit(score, unseen)))
 
     def wait() -> NDArray[np.float64]:

@@ -86,6 +86,11 @@ def group_of(shape: str, host: str) -> str:
     return f"{shape}|{host}"
 
 
+def shape_in(group: str) -> str:
+    """Return the look-alike key of a group."""
+    return group.partition("|")[0]
+
+
 def exclude(
     rows: TrainingRows, holdout_keys: Collection[str], holdout_pairs: Collection[tuple[str, str]]
 ) -> TrainingRows:

@@ -144,14 +144,15 @@ class _Window:
         """Sessions of a flow up to the end of this window."""
         return len(self.of_flow.get(flow_id, ())) + self.carried.get(flow_id, 0)
 
-    def ordinals(self) -> list[int]:
-        """Number the sessions of each flow in the order read."""
-        numbers = [1] * len(self.told)
+    def flow_sizes(self, following: _Window) -> list[int]:
+        """Return for every session how many its flow has, up to the end of the following window."""
+        sizes = [1] * len(self.told)
         for flow_id, rows in self.of_flow.items():
-            if len(rows) > 1 or flow_id in self.carried:
-                for number, row in enumerate(rows, start=1 + self.carried.get(flow_id, 0)):
-                    numbers[row] = number
-        return numbers
+            size = self.sessions_of(flow_id) + len(following.of_flow.get(flow_id, ()))
+            if size > 1:
+                for row in rows:
+                    sizes[row] = size
+        return sizes
 
     def drop_sessions(self) -> None:
         self.told, self.raw, self.of_flow, self.of_tx, self.carried = [], [], {}, {}, {}
@@ -397,22 +398,22 @@ class Reader:
 
     def _close_window(self) -> Iterator[Chunk]:
         """Join the waiting window with its neighbours, hand it on, and let the next one wait."""
-        self._join(self._waiting, (self._before, self._waiting, self._window))
+        self._join(self._before, self._waiting, self._window)
         self._keep_orphans(self._before)
         self._waiting.drop_sessions()
         self._before, self._waiting, self._window = self._waiting, self._window, _Window()
         yield from self._cut_chunks()
 
-    def _join(self, window: _Window, around: Iterable[_Window]) -> None:
+    def _join(self, before: _Window, window: _Window, following: _Window) -> None:
         rows = len(window.told)
         hits: list[list[dict[str, Any]]] = [[] for _ in range(rows)]
         flows: list[tuple[Any, ...]] = [_NO_FLOW] * rows
         files: list[tuple[Any, ...]] = [_NO_FILE] * rows
-        for near in around:
+        for near in (before, window, following):
             _join_hits(window, near.hits, hits)
             self._join_flows(window, near, flows)
             self._join_files(window, near, files)
-        self._ready.extend(zip(window.told, window.ordinals(), hits, flows, files, strict=True))
+        self._ready.extend(zip(window.told, window.flow_sizes(following), hits, flows, files, strict=True))
         self._ready_raw.extend(window.raw)
 
     def _join_flows(self, window: _Window, near: _Window, into: list[tuple[Any, ...]]) -> None:
@@ -505,10 +506,10 @@ _APP_PROTO = TOLD.index("app_proto")
 
 
 def _chunk(rows: list[tuple[Any, ...]], raw: list[bytes]) -> Chunk:
-    told, ordinals, hits, flows, files = zip(*rows, strict=True)
+    told, sizes, hits, flows, files = zip(*rows, strict=True)
     columns = {name: list(values) for name, values in zip(TOLD, zip(*told, strict=True), strict=True)}
     columns["protocol"] = ["http"] * len(raw)
-    columns["flow_sessions"] = list(ordinals)
+    columns["flow_sessions"] = list(sizes)
     columns["hits"] = list(hits)
     for names, parts in ((FLOW_FIELDS, flows), (FILE_FIELDS, files)):
         columns.update({name: list(values) for name, values in zip(names, zip(*parts, strict=True), strict=True)})

@@ -83,6 +83,7 @@ def _files(version: Version, since: datetime | None) -> QuerySet[ScoreFile]:
     files = version.score_files.all()
     return files.filter(segment__last_at__gte=since) if since else files
 
+
 @dataclass(frozen=True, slots=True)
 class Bar:
     """Sessions with a score in [low, low + 1/BINS), by what the rules said."""

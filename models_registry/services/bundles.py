@@ -13,7 +13,7 @@ from models_registry.services.detectors import rules_in_force
 from traffic import storage
 
 
-class BundleRefused(ValueError):
+class BundleRefused(ValueError):  # noqa: N818 (says what is true, as ObjectDoesNotExist does)
     """A loud entry may not leave; `reports` are the gate reports that say no."""
 
     def __init__(self, reports: list[GateReport]) -> None:

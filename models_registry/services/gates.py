@@ -14,7 +14,7 @@ from models_registry.services.detectors import rules_in_force
 from traffic import storage
 
 
-class NothingToCheck(ValueError):
+class NothingToCheck(ValueError):  # noqa: N818 (says what is true, as ObjectDoesNotExist does)
     """There is no snapshot to check a version on."""
 
 

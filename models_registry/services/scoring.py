@@ -32,7 +32,7 @@ COUNTERS = {
 }
 
 
-class ScoreMismatch(RuntimeError):
+class ScoreMismatch(RuntimeError):  # noqa: N818 (says what is true, as ObjectDoesNotExist does)
     """A score file does not belong to its segment any more."""
 
 

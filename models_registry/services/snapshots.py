@@ -13,7 +13,7 @@ from traffic import storage
 Frozen = TypeVar("Frozen", Snapshot, TrainingSet)
 
 
-class DamagedFile(RuntimeError):
+class DamagedFile(RuntimeError):  # noqa: N818 (says what is true, as ObjectDoesNotExist does)
     """A frozen file is not what it was."""
 
 

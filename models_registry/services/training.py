@@ -156,4 +156,3 @@ def _lottery(table: pa.Table) -> NDArray[np.float64]:
     keys = zip(*(table[name].to_pylist() for name in ("flow_id", "tx_id", "start")), strict=True)
     digests = b"".join(hashlib.blake2b(repr(key).encode(), digest_size=8).digest() for key in keys)
     return np.frombuffer(digests, np.uint64) / 2.0**64
-

@@ -14,7 +14,7 @@ from models_registry.models import Stage, StageChange, Version
 from traffic import storage
 
 
-class WrongStage(ValueError):
+class WrongStage(ValueError):  # noqa: N818 (says what is true, as ObjectDoesNotExist does)
     """The version is not in the stage that the change starts from."""
 
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from detection.proposal import Proposal, propose
+from detection.proposal import Proposal, propose, scout
 from detection.thresholds import raw_threshold
 
 
@@ -138,3 +138,33 @@ def test_no_other_cut_is_cheaper(rows: list[tuple[float, int, float]], cost: flo
 
     cheapest = min(price(at) for at in [*raw.tolist(), math.inf])
     assert price(found.raw) == pytest.approx(cheapest, rel=1e-5, abs=1e-5)
+
+
+def scouted(scores: list[float], kinds: list[str], questions: int, positives: list[float]) -> Proposal:
+    raw = np.array([*scores, *positives], dtype=np.float64)
+    label = np.array([0] * len(scores) + [1] * len(positives), dtype=np.int8)
+    return scout(raw, label, [*kinds, *(["attack"] * len(positives))], questions=questions, question_cost=0.01)
+
+
+def test_scouting_asks_about_so_many_kinds_and_no_more() -> None:
+    found = scouted([5.0, 4.0, 3.0, 2.0, 1.0], ["a", "a", "b", "c", "d"], 2, [0.0, 6.0])
+    assert (found.gap_below_raw, found.gap_above_raw) == (2.0, 3.0)
+    assert found.false_positives == 3  # both sessions of kind a, and the one of kind b
+
+
+def test_scouting_with_few_kinds_asks_about_all() -> None:
+    assert scouted([1.0, 2.0], ["a", "b"], 60, [0.0, 3.0]).false_positives == 2
+
+
+def test_scouting_asks_nothing_where_all_attacks_stand_higher() -> None:
+    assert scouted([1.0, 2.0], ["a", "b"], 60, [3.0]).false_positives == 0
+
+
+@given(
+    st.lists(st.tuples(st.floats(-9, 9), st.sampled_from("abcdefgh")), min_size=1, max_size=40),
+    st.integers(1, 8),
+)
+def test_the_budget_of_questions_is_kept(rows: list[tuple[float, str]], questions: int) -> None:
+    scores, kinds = [score for score, _ in rows], [kind for _, kind in rows]
+    found = scouted(scores, kinds, questions, [0.5])
+    assert len({kind for score, kind in rows if score >= found.raw}) <= questions

@@ -328,7 +328,7 @@ def test_a_thousand_transactions_on_one_flow() -> None:
     assert len(found) == 1000
     assert [len(row["hits"]) for row in found] == [2] * 1000
     assert [row["file_bytes"] for row in found] == [row["tx_id"] for row in found]
-    assert [row["flow_sessions"] for row in found] == list(range(1, 1001))
+    assert {row["flow_sessions"] for row in found} == {1000}
     assert reader.counts.orphan_hits == 0
 
 
@@ -478,7 +478,7 @@ def test_two_records_on_one_line_are_never_half_read(first: str, is_torn: bool) 
 def test_the_same_line_twice_is_one_session() -> None:
     twice = eve.http(1, 0)
     found, reader = eve.read([twice, twice, eve.http(1, 0, second=1), eve.http(2, 0)])
-    assert [(row["flow_id"], row["flow_sessions"]) for row in found] == [(1, 1), (1, 2), (2, 1)]
+    assert [(row["flow_id"], row["flow_sessions"]) for row in found] == [(1, 2), (1, 2), (2, 1)]
     assert dict(reader.counts.reasons) == {"the same line twice": 1}
 
 
