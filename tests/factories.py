@@ -12,7 +12,16 @@ import orjson
 from accounts.models import User
 from accounts.roles import Role
 from labeling.models import Item, ItemRecord, Queue
-from models_registry.models import Detector, RuleMappingVersion, ScoreFile, Snapshot, TrainingSet, Version
+from models_registry.models import (
+    Bundle,
+    Detector,
+    GateReport,
+    RuleMappingVersion,
+    ScoreFile,
+    Snapshot,
+    TrainingSet,
+    Version,
+)
 from traffic.models import Intake, RuleSet, Segment, Sensor
 
 _number = itertools.count(1)
@@ -214,6 +223,36 @@ def make_session_item(queue: Queue | None = None, row: dict[str, Any] | None = N
     return make_item(queue=queue or make_queue(), record=record | fields.pop("record", {}), **fields)
 
 
+def make_gate_report(**fields: Any) -> GateReport:
+    version = fields.get("version") or make_version()
+    defaults = {
+        "version": version,
+        "threshold": version.threshold,
+        "snapshot": fields.get("snapshot") or make_snapshot(detector=version.detector),
+        "passed": False,
+        "report": {"passed": False, "sentence": "may not leave", "checks": [], "counts": {}},
+        "digest": digest(),
+    }
+    return GateReport.objects.create(**defaults | fields)
+
+
+def make_bundle(**fields: Any) -> Bundle:
+    """Return the row of a bundle; its file does not exist."""
+    defaults = {
+        "digest": digest(),
+        "config": "",
+        "path": f"bundles/{next(_number)}.onnx",
+        "bytes": 1000,
+        "metadata": {},
+    }
+    return Bundle.objects.create(**defaults | fields)
+
+
+def _version_of_a_page() -> list[Any]:
+    version = make_version()
+    return [version.detector.name, version.number]
+
+
 # For tests/test_rights.py: URL name → function that makes what the URL's arguments name and returns the arguments.
 URL_ARGS: dict[str, Callable[[], list[Any]]] = {
     "accounts:change-role": lambda: [make_user().pk],
@@ -234,4 +273,10 @@ URL_ARGS: dict[str, Callable[[], list[Any]]] = {
     "labeling:raw-record": lambda: [make_session_item().pk],
     "labeling:explanation": lambda: [make_session_item().pk],
     "labeling:reference": lambda: [make_detector().name],
+    "models_registry:detector": lambda: [make_detector().name],
+    "models_registry:version": _version_of_a_page,
+    "models_registry:board": _version_of_a_page,
+    "models_registry:scores": _version_of_a_page,
+    "models_registry:gate": lambda: [make_gate_report().pk],
+    "models_registry:bundle": lambda: [make_bundle().pk],
 }
