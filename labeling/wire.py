@@ -14,6 +14,11 @@ from django.utils.safestring import SafeString, mark_safe
 SHOWN = 4_096  # characters of one field on a page; all of it stands in the raw record
 HEX_SHOWN = 1_024  # bytes
 _HEX_LINE = 16
+_NAMES = (
+    "NUL SOH STX ETX EOT ENQ ACK BEL BS TAB LF VT FF CR SO SI "
+    "DLE DC1 DC2 DC3 DC4 NAK SYN ETB CAN EM SUB ESC FS GS RS US"
+)
+_CONTROL = tuple(_NAMES.split())
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +80,9 @@ def is_odd(letter: str) -> bool:
 
 
 def _picture(letter: str) -> str:
+    """Return the short name of an ASCII control character; the pictures of Unicode are missing from many fonts."""
     code = ord(letter)
-    return chr(0x2400 + code) if code < 0x20 else "\u2421" if code == 0x7F else ""
+    return _CONTROL[code] if code < len(_CONTROL) else "DEL" if code == 0x7F else ""
 
 
 def hex_dump(text: str) -> str:

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 import time_machine
+from django.db import connection
 from django.urls import reverse
 from django.utils import timezone
 
@@ -128,6 +129,17 @@ def test_a_page_left_open_overnight_loses_its_item(held, expert, senior):
 def test_releasing_somebody_elses_item_does_nothing(held, senior):
     assert not claims.release(held, senior)
     assert Item.objects.get().holder is not None
+
+
+@pytest.mark.skipif("connection.vendor != 'sqlite'", reason="the plan of a small table says nothing on PostgreSQL")
+def test_a_claim_reads_the_open_items_in_order_and_sorts_nothing(queue, expert):
+    with connection.cursor() as cursor:
+        statement = claims._CLAIM.format(state="open", lock="")
+        wanted = {"queue": queue.pk, "expert": expert.pk, "now": "2026-01-01", "until": "2026-01-01"}
+        cursor.execute(f"EXPLAIN QUERY PLAN {statement}", wanted)
+        plan = " ".join(str(line[-1]) for line in cursor.fetchall())
+    assert "item_open_by_priority" in plan
+    assert "TEMP B-TREE" not in plan
 
 
 # the page

@@ -38,7 +38,15 @@ def test_plain_text_reads_as_it_was(text):
 
 @pytest.mark.parametrize(
     ("letter", "shown"),
-    [("\0", "␀"), ("\n", "␊"), ("\x7f", "␡"), ("\u202e", "U+202E"), ("\u200b", "U+200B"), ("\ud800", "U+D800")],
+    [
+        ("\0", "NUL"),
+        ("\n", "LF"),
+        ("\x1b", "ESC"),
+        ("\x7f", "DEL"),
+        ("\u202e", "U+202E"),
+        ("\u200b", "U+200B"),
+        ("\ud800", "U+D800"),
+    ],
 )
 def test_odd_characters_stand_in_boxes_with_their_names(letter, shown):
     assert f">{shown}</span>" in visible(letter)
