@@ -60,7 +60,7 @@ def _version(entry: ConfigEntry) -> Version:
     except Version.DoesNotExist:
         known = Version.objects.filter(detector__name=entry.registry_name).values_list("number", flat=True)
         hint = f"its versions: {', '.join(map(str, known))}" if known else "no such detector has versions"
-        raise ConfigError(f"{entry.registry_name} has no version {entry.version} ({hint})", line=entry.line) from None
+        raise ConfigError(entry.line, f"{entry.registry_name} has no version {entry.version} ({hint})") from None
 
 
 def _member(entry: ConfigEntry, version: Version, report: GateReport | None) -> Member:

@@ -6,9 +6,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+from detection.fingerprint import shape_of, title_of
+from detection.reference import SnapshotRow, counts, write_snapshot
+from detection.sources.suricata import session_row
 from detection.training import write_training_set
-from models_registry.models import Detector, Version
+from models_registry.models import Detector, Snapshot, Version
 from models_registry.services.detectors import make_detector
+from models_registry.services.snapshots import receive_snapshot
 from models_registry.services.training import receive_training_set, train_version, weak_rows
 from traffic.services.ingest import ingest_paths
 
@@ -92,3 +96,37 @@ def make_loop(folder: Path) -> Version:
     """Take the log in, make the detector, train its first version."""
     take_in(folder, records())
     return first_version(make_detector(SPEC))
+
+
+def reference_row(
+    uri: str, answer: str, *, rule_hit: bool = False, role: str = "hold-out", number: int = 1
+) -> SnapshotRow:
+    """A row of the reference set about a request for `uri`."""
+    row = session_row(http(number, uri))
+    shape = shape_of(row)
+    return SnapshotRow(
+        subject_key=f"core-1|{number}|0|{row['start']}",
+        answer=answer,
+        rule_hit=rule_hit,
+        role="hold-out",
+        shape=shape,
+        fingerprint=shape,
+        host=row["src_ip"],
+        day="2026-03-01",
+        source="office",
+        title=title_of(row),
+        row={**row, "hits": []},
+    )
+
+
+def keep_snapshot(detector: Detector, *rows: SnapshotRow) -> Snapshot:
+    """Freeze a reference set."""
+    return receive_snapshot(detector, write_snapshot(rows), rows=len(rows), counts=counts(rows))
+
+
+ATTACK, PAGE = "/?id=1' union select 1,2--", "/index.html"
+
+
+def right_rows() -> list[SnapshotRow]:
+    """A reference set that any fair model gets right."""
+    return [reference_row(ATTACK, "positive"), reference_row(PAGE, "negative", number=2)]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from detection.training import TrainingImpossible, write_training_set
+from detection.training import TrainingImpossible, train, write_training_set
 from models_registry.models import Stage, StageChange
 from models_registry.services import scoring, snapshots, versions
 from models_registry.services import training as training_services
@@ -69,8 +69,9 @@ def test_the_first_version_starts_silent_and_the_next_as_candidate(tmp_path: Pat
     assert StageChange.objects.get(version=first).new == Stage.SILENT
 
 
-def test_the_same_training_set_gives_the_same_bytes(tmp_path: Path) -> None:
+def test_the_same_training_set_gives_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = make_loop(tmp_path)
+    monkeypatch.setattr(training_services, "train", train)  # trained anew, not remembered
     again = train_version(first.training_set)
     assert (again.onnx_digest, again.text_digest, again.threshold) == (
         first.onnx_digest,

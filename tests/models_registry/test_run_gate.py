@@ -1,0 +1,105 @@
+"""The gate: reports belong to (version, threshold, snapshot) and never change."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from models_registry.models import GateReport, Version
+from models_registry.services import gates, snapshots
+from models_registry.services.detectors import make_detector
+from models_registry.services.gates import run_gate
+from tests.models_registry.loop import ATTACK, PAGE, SPEC, keep_snapshot, make_loop, reference_row, right_rows
+from traffic import storage
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def version(tmp_path: Path) -> Version:
+    return make_loop(tmp_path)
+
+
+def check(report: GateReport, name: str) -> dict[str, Any]:
+    return next(one for one in report.report["checks"] if one["name"] == name)
+
+
+def test_a_version_that_makes_no_mistake_may_leave(version: Version) -> None:
+    keep_snapshot(version.detector, *right_rows())
+    report = run_gate(version)
+    assert report.passed, report.report
+    assert report.report["sentence"].endswith("may leave")
+    assert check(report, "parity")["figure"] == 0
+
+
+def test_a_false_positive_blocks_and_is_listed(version: Version) -> None:
+    keep_snapshot(version.detector, *right_rows(), reference_row(ATTACK, "negative", number=3))
+    report = run_gate(version)
+    assert not report.passed
+    assert [row["key"].split("|")[1] for row in check(report, "reference")["rows"]] == ["3"]
+
+
+def test_a_lost_unique_detect_blocks(version: Version) -> None:
+    keep_snapshot(version.detector, *right_rows(), reference_row(PAGE, "positive", number=3))
+    assert not run_gate(version).passed
+
+
+def test_a_lost_attack_that_rules_cover_warns(version: Version) -> None:
+    keep_snapshot(version.detector, *right_rows(), reference_row(PAGE, "positive", rule_hit=True, number=3))
+    report = run_gate(version)
+    assert report.passed
+    assert check(report, "covered attacks")["figure"] == 1
+
+
+def test_a_result_belongs_to_the_threshold(version: Version) -> None:
+    keep_snapshot(version.detector, *right_rows())
+    assert run_gate(version).passed
+    assert not run_gate(version, 0.999999).passed
+
+
+def test_the_same_question_has_one_report(version: Version) -> None:
+    keep_snapshot(version.detector, *right_rows())
+    assert run_gate(version) == run_gate(version)
+    assert GateReport.objects.count() == 1
+
+
+def test_one_more_label_changes_the_next_report_and_not_the_last(version: Version) -> None:
+    keep_snapshot(version.detector, *right_rows())
+    before = run_gate(version)
+    keep_snapshot(version.detector, *right_rows(), reference_row(ATTACK, "negative", number=3))
+    after = run_gate(version)
+    assert (before.passed, after.passed) == (True, False)
+    assert GateReport.objects.get(pk=before.pk).report == before.report
+
+
+def test_a_changed_rule_mapping_is_another_report(version: Version) -> None:
+    keep_snapshot(version.detector, *right_rows())
+    before = run_gate(version)
+    make_detector(SPEC | {"rules": {"sids": [1]}})
+    after = run_gate(version)
+    assert before.report["digests"]["rule_mapping"] != after.report["digests"]["rule_mapping"]
+    assert before.pk != after.pk
+
+
+def test_without_a_reference_set_there_is_nothing_to_check(version: Version) -> None:
+    with pytest.raises(gates.NothingToCheck, match="label items"):
+        run_gate(version)
+
+
+def test_evidence_of_one_class_is_not_enough(version: Version) -> None:
+    keep_snapshot(version.detector, reference_row(PAGE, "negative"))
+    assert not check(run_gate(version), "evidence")["passed"]
+
+
+def test_an_unchanged_reference_set_is_one_snapshot(version: Version) -> None:
+    first = keep_snapshot(version.detector, *right_rows())
+    assert keep_snapshot(version.detector, *reversed(right_rows())) == first
+
+
+def test_a_snapshot_that_changed_on_disk_is_refused(version: Version) -> None:
+    snapshot = keep_snapshot(version.detector, *right_rows())
+    storage.put_bytes(snapshot.path, b"nothing")
+    with pytest.raises(snapshots.DamagedFile):
+        run_gate(version)
