@@ -8,6 +8,7 @@ from django.db import transaction
 
 from accounts.models import User
 from detection.contract import CONTRACTS, Contract
+from detection.explain import Explanation, contributions
 from detection.scoring import Scorer
 from detection.sessions import Row
 from models_registry.models import Stage, StageChange, Version
@@ -44,10 +45,8 @@ def contract(version: Version) -> Contract:
     return CONTRACTS[version.contract]
 
 
-def explanation(version: Version, row: Row) -> "Explanation":  # noqa
+def explanation(version: Version, row: Row) -> Explanation:
     """Return the exact contributions of each feature to the version's raw score of one session."""
-    from detection.explain import contributions
-
     return contributions(text_model(version), version.text_digest, contract(version), row)
 
 
