@@ -55,11 +55,11 @@ class Evidence:
         http = record.get("http") if isinstance(record, dict) else None
         return http if isinstance(http, dict) else {}
 
-    @property
+    @cached_property
     def request_headers(self) -> list[Header]:
         return _headers(self._http.get("request_headers"))
 
-    @property
+    @cached_property
     def response_headers(self) -> list[Header]:
         return _headers(self._http.get("response_headers"))
 
@@ -80,7 +80,7 @@ class Evidence:
         first, last = self.row["flow_start"], self.row["flow_end"]
         return moment(last) - moment(first) if first is not None and last is not None else None
 
-    @property
+    @cached_property
     def uri_hex(self) -> str:
         return hex_dump(self.row["uri"] or "")
 
@@ -88,16 +88,16 @@ class Evidence:
     def was_encoded(self) -> bool:
         return bool(self.row["uri"] != self.row["uri_decoded"])
 
-    @property
+    @cached_property
     def texts(self) -> dict[str, SafeString]:
         """The texts a model reads, without marks."""
         return {text.name: visible(self.row[text.column]) for text in _texts(self.item.version)}
 
-    @property
+    @cached_property
     def hits(self) -> list[dict[str, Any]]:
         return [hit | {"on_flow": hit["scope"] == FLOW} for hit in self.row["hits"] or ()]
 
-    @property
+    @cached_property
     def scores(self) -> list[Bar]:
         return [Bar.of(verdict) for verdict in from_json(self.item.record.scores)]
 
@@ -106,11 +106,11 @@ class Evidence:
         """The verdict that brought the item here."""
         return next((bar for bar in self.scores if bar.version == self.item.version.number), None)
 
-    @property
+    @cached_property
     def examples(self) -> list[dict[str, Any]]:
         return [example | {"at": moment(example["start"])} for example in from_json(self.item.record.examples)]
 
-    @property
+    @cached_property
     def hosts(self) -> list[ItemHost]:
         return list(self.item.group_hosts.order_by("-sessions", "host")[:TOP_HOSTS])
 

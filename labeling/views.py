@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
@@ -77,11 +78,11 @@ def claim_item(request: HttpRequest, pk: int) -> HttpResponse:
 @require_POST
 @role_required(*EXPERTS)
 def submit_label(request: HttpRequest, pk: int) -> HttpResponse:
-    found = get_object_or_404(claims.items(), pk=pk)
+    found = get_object_or_404(_light(), pk=pk)
     form = LabelForm(request.POST)
     if not form.is_valid():
         problem = " ".join(str(error) for errors in form.errors.values() for error in errors)
-        return _show(request, found.queue, found, problem=problem, status=422)
+        return _show(request, found.queue, claims.items().get(pk=pk), problem=problem, status=422)
     try:
         labels.submit(found, _user(request), **form.label())  # type: ignore[arg-type]
     except labels.LabelRefused as refusal:
@@ -92,7 +93,7 @@ def submit_label(request: HttpRequest, pk: int) -> HttpResponse:
 @require_POST
 @role_required(*EXPERTS)
 def skip_item(request: HttpRequest, pk: int) -> HttpResponse:
-    found = get_object_or_404(claims.items(), pk=pk)
+    found = get_object_or_404(_light(), pk=pk)
     if not claims.skip(found, _user(request)):
         return _refused(request, found, labels.NotHolder(found.holder))
     return _next(request, found.queue)
@@ -101,7 +102,7 @@ def skip_item(request: HttpRequest, pk: int) -> HttpResponse:
 @require_POST
 @role_required(*EXPERTS)
 def release_item(request: HttpRequest, pk: int) -> HttpResponse:
-    found = get_object_or_404(claims.items(), pk=pk)
+    found = get_object_or_404(_light(), pk=pk)
     claims.release(found, _user(request))
     url = reverse("labeling:queue", args=[found.queue.slug])
     return HttpResponseClientRedirect(url) if request.htmx else redirect(url)  # type: ignore[attr-defined]
@@ -110,7 +111,7 @@ def release_item(request: HttpRequest, pk: int) -> HttpResponse:
 @require_POST
 @role_required(*EXPERTS)
 def renew_claim(request: HttpRequest, pk: int) -> HttpResponse:
-    found = get_object_or_404(claims.items(), pk=pk)
+    found = get_object_or_404(_light(), pk=pk)
     renewed = claims.renew(found, _user(request))
     return render(request, "labeling/_lease.html", {"item": found, "lost": not renewed}, status=200 if renewed else 409)
 
@@ -169,6 +170,11 @@ def reference(request: HttpRequest, detector: str) -> HttpResponse:
     return render(request, "labeling/reference.html", context)
 
 
+def _light() -> QuerySet[Item]:
+    """Items without the record that only a page reads."""
+    return Item.objects.select_related("queue__detector", "claimed_by")
+
+
 def _next(request: HttpRequest, from_queue: Queue) -> HttpResponse:
     """Answer with the next item: no second request, no waiting."""
     if not request.htmx:  # type: ignore[attr-defined]
@@ -206,7 +212,7 @@ def _bench(request: HttpRequest, in_queue: Queue, shown: Item | None) -> dict[st
     context: dict[str, Any] = {
         "queue": in_queue,
         "item": shown,
-        "load": queue_service.load(in_queue),
+        "load": queue_service.counts(in_queue),
         "answered_today": labels.answered_today(user) if user.has_role(*EXPERTS) else None,
     }
     if shown is None:

@@ -44,7 +44,7 @@ def claim_next(queue: Queue, expert: User) -> Item | None:
     Items in conflict go to senior experts only, and before all others."""
     held = _held(queue, expert)
     if held is not None and renew(held, expert):
-        return held
+        return items().get(pk=held.pk)
     states = (ItemState.CONFLICT, ItemState.OPEN) if expert.has_role(Role.SENIOR) else (ItemState.OPEN,)
     for state in states:
         if (pk := _take(queue, expert, state)) is not None:
@@ -53,8 +53,8 @@ def claim_next(queue: Queue, expert: User) -> Item | None:
 
 
 def items() -> QuerySet[Item]:
-    """Items with all that a labelling page reads."""
-    return Item.objects.select_related("queue", "detector", "version__detector", "record", "claimed_by")
+    """Items with all that a labelling page reads: many columns, so ask for them once."""
+    return Item.objects.select_related("queue__detector", "detector", "version__detector", "record", "claimed_by")
 
 
 def claim(item: Item, expert: User) -> bool:
@@ -107,7 +107,8 @@ def _states(expert: User) -> tuple[ItemState, ...]:
 
 
 def _held(queue: Queue, expert: User) -> Item | None:
-    return items().filter(claimed_by=expert, queue=queue, claimed_until__gt=timezone.now()).order_by("id").first()
+    mine = Item.objects.filter(claimed_by=expert, queue=queue, claimed_until__gt=timezone.now())
+    return mine.only("pk").order_by("id").first()
 
 
 def _answers_of(expert: User) -> QuerySet[Label]:

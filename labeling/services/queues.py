@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from django.db.models import Min, Q, QuerySet
@@ -22,7 +22,7 @@ class Load:
     queue: Queue
     waiting: int
     conflicts: int
-    oldest: datetime | None
+    oldest: datetime | None = None
 
     @property
     def more(self) -> bool:
@@ -35,12 +35,18 @@ def loads() -> list[Load]:
 
 
 def load(queue: Queue) -> Load:
+    """Return what waits in a queue, and since when."""
+    oldest = Item.objects.filter(queue=queue).waiting().aggregate(oldest=Min("created_at"))["oldest"]
+    return replace(counts(queue), oldest=oldest)
+
+
+def counts(queue: Queue) -> Load:
+    """Return how much waits in a queue: what a labelling page shows."""
     items = Item.objects.filter(queue=queue)
     return Load(
         queue,
         waiting=items.waiting().order_by()[: COUNTED_TO + 1].count(),
         conflicts=items.in_conflict().order_by()[: COUNTED_TO + 1].count(),
-        oldest=items.waiting().aggregate(oldest=Min("created_at"))["oldest"],
     )
 
 
