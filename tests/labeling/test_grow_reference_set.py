@@ -153,7 +153,7 @@ def test_the_page_shows_role_answer_and_whose_labels(item, agree, auditor_client
     assert item.title in page
     assert str(expert) in page
     assert snapshot.digest in page
-    assert "silent: losing it blocks" in page
+    assert "losing it blocks" in page
 
 
 def test_the_page_pages_by_key(queue, agree, auditor_client, monkeypatch):
