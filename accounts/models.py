@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, NoReturn
+from typing import Any, ClassVar
 
 from django.conf import settings
 from django.contrib.auth.models import AbstractUser
@@ -10,6 +10,7 @@ from django.contrib.auth.models import UserManager as DjangoUserManager
 from django.db import models
 from django.utils import timezone
 
+from accounts.evidence import Evidence
 from accounts.roles import Role
 
 
@@ -31,16 +32,8 @@ class User(AbstractUser):
         return self.is_active and self.role in roles
 
 
-class AuditEntryQuerySet(models.QuerySet["AuditEntry"]):
-    def update(self, **kwargs: Any) -> NoReturn:
-        raise TypeError("Audit entries are never edited.")
-
-    def delete(self) -> NoReturn:
-        raise TypeError("Audit entries are never deleted.")
-
-
-class AuditEntry(models.Model):
-    """One thing somebody did. Added, never edited: the database refuses it too (migration guard_audit_entries)."""
+class AuditEntry(Evidence):
+    """One thing somebody did."""
 
     SUBJECT_LENGTH = 255
 
@@ -50,19 +43,9 @@ class AuditEntry(models.Model):
     subject = models.CharField(max_length=SUBJECT_LENGTH, blank=True)
     details = models.JSONField(default=dict, blank=True)
 
-    objects = AuditEntryQuerySet.as_manager()
-
     class Meta:
         ordering = ["-id"]
         verbose_name_plural = "audit entries"
 
     def __str__(self) -> str:
         return f"{self.at:%F %T} {self.actor or '-'} {self.action} {self.subject}"
-
-    def save(self, *args: Any, **kwargs: Any) -> None:
-        if not self._state.adding:
-            raise TypeError("Audit entries are never edited.")
-        super().save(*args, **kwargs)
-
-    def delete(self, *args: Any, **kwargs: Any) -> NoReturn:
-        raise TypeError("Audit entries are never deleted.")

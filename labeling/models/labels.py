@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, NoReturn
-
 from django.conf import settings
 from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from accounts.evidence import Evidence, EvidenceQuerySet
 from labeling.models.items import Item, SubjectKind
 from models_registry.models import Detector
 
@@ -43,19 +42,13 @@ class ReasonCode(models.TextChoices):
     OTHER = "other", _("other")
 
 
-class LabelQuerySet(models.QuerySet["Label"]):
+class LabelQuerySet(EvidenceQuerySet["Label"]):
     def current(self) -> LabelQuerySet:
         """Answers in force: not superseded, not withdrawn."""
         return self.filter(superseded_by=None).exclude(answer=Answer.WITHDRAWN)
 
-    def update(self, **kwargs: Any) -> NoReturn:
-        raise TypeError("Labels are never edited: add one that supersedes.")
 
-    def delete(self) -> NoReturn:
-        raise TypeError("Labels are never deleted: add one that supersedes.")
-
-
-class Label(models.Model):
+class Label(Evidence):
     """An expert's answer about an item's subject."""
 
     item = models.ForeignKey(Item, on_delete=models.PROTECT, related_name="labels")
@@ -73,7 +66,7 @@ class Label(models.Model):
     milliseconds = models.PositiveIntegerField(null=True)  # from opening to answer, measured by the server
     created_at = models.DateTimeField(default=timezone.now)
 
-    objects = LabelQuerySet.as_manager()
+    objects = LabelQuerySet.as_manager()  # type: ignore[misc]  # a manager with more questions
 
     class Meta:
         ordering = ["id"]
@@ -90,11 +83,3 @@ class Label(models.Model):
 
     def __str__(self) -> str:
         return f"{self.expert}: {self.answer}"
-
-    def save(self, *args: Any, **kwargs: Any) -> None:
-        if self.pk is not None and not self._state.adding:
-            raise TypeError("Labels are never edited: add one that supersedes.")
-        super().save(*args, **kwargs)
-
-    def delete(self, *args: Any, **kwargs: Any) -> NoReturn:
-        raise TypeError("Labels are never deleted: add one that supersedes.")

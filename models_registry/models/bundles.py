@@ -5,11 +5,12 @@ from __future__ import annotations
 from django.db import models
 from django.utils import timezone
 
+from accounts.evidence import Evidence
 from models_registry.models.gates import GateReport
 from models_registry.models.versions import Version
 
 
-class Bundle(models.Model):
+class Bundle(Evidence):
     """One built ONNX file. The same configuration and the same inputs give the same digest."""
 
     digest = models.CharField(max_length=64, unique=True)  # SHA-256 of the file
@@ -30,7 +31,7 @@ class Bundle(models.Model):
         return -(-self.bytes // 1000)
 
 
-class BundleEntry(models.Model):
+class BundleEntry(Evidence):
     """One version inside a bundle."""
 
     bundle = models.ForeignKey(Bundle, on_delete=models.PROTECT, related_name="entries")

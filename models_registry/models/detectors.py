@@ -6,6 +6,8 @@ from django.conf import settings
 from django.db import models
 from django.utils import timezone
 
+from accounts.evidence import Evidence
+
 
 class Detector(models.Model):
     """One detection task; its name is `registry_name` in build_config.yml."""
@@ -34,7 +36,7 @@ class Detector(models.Model):
         return newest
 
 
-class RuleMappingVersion(models.Model):
+class RuleMappingVersion(Evidence):
     """Which rules speak about the detector's class. Added, never edited: board and gate name the digest they used."""
 
     detector = models.ForeignKey(Detector, on_delete=models.PROTECT, related_name="mappings")

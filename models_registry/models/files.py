@@ -5,10 +5,11 @@ from __future__ import annotations
 from django.db import models
 from django.utils import timezone
 
+from accounts.evidence import Evidence
 from models_registry.models.detectors import Detector
 
 
-class FrozenFile(models.Model):
+class FrozenFile(Evidence):
     """A file that never changes, known by the SHA-256 of its bytes."""
 
     number = models.PositiveIntegerField()

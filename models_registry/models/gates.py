@@ -5,11 +5,12 @@ from __future__ import annotations
 from django.db import models
 from django.utils import timezone
 
+from accounts.evidence import Evidence
 from models_registry.models.files import Snapshot
 from models_registry.models.versions import Version
 
 
-class GateReport(models.Model):
+class GateReport(Evidence):
     """Checks of (version, threshold, snapshot), passed or failed. Added, never edited."""
 
     version = models.ForeignKey(Version, on_delete=models.PROTECT, related_name="gate_reports")

@@ -6,6 +6,7 @@ from django.conf import settings
 from django.db import models
 from django.utils import timezone
 
+from accounts.evidence import Evidence
 from models_registry.models.detectors import Detector
 from models_registry.models.files import TrainingSet
 
@@ -50,7 +51,7 @@ class Version(models.Model):
         return f"{self.detector.name}:{self.number}"
 
 
-class StageChange(models.Model):
+class StageChange(Evidence):
     """A version went from one stage to another. Added, never edited."""
 
     version = models.ForeignKey(Version, on_delete=models.PROTECT, related_name="stage_changes")

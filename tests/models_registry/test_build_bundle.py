@@ -12,6 +12,7 @@ from detection.bundle import ConfigError
 from models_registry.models import Bundle, BundleEntry, Version
 from models_registry.services import bundles, gates
 from models_registry.services.bundles import BundleRefused
+from tests.factories import make_bundle
 from tests.models_registry.loop import ATTACK, first_version, keep_snapshot, make_loop, reference_row, right_rows
 from traffic import storage
 
@@ -102,6 +103,6 @@ def test_the_stored_file_is_the_digest(version: Version) -> None:
 
 
 def test_the_database_refuses_a_loud_entry_without_a_report(version: Version) -> None:
-    bundle = bundles.build(config((1, 0.5, True)))
+    bundle = make_bundle()
     with pytest.raises(IntegrityError), transaction.atomic():
-        BundleEntry.objects.filter(bundle=bundle).update(is_silent=False)
+        BundleEntry.objects.create(bundle=bundle, version=version, threshold=0.5, is_silent=False)

@@ -1,0 +1,81 @@
+"""Every table of evidence is guarded, by its model and by the database itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from django.apps import apps
+from django.db import DatabaseError, connection, models, transaction
+
+from accounts.evidence import Evidence
+from accounts.models import AuditEntry
+from labeling.models import Answer, Label
+from models_registry.models import (
+    Bundle,
+    BundleEntry,
+    GateReport,
+    RuleMappingVersion,
+    Snapshot,
+    StageChange,
+    TrainingSet,
+)
+from tests import factories
+
+pytestmark = pytest.mark.django_db
+
+
+def make_label() -> models.Model:
+    item = factories.make_item()
+    return Label.objects.create(
+        item=item,
+        detector=item.detector,
+        subject_kind=item.subject_kind,
+        subject_key=item.subject_key,
+        expert=factories.make_user(),
+        answer=Answer.POSITIVE,
+    )
+
+
+MAKERS: dict[type[models.Model], Callable[[], models.Model]] = {
+    AuditEntry: lambda: AuditEntry.objects.create(action="sign-in"),
+    Label: make_label,
+    RuleMappingVersion: lambda: factories.make_detector().mapping,
+    TrainingSet: factories.make_training_set,
+    Snapshot: factories.make_snapshot,
+    StageChange: lambda: StageChange.objects.create(version=factories.make_version(), new="silent", reason="test"),
+    GateReport: factories.make_gate_report,
+    Bundle: factories.make_bundle,
+    BundleEntry: lambda: BundleEntry.objects.create(
+        bundle=factories.make_bundle(), version=factories.make_version(), threshold=0.5, is_silent=True
+    ),
+}
+
+
+def test_every_model_of_evidence_is_tested_here() -> None:
+    assert {model for model in apps.get_models() if issubclass(model, Evidence)} == set(MAKERS)
+
+
+@pytest.mark.parametrize("model", MAKERS, ids=lambda model: model.__name__)
+def test_the_model_refuses_to_edit_and_to_delete(model: type[models.Model]) -> None:
+    row = MAKERS[model]()
+    everything = model._default_manager.all()
+    for change in (row.save, row.delete, everything.delete, lambda: everything.update(pk=row.pk)):
+        with pytest.raises(TypeError, match="is evidence"):
+            change()
+
+
+@pytest.mark.parametrize("model", MAKERS, ids=lambda model: model.__name__)
+def test_the_database_refuses_to_edit(model: type[models.Model]) -> None:
+    MAKERS[model]()
+    table = model._meta.db_table
+    with pytest.raises(DatabaseError, match="is evidence"), transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(f"UPDATE {table} SET id = id")
+
+
+@pytest.mark.skipif("connection.vendor != 'postgresql'", reason="SQLite's test tables are emptied by DELETE")
+@pytest.mark.parametrize("model", MAKERS, ids=lambda model: model.__name__)
+def test_postgresql_refuses_to_delete(model: type[models.Model]) -> None:
+    MAKERS[model]()
+    with pytest.raises(DatabaseError, match="is evidence"), transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(f"DELETE FROM {model._meta.db_table}")
