@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from detection import gate
 from detection.contract import encode
 from detection.parity import parity, size
 from detection.reference import SnapshotRow, read_snapshot
 from detection.sessions import COLUMN_NAMES
 from detection.thresholds import raw_threshold
+from detection.training_rows import read_training_set
 from models_registry.models import GateReport, Snapshot, Version
 from models_registry.services import snapshots, versions
 from models_registry.services.detectors import rules_in_force
 from traffic import storage
+
+PARITY_ROWS = 20_000  # of the training set, at most
 
 
 class NothingToCheck(ValueError):  # noqa: N818 (says what is true, as ObjectDoesNotExist does)
@@ -61,10 +66,17 @@ def _check(version: Version, threshold: float, rows: list[SnapshotRow], digests:
         digests=digests,
         threshold=threshold,
         raw_threshold=raw_threshold(threshold),
-        parity=parity(versions.text_model(version), versions.scorer(version), inputs),
+        parity=_parity(version, columns),
         size=size(versions.text_model(version), len(storage.get_bytes(version.onnx_path))),
         policy=gate.GatePolicy(),
     )
+
+
+def _parity(version: Version, columns: dict[str, list[Any]]) -> gate.ParityResult:
+    """Compare on the rows of the snapshot and on rows the version was trained on."""
+    trained = read_training_set(snapshots.read(version.training_set)).rows
+    both = {name: [*values, *trained[name][:PARITY_ROWS]] for name, values in columns.items()}
+    return parity(versions.text_model(version), versions.scorer(version), encode(versions.contract(version), both))
 
 
 def _digests(version: Version, snapshot: Snapshot) -> dict[str, str]:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -126,3 +128,12 @@ def test_any_text_is_parsed_or_refused_with_a_line(text):
         parse_config(text)
     except ConfigError as error:
         assert 1 <= error.line <= max(len(text.splitlines()), 1) + 1
+
+
+def test_the_example_of_the_documents_is_the_slide() -> None:
+    example = Path(__file__).resolve().parents[2] / "docs" / "formats" / "build_config.yml"
+    found = [
+        (entry.registry_name, entry.version, entry.threshold, entry.is_silent)
+        for entry in parse_config(example.read_text())
+    ]
+    assert found == [("http-attacks", 1, 0.7, True), ("http-attacks", 2, 0.5, False)]
