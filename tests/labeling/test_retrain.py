@@ -11,12 +11,15 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from detection.bundle import read_metadata
+from detection.training import write_training_set
 from labeling.models import Item, ReferenceRow
 from labeling.services import claims, labels, reference, routing
 from models_registry.models import GateReport, Version
 from models_registry.services.detectors import make_detector
 from models_registry.services.scoring import score_waiting
+from models_registry.services.training import receive_training_set
 from tests import factories
+from tests.detection.make_training_rows import make_training_rows
 from tests.models_registry import loop
 from traffic import storage
 
@@ -39,8 +42,10 @@ def first(tmp_path) -> Version:
 @pytest.fixture
 def stored(trained, house, db) -> Version:
     """A version with its files, for commands that do not train."""
+    detector = make_detector(loop.SPEC)
+    frozen = receive_training_set(detector, write_training_set(make_training_rows(20)), rows=20, counts={})
     version = factories.make_version(
-        detector=make_detector(loop.SPEC), onnx_digest=trained.onnx_digest, text_digest=trained.text_digest
+        detector=detector, training_set=frozen, onnx_digest=trained.onnx_digest, text_digest=trained.text_digest
     )
     storage.put_bytes(version.onnx_path, trained.onnx_bytes)
     storage.put_bytes(version.text_path, trained.text_model.encode())
