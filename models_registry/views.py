@@ -1,4 +1,4 @@
-"""Pages of the store. They only show; what changes a version is a command until approvals exist."""
+"""Pages of the store: models, versions and their stages, gate reports, bundles."""
 
 from __future__ import annotations
 
@@ -6,18 +6,25 @@ import json
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404, render
+from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
-from django.views.decorators.http import require_safe
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_POST, require_safe
 
+from accounts.models import User
 from accounts.rights import role_required
 from accounts.roles import Role
 from models_registry import charts
-from models_registry.models import Bundle, Detector, GateReport, Version
-from models_registry.services import boards
+from models_registry.models import Bundle, Detector, GateReport, Stage, StageProposal, Version
+from models_registry.services import boards, stages
+from models_registry.services.scoring import ScoreMismatch
 
+SIDE_BY_SIDE = 3  # silent versions compared with the active one on a detector's page
 WINDOWS = (7, 30, 0)  # days; 0 is all that is stored
+STAGERS = (Role.ENGINEER, Role.SENIOR)
 READERS = (Role.EXPERT, Role.SENIOR, Role.ENGINEER, Role.ADMINISTRATOR, Role.AUDITOR)
 
 
@@ -25,18 +32,23 @@ READERS = (Role.EXPERT, Role.SENIOR, Role.ENGINEER, Role.ADMINISTRATOR, Role.AUD
 @role_required(*READERS)
 def detectors(request: HttpRequest) -> HttpResponse:
     found = Detector.objects.prefetch_related("versions__training_set", "versions__detector")
-    return render(request, "models_registry/detectors.html", {"detectors": found})
+    context = {"detectors": found, "proposals": _proposals(request)}
+    return render(request, "models_registry/detectors.html", context)
 
 
 @require_safe
 @role_required(*READERS)
 def detector(request: HttpRequest, name: str) -> HttpResponse:
     found = get_object_or_404(Detector, name=name)
+    versions = list(found.versions.select_related("training_set", "detector").order_by("-number"))
     context = {
         "detector": found,
+        "proposals": _proposals(request, found),
+        "active": next((one for one in versions if one.stage == Stage.ACTIVE), None),
+        "silent": [one for one in versions if one.stage == Stage.SILENT][:SIDE_BY_SIDE],
         "mapping": (mapping := found.mappings.order_by("-number").first()),
         "mapping_facts": _facts(mapping.mapping) if mapping else [],
-        "versions": found.versions.select_related("training_set", "detector").order_by("-number"),
+        "versions": versions,
         "snapshots": found.snapshots.order_by("-number")[:10],
     }
     return render(request, "models_registry/detector.html", context)
@@ -50,7 +62,10 @@ def version(request: HttpRequest, name: str, number: int) -> HttpResponse:
         "version": found,
         "report": found.report,
         "gate_reports": found.gate_reports.select_related("snapshot")[:20],
-        "stage_changes": found.stage_changes.select_related("by"),
+        "stage_changes": found.stage_changes.select_related("by", "decision__proposal__by"),
+        "proposals": [one for one in _proposals(request, found.detector) if one["proposal"].version_id == found.pk],
+        "moves": stages.MOVES[Stage(found.stage)] if _user(request).has_role(*STAGERS) else (),
+        "active": found.detector.versions.filter(stage=Stage.ACTIVE).exclude(pk=found.pk).first(),
         "bundle_entries": found.bundle_entries.select_related("bundle").order_by("-bundle_id")[:20],
     }
     return render(request, "models_registry/version.html", context)
@@ -83,6 +98,65 @@ def scores(request: HttpRequest, name: str, number: int) -> HttpResponse:
 
 @require_safe
 @role_required(*READERS)
+def against(request: HttpRequest, name: str, number: int, other: int) -> HttpResponse:
+    """Two versions side by side over the sessions that both have scored."""
+    days, since = _window(request)
+    try:
+        comparison = boards.compare(_version(name, number), _version(name, other), since)
+    except (OSError, ScoreMismatch) as error:  # the rest of the page is of use without it
+        return render(request, "models_registry/_against.html", {"error": error})
+    context = {"comparison": comparison, "days": days, "windows": WINDOWS}
+    return render(request, "models_registry/_against.html", context)
+
+
+@require_POST
+@role_required(*STAGERS)
+def propose_stage(request: HttpRequest, name: str, number: int) -> HttpResponse:
+    found = _version(name, number)
+    try:
+        proposal = stages.propose(
+            found,
+            request.POST.get("stage", ""),
+            _user(request),
+            reason=request.POST.get("reason", ""),
+            displaced_to=request.POST.get("displaced_to") or Stage.RETIRED,
+        )
+    except stages.StageRefused as refusal:
+        messages.error(request, str(refusal))
+    else:
+        partner = stages.PARTNER[Role(proposal.role)].label
+        messages.success(request, _("Proposed. Before it takes effect it needs: %(partner)s.") % {"partner": partner})
+    return redirect("models_registry:version", name, number)
+
+
+@require_POST
+@role_required(*STAGERS)
+def approve_stage(request: HttpRequest, pk: int) -> HttpResponse:
+    proposal = get_object_or_404(StageProposal.objects.select_related("version__detector", "by"), pk=pk)
+    try:
+        decision = stages.approve(proposal, _user(request))
+    except stages.StageRefused as refusal:
+        messages.error(request, str(refusal))
+    else:
+        messages.success(request, _("%(what)s, approved by %(by)s.") % {"what": proposal, "by": decision.by})
+    return _to_version(proposal.version)
+
+
+@require_POST
+@role_required(*STAGERS)
+def decline_stage(request: HttpRequest, pk: int) -> HttpResponse:
+    proposal = get_object_or_404(StageProposal.objects.select_related("version__detector", "by"), pk=pk)
+    try:
+        stages.decline(proposal, _user(request), request.POST.get("reason", ""))
+    except stages.StageRefused as refusal:
+        messages.error(request, str(refusal))
+    else:
+        messages.success(request, _("Declined: %(what)s.") % {"what": proposal})
+    return _to_version(proposal.version)
+
+
+@require_safe
+@role_required(*READERS)
 def gate(request: HttpRequest, pk: int) -> HttpResponse:
     found = get_object_or_404(GateReport.objects.select_related("version__detector", "snapshot"), pk=pk)
     return render(request, "models_registry/gate.html", {"gate": found, "report": found.report})
@@ -102,6 +176,25 @@ def bundle(request: HttpRequest, pk: int) -> HttpResponse:
     entries = found.entries.select_related("version__detector", "gate_report")
     metadata = json.dumps(found.metadata, indent=2, ensure_ascii=False)
     return render(request, "models_registry/bundle.html", {"bundle": found, "entries": entries, "metadata": metadata})
+
+
+def _proposals(request: HttpRequest, about: Detector | None = None) -> list[dict[str, Any]]:
+    """Return the proposals that wait, with whether the reader is the one they wait for."""
+    user = _user(request)
+    return [
+        {"proposal": proposal, "is_mine": stages.may_approve(proposal, user), "may_decline": user.has_role(*STAGERS)}
+        for proposal in stages.proposals(about)
+    ]
+
+
+def _to_version(changed: Version) -> HttpResponse:
+    return redirect("models_registry:version", changed.detector.name, changed.number)
+
+
+def _user(request: HttpRequest) -> User:
+    if not isinstance(request.user, User):
+        raise PermissionDenied
+    return request.user
 
 
 def _facts(mapping: dict[str, Any]) -> list[tuple[str, str]]:

@@ -19,6 +19,7 @@ from models_registry.models import (
     RuleMappingVersion,
     ScoreFile,
     Snapshot,
+    StageProposal,
     TrainingSet,
     Version,
 )
@@ -236,6 +237,14 @@ def make_gate_report(**fields: Any) -> GateReport:
     return GateReport.objects.create(**defaults | fields)
 
 
+def make_proposal(**fields: Any) -> StageProposal:
+    """Return an engineer's proposal to retire a silent version."""
+    version = fields.get("version") or make_version()
+    by = fields.get("by") or make_user(Role.ENGINEER)
+    defaults = {"version": version, "old": version.stage, "new": "retired", "by": by, "role": by.role}
+    return StageProposal.objects.create(**defaults | fields)
+
+
 def make_bundle(**fields: Any) -> Bundle:
     """Return the row of a bundle; its file does not exist."""
     defaults = {
@@ -246,6 +255,11 @@ def make_bundle(**fields: Any) -> Bundle:
         "metadata": {},
     }
     return Bundle.objects.create(**defaults | fields)
+
+
+def _versions_side_by_side() -> list[Any]:
+    version = make_version()
+    return [version.detector.name, version.number, make_version(detector=version.detector).number]
 
 
 def _version_of_a_page() -> list[Any]:
@@ -277,6 +291,10 @@ URL_ARGS: dict[str, Callable[[], list[Any]]] = {
     "models_registry:version": _version_of_a_page,
     "models_registry:board": _version_of_a_page,
     "models_registry:scores": _version_of_a_page,
+    "models_registry:against": _versions_side_by_side,
+    "models_registry:propose-stage": _version_of_a_page,
+    "models_registry:approve-stage": lambda: [make_proposal().pk],
+    "models_registry:decline-stage": lambda: [make_proposal().pk],
     "models_registry:gate": lambda: [make_gate_report().pk],
     "models_registry:bundle": lambda: [make_bundle().pk],
 }

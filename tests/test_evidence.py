@@ -18,6 +18,8 @@ from models_registry.models import (
     RuleMappingVersion,
     Snapshot,
     StageChange,
+    StageDecision,
+    StageProposal,
     TrainingSet,
 )
 from tests import factories
@@ -44,6 +46,10 @@ MAKERS: dict[type[models.Model], Callable[[], models.Model]] = {
     TrainingSet: factories.make_training_set,
     Snapshot: factories.make_snapshot,
     StageChange: lambda: StageChange.objects.create(version=factories.make_version(), new="silent", reason="test"),
+    StageProposal: factories.make_proposal,
+    StageDecision: lambda: StageDecision.objects.create(
+        proposal=factories.make_proposal(), outcome="declined", by=factories.make_user(), role="senior"
+    ),
     GateReport: factories.make_gate_report,
     Bundle: factories.make_bundle,
     BundleEntry: lambda: BundleEntry.objects.create(

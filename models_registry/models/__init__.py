@@ -5,6 +5,7 @@ from models_registry.models.detectors import Detector, RuleMappingVersion
 from models_registry.models.files import Snapshot, TrainingSet
 from models_registry.models.gates import GateReport
 from models_registry.models.scores import ScoreFile
+from models_registry.models.stages import StageDecision, StageProposal
 from models_registry.models.versions import Stage, StageChange, Version
 
 __all__ = [
@@ -17,6 +18,8 @@ __all__ = [
     "Snapshot",
     "Stage",
     "StageChange",
+    "StageDecision",
+    "StageProposal",
     "TrainingSet",
     "Version",
 ]

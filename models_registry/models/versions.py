@@ -45,7 +45,12 @@ class Version(models.Model):
 
     class Meta:
         ordering = ["detector", "number"]
-        constraints = [models.UniqueConstraint(fields=["detector", "number"], name="one_version_per_number")]
+        constraints = [
+            models.UniqueConstraint(fields=["detector", "number"], name="one_version_per_number"),
+            models.UniqueConstraint(
+                fields=["detector"], condition=models.Q(stage="active"), name="one_active_version_per_detector"
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"{self.detector.name}:{self.number}"

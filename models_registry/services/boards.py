@@ -12,7 +12,7 @@ from django.db.models import QuerySet, Sum
 from detection.rules import RuleVerdict
 from detection.selection import CELL_CODES, Cell
 from models_registry.models import ScoreFile, Version
-from models_registry.services.scoring import COUNTERS
+from models_registry.services.scoring import COUNTERS, ScoreMismatch
 from traffic import storage
 
 BINS = 40  # bars of a score histogram
@@ -112,6 +112,83 @@ def histogram(version: Version, since: datetime | None = None) -> list[Bar]:
     )
     counts = {bin_: found for bin_, *found in rows}
     return [Bar(number / BINS, *counts.get(number, (0, 0, 0))) for number in range(BINS)]
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What two versions said about the same sessions, those of segments that both have scored."""
+
+    one: Version
+    other: Version
+    both_positive: BoardCell
+    both_negative: BoardCell
+    only_one: BoardCell
+    only_other: BoardCell
+    only_one_clean: BoardCell  # of these, where rules looked and were clean: unique candidates lost or won
+    only_other_clean: BoardCell
+    segments: int  # scored by both
+    unshared: int  # scored by one of them only: not compared
+
+    @property
+    def sessions(self) -> int:
+        return self.both_positive.sessions + self.both_negative.sessions + self.flipped
+
+    @property
+    def flipped(self) -> int:
+        return self.only_one.sessions + self.only_other.sessions
+
+
+_AGREEMENT = f"""
+    SELECT one.verdict, other.verdict,
+           count(*), count(DISTINCT one.src_ip),
+           count(*) FILTER (one.rules = {RuleVerdict.CLEAN.value}),
+           count(DISTINCT one.src_ip) FILTER (one.rules = {RuleVerdict.CLEAN.value})
+    FROM one JOIN other USING (rid) GROUP BY ALL
+"""  # noqa: S608 - constants of this module
+
+
+def compare(one: Version, other: Version, since: datetime | None = None) -> Comparison:
+    """Return where two versions of a detector agree, counted over their score files joined on rid.
+
+    ScoreMismatch when a file lost rows: a sum that is silently smaller would look like agreement."""
+    shared = list(set(_segments(one, since)) & set(_segments(other, since)))
+    every = set(_segments(one, since)) | set(_segments(other, since))
+    ones, others = (_files(version, since).filter(segment__in=shared) for version in (one, other))
+    counts = {(a, b): figures for a, b, *figures in _joined(ones, others)}
+    expected = ones.aggregate(rows=Sum("rows"))["rows"] or 0
+    if (found := sum(figures[0] for figures in counts.values())) != expected:
+        raise ScoreMismatch(f"{one} and {other} share {found} sessions, their segments have {expected}")
+
+    def cell(a: bool, b: bool, first: int = 0) -> BoardCell:
+        figures = counts.get((a, b), (0, 0, 0, 0))
+        return BoardCell(figures[first], figures[first + 1])
+
+    return Comparison(
+        one,
+        other,
+        both_positive=cell(True, True),
+        both_negative=cell(False, False),
+        only_one=cell(True, False),
+        only_other=cell(False, True),
+        only_one_clean=cell(True, False, 2),
+        only_other_clean=cell(False, True, 2),
+        segments=len(shared),
+        unshared=len(every) - len(shared),
+    )
+
+
+def _segments(version: Version, since: datetime | None) -> QuerySet[ScoreFile, int]:
+    return _files(version, since).values_list("segment_id", flat=True)
+
+
+def _joined(ones: QuerySet[ScoreFile], others: QuerySet[ScoreFile]) -> list[tuple[Any, ...]]:
+    paths = [list(files.values_list("path", flat=True)) for files in (ones, others)]
+    if not all(paths):
+        return []
+    with duckdb.connect() as connection:
+        for name, found in zip(("one", "other"), paths, strict=True):
+            connection.register(name, storage.dataset(found))
+        return connection.execute(_AGREEMENT).fetchall()
 
 
 def _hosts(files: QuerySet[ScoreFile]) -> dict[Cell, int]:

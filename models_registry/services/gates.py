@@ -44,6 +44,11 @@ def run_gate(version: Version, threshold: float | None = None, snapshot: Snapsho
     )[0]
 
 
+def is_current(report: GateReport) -> bool:
+    """Say whether a report rests on what is in force now: files, rule mapping, price of a false positive."""
+    return bool(report.report.get("digests") == _digests(report.version, report.snapshot))
+
+
 def _check(version: Version, threshold: float, rows: list[SnapshotRow], digests: dict[str, str]) -> gate.Report:
     columns = {name: [row.row.get(name) for row in rows] for name in COLUMN_NAMES}
     inputs = encode(versions.contract(version), columns)

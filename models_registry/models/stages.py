@@ -1,0 +1,73 @@
+"""A change of stage takes two people: a proposal by one, a decision by the other."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.db import models
+from django.db.models import F, OuterRef, Subquery
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from accounts.evidence import Evidence, EvidenceQuerySet
+from accounts.roles import Role
+from models_registry.models.gates import GateReport
+from models_registry.models.versions import Stage, StageChange, Version
+
+
+class StageProposalQuerySet(EvidenceQuerySet["StageProposal"]):
+    def waiting(self) -> StageProposalQuerySet:
+        """Proposals without a decision whose version has not moved since."""
+        newest = StageChange.objects.filter(version=OuterRef("version")).order_by("-id").values("id")[:1]
+        undecided = self.filter(decision=None).annotate(newest=Subquery(newest))
+        return undecided.filter(models.Q(newest=F("after")) | models.Q(newest=None))
+
+
+class StageProposal(Evidence):
+    """An engineer or a senior expert wants a version in another stage. Holds what the second person agrees to."""
+
+    version = models.ForeignKey(Version, on_delete=models.PROTECT, related_name="proposals")
+    old = models.CharField(max_length=10, choices=Stage.choices)
+    new = models.CharField(max_length=10, choices=Stage.choices)
+    after = models.ForeignKey(StageChange, on_delete=models.PROTECT, null=True, related_name="+")  # newest when made
+    gate_report = models.ForeignKey(GateReport, on_delete=models.PROTECT, null=True, related_name="proposals")
+    displaces = models.ForeignKey(Version, on_delete=models.PROTECT, null=True, related_name="+")  # active when made
+    displaced_to = models.CharField(max_length=10, choices=Stage.choices, blank=True)
+    reason = models.CharField(max_length=255, blank=True)
+    by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    role = models.CharField(max_length=16, choices=Role.choices)  # of that person, then
+    at = models.DateTimeField(default=timezone.now)
+
+    objects = StageProposalQuerySet.as_manager()  # type: ignore[misc]  # a manager with more questions
+
+    class Meta:
+        ordering = ["-id"]
+
+    def __str__(self) -> str:
+        return f"{self.version}: {self.old} → {self.new}"
+
+
+class StageDecision(Evidence):
+    """What became of a proposal. One per proposal: two approvals at once cannot both count."""
+
+    class Outcome(models.TextChoices):
+        APPROVED = "approved", _("approved")
+        DECLINED = "declined", _("declined")
+
+    proposal = models.OneToOneField(StageProposal, on_delete=models.PROTECT, related_name="decision")
+    outcome = models.CharField(max_length=10, choices=Outcome.choices)
+    change = models.OneToOneField(StageChange, on_delete=models.PROTECT, null=True, related_name="decision")
+    gate_report = models.ForeignKey(GateReport, on_delete=models.PROTECT, null=True, related_name="decisions")
+    reason = models.CharField(max_length=255, blank=True)
+    by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    role = models.CharField(max_length=16, choices=Role.choices)
+    at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(outcome="declined") | models.Q(change__isnull=False), name="approvals_change_a_stage"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.proposal}: {self.outcome}"
