@@ -30,6 +30,7 @@ PLACES = (
     Place("models_registry:detectors", _("Models"), "m"),
     Place("models_registry:bundles", _("Bundles"), "b"),
     Place("traffic:intakes", _("Traffic"), "t"),
+    Place("jobs:jobs", _("Jobs"), "j"),
     Place("accounts:users", _("Users"), "u"),
     Place("accounts:audit", _("Audit"), "a"),
 )

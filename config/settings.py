@@ -53,7 +53,9 @@ INSTALLED_APPS = [
     "allauth.mfa",
     "django_htmx",
     "csp",  # its system check refuses an old-style policy
+    "django_celery_results",
     "accounts",
+    "jobs",
     "traffic",
     "models_registry",
     "labeling",
@@ -128,6 +130,48 @@ CACHES: dict[str, dict[str, Any]] = {
         else {"BACKEND": "django.core.cache.backends.filebased.FileBasedCache", "LOCATION": str(VAR / "cache")}
     )
 }
+
+
+def _broker(url: str) -> dict[str, Any]:
+    """Return what the transport of a broker needs to lose little; what it still loses the sweeper sends again."""
+    if url.startswith("filesystem:"):
+        folder = Path(env.str("CELERY_BROKER_FOLDER", default=str(VAR / "broker")))
+        for name in ("messages", "control"):
+            (folder / name).mkdir(parents=True, exist_ok=True)
+        messages = str(folder / "messages")
+        return {"data_folder_in": messages, "data_folder_out": messages, "control_folder": str(folder / "control")}
+    if not url.startswith(("redis:", "rediss:")):
+        raise ImproperlyConfigured(f"CELERY_BROKER_URL={url!r}: use redis://HOST:PORT/N or filesystem://.")
+    return {
+        "visibility_timeout": CELERY_TASK_TIME_LIMIT + 600,  # above the longest task, or Redis hands it out twice
+        "unacked_restore_interval": 2,
+        "unacked_restore_throttle": 1,
+    }
+
+
+# jobs: the database is the truth, the broker only wakes workers up; the clock and the queues are in config/celery.py
+CELERY_TASK_TIME_LIMIT = 4 * 3600  # seconds; then the process is killed, and the sweeper tries once more
+CELERY_TASK_SOFT_TIME_LIMIT = CELERY_TASK_TIME_LIMIT - 300
+CELERY_BROKER_URL = env.str("CELERY_BROKER_URL", default=REDIS_URL or "filesystem://")
+CELERY_BROKER_TRANSPORT_OPTIONS = _broker(CELERY_BROKER_URL)
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_REJECT_ON_WORKER_LOST = True
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1  # a killed worker of the file broker loses what it had fetched ahead
+CELERY_WORKER_ENABLE_REMOTE_CONTROL = False
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False  # LOGGING below is the one form of lines
+CELERY_RESULT_BACKEND = "django-db"
+CELERY_TASK_IGNORE_RESULT = True  # the answer of a task is the row it wrote
+CELERY_TASK_STORE_ERRORS_EVEN_IF_IGNORED = True
+CELERY_TIMEZONE = "UTC"
+CELERY_BEAT_SCHEDULE_FILENAME = str(VAR / "clock")
+CELERY_BEAT_MAX_LOOP_INTERVAL = 5
+
+# short in tests; a lease is renewed three times in its length
+JOB_LEASE_SECONDS = env.float("JOB_LEASE_SECONDS", default=60.0)
+JOB_RESEND_SECONDS = env.float("JOB_RESEND_SECONDS", default=300.0)  # a message older than that may be lost
+JOB_HELPERS = env.int("JOB_HELPERS", default=4)  # workers that may share one job
+
 SESSION_ENGINE = "django.contrib.sessions.backends.cached_db"
 SESSION_COOKIE_AGE = 12 * 3600  # seconds: a working day
 SESSION_COOKIE_HTTPONLY = True

@@ -12,6 +12,7 @@ urlpatterns = [
     path("", include("labeling.urls")),
     path("", include("models_registry.urls")),
     path("", include("traffic.urls")),
+    path("", include("jobs.urls")),
 ]
 
 handler400 = "config.errors.bad_request"

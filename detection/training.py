@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -57,6 +57,8 @@ __all__ = [
 BACKGROUND = "background"
 JUDGED = ("expert", "dump", "customer")  # origins where a person knew what the session was
 _PART = 4_096  # rows turned into bytes at a time
+
+Progress = Callable[[int, int], None]  # models fitted, of how many; what it raises ends the training
 
 
 class TrainingImpossible(ValueError):  # noqa: N818 (says what is true, as ObjectDoesNotExist does)
@@ -136,7 +138,11 @@ class _Table:
 
 
 def train(
-    rows: TrainingRows, contract: Contract, policy: TrainingPolicy, metadata: Mapping[str, str] | None = None
+    rows: TrainingRows,
+    contract: Contract,
+    policy: TrainingPolicy,
+    metadata: Mapping[str, str] | None = None,
+    progress: Progress | None = None,
 ) -> TrainedModel:
     """Return a model trained on these rows, with its proposed threshold and its report.
 
@@ -149,12 +155,13 @@ def train(
     table = _Table(_features(contract, rows), rows.label, weight, [spec.name for spec in specs])
     folds = fold_of_groups(rows.group, rows.label, policy.folds_for(len(rows)), policy.seed)
     bins = bins_of_sources(rows.source, policy.source_models)
-    with ThreadPoolExecutor(max_workers=policy.workers) as pool:
+    with _Pool(max_workers=policy.workers) as pool:
         final = pool.submit(_fit, table, policy, policy.trees)
         of_folds = None if folds is None else _unseen(pool, table, folds, lambda seen: _fit(seen, policy, policy.trees))
         of_sources = _unseen(
             pool, table, _bin_of_rows(rows.source, bins), lambda seen: _fit(seen, policy, policy.source_trees)
         )
+        pool.watch(progress)
         booster = final.result()
         raw = _raw(booster, table.features) if of_folds is None else of_folds()
         source_raw = of_sources()
@@ -177,6 +184,30 @@ def train(
         notes=tuple(_notes(folds, proposal, rows, len(bins), policy)),
     )
     return _packed(booster, contract, proposal, report, metadata or {})
+
+
+class _Pool(ThreadPoolExecutor):
+    """Threads that fit models, and how many are done."""
+
+    def __init__(self, max_workers: int) -> None:
+        super().__init__(max_workers=max_workers)
+        self._started: list[Future[Any]] = []
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        future = super().submit(fn, *args, **kwargs)
+        self._started.append(future)
+        return future
+
+    def watch(self, progress: Progress | None) -> None:
+        """Tell after each model; where telling raises, the models that wait are not fitted."""
+        if progress is None:
+            return
+        try:
+            for number, _future in enumerate(as_completed(self._started), start=1):
+                progress(number, len(self._started))
+        except BaseException:
+            self.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
 def _features(contract: Contract, rows: TrainingRows) -> NDArray[np.float32]:

@@ -9,12 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from celery import current_app
 from django.conf import settings as django_settings
 from django.core.cache import cache
 from django.test import Client
 
 from accounts.models import User
 from accounts.roles import Role
+from jobs.models import Job, State
+from jobs.services import broker
 from tests import factories
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -52,8 +55,11 @@ def django_db_modify_db_settings(
 
 
 @pytest.fixture(autouse=True)
-def house(settings: Any, tmp_path: Path) -> Iterator[None]:
-    """Give every test a store and a cache of its own, and passwords that are quick to check."""
+def house(settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Give every test a store and a cache of its own, passwords that are quick to check, and no broker.
+
+    Jobs wait in the database: `run_jobs` does what workers would."""
+    monkeypatch.setattr(broker, "send", lambda *message, **options: None)
     settings.ETALON_STORAGE = f"file://{tmp_path / 'storage'}"
     settings.CACHES = {
         "default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "LOCATION": str(tmp_path)}
@@ -61,6 +67,20 @@ def house(settings: Any, tmp_path: Path) -> Iterator[None]:
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     yield
     cache.clear()
+
+
+@pytest.fixture
+def run_jobs() -> Callable[[], int]:
+    """Run what waits, and what that starts, in this process; return how many jobs ran."""
+
+    def run() -> int:
+        count = 0
+        while job := Job.objects.filter(state=State.WAITING).order_by("id").first():
+            current_app.tasks[job.task](job.pk)
+            count += 1
+        return count
+
+    return run
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,7 @@ import orjson
 
 from accounts.models import User
 from accounts.roles import Role
+from jobs.models import Job
 from labeling.models import Item, ItemRecord, Queue
 from models_registry.models import (
     Bundle,
@@ -41,6 +42,11 @@ def make_user(role: Role = Role.EXPERT, **fields: Any) -> User:
     user.set_password(password)
     user.save()
     return user
+
+
+def make_job(**fields: Any) -> Job:
+    defaults = {"kind": "retrain", "run_key": f"retrain {next(_number)}", "task": "jobs.none", "queue": "training"}
+    return Job.objects.create(**defaults | fields)
 
 
 def make_rule_set(**fields: Any) -> RuleSet:
@@ -274,6 +280,9 @@ URL_ARGS: dict[str, Callable[[], list[Any]]] = {
     "accounts:enable-user": lambda: [make_user().pk],
     "accounts:reset-password": lambda: [make_user().pk],
     "accounts:reset-second-factor": lambda: [make_user().pk],
+    "jobs:job": lambda: [make_job().pk],
+    "jobs:state": lambda: [make_job().pk],
+    "jobs:cancel": lambda: [make_job().pk],
     "traffic:download-quarantine": lambda: [make_intake().pk],
     "traffic:quarantine": lambda: [make_intake().pk],
     "labeling:queue": lambda: [make_queue().slug],

@@ -1,20 +1,24 @@
 """What is true about models: one noun per file."""
 
 from models_registry.models.bundles import Bundle, BundleEntry
+from models_registry.models.customers import Customer, Site
 from models_registry.models.detectors import Detector, RuleMappingVersion
 from models_registry.models.files import Snapshot, TrainingSet
 from models_registry.models.gates import GateReport
-from models_registry.models.scores import ScoreFile
+from models_registry.models.scores import ScoreFailure, ScoreFile
 from models_registry.models.stages import StageDecision, StageProposal
 from models_registry.models.versions import Stage, StageChange, Version
 
 __all__ = [
     "Bundle",
     "BundleEntry",
+    "Customer",
     "Detector",
     "GateReport",
     "RuleMappingVersion",
+    "ScoreFailure",
     "ScoreFile",
+    "Site",
     "Snapshot",
     "Stage",
     "StageChange",

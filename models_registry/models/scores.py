@@ -51,3 +51,20 @@ class ScoreFile(models.Model):
 
     def __str__(self) -> str:
         return f"{self.version} on {self.segment}"
+
+
+class ScoreFailure(models.Model):
+    """A segment that a version could not score: why, and when it is tried again. Gone once it is scored."""
+
+    version = models.ForeignKey(Version, on_delete=models.CASCADE, related_name="score_failures")
+    segment = models.ForeignKey(Segment, on_delete=models.CASCADE, related_name="score_failures")
+    error = models.CharField(max_length=500)
+    attempts = models.PositiveIntegerField(default=0)
+    again_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering = ["segment"]
+        constraints = [models.UniqueConstraint(fields=["version", "segment"], name="one_failure_per_segment")]
+
+    def __str__(self) -> str:
+        return f"{self.version} on {self.segment}: {self.error}"

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import structlog
 from django.db import IntegrityError, transaction
+from django.db.models import QuerySet
+from django.db.utils import InterfaceError, OperationalError
+from django.utils import timezone
 from numpy.typing import NDArray
 
 from detection.contract import encode
@@ -15,7 +20,7 @@ from detection.rules import RuleVerdict, rule_verdict
 from detection.selection import CELL_CODES, Cell, cells
 from detection.tables import SCORE_OPTIONS, SCORE_SCHEMA, columns_of
 from detection.thresholds import raw_threshold
-from models_registry.models import ScoreFile, Version
+from models_registry.models import ScoreFailure, ScoreFile, Version
 from models_registry.services import versions
 from models_registry.services.detectors import RulesInForce, rules_in_force
 from traffic import storage
@@ -32,24 +37,60 @@ COUNTERS = {
 }
 
 
+PATIENCE = timedelta(seconds=5)  # doubled with each failure
+LONGEST_PATIENCE = timedelta(hours=1)
+log = structlog.get_logger(__name__)
+
+
 class ScoreMismatch(RuntimeError):  # noqa: N818 (says what is true, as ObjectDoesNotExist does)
     """A score file does not belong to its segment any more."""
 
 
-def score_waiting() -> int:
-    """Score every sealed segment that a scoring version has not seen; return the files written."""
+def score_waiting(scoring: QuerySet[Version] | None = None) -> int:
+    """Score every sealed segment that a scoring version has not seen; return the files written.
+
+    A segment that cannot be scored is noted and tried again later: it must not hold up those behind it."""
     written = 0
-    for version in Version.objects.scoring().select_related("detector"):
+    for version in (Version.objects.scoring() if scoring is None else scoring).select_related("detector"):
         rules = rules_in_force(version.detector)
-        waiting = (
-            Segment.objects.sealed()
-            .filter(protocol=version.detector.protocol)
-            .exclude(score_files__version=version)
-            .select_related("rule_set")
-        )
-        for segment in waiting.iterator():
-            written += score_segment(version, segment, rules) is not None
+        for segment in _waiting(version).iterator():
+            try:
+                written += score_or_note(version, segment, rules) is not None
+            except (OperationalError, InterfaceError):
+                raise  # the database is away: nothing about this segment
+            except Exception:
+                log.exception("score.failed", version=str(version), segment=segment.pk)
     return written
+
+
+def score_or_note(version: Version, segment: Segment, rules: RulesInForce) -> ScoreFile | None:
+    """Score one segment by one version; what it raises is also noted, and forgotten once the segment is scored."""
+    failures = ScoreFailure.objects.filter(version=version, segment=segment)
+    try:
+        written = score_segment(version, segment, rules)
+    except (OperationalError, InterfaceError):
+        raise
+    except Exception as error:
+        _note(failures, version, segment, error)
+        raise
+    failures.delete()
+    return written
+
+
+def _waiting(version: Version) -> QuerySet[Segment]:
+    later = ScoreFailure.objects.filter(version=version, again_at__gt=timezone.now())
+    stored = Segment.objects.sealed().filter(protocol=version.detector.protocol)
+    unseen = stored.exclude(score_files__version=version).exclude(pk__in=later.values("segment"))
+    return unseen.select_related("rule_set")
+
+
+def _note(failures: QuerySet[ScoreFailure], version: Version, segment: Segment, error: Exception) -> None:
+    with transaction.atomic():
+        failure, _new = failures.get_or_create(version=version, segment=segment)
+        failure.attempts += 1
+        failure.error = f"{type(error).__name__}: {error}"[:500].replace("\x00", "")
+        failure.again_at = timezone.now() + min(PATIENCE * 2**failure.attempts, LONGEST_PATIENCE)
+        failure.save()
 
 
 def score_segment(version: Version, segment: Segment, rules: RulesInForce) -> ScoreFile | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -65,15 +65,24 @@ def weak_rows(detector: Detector) -> TrainingRows:
     )
 
 
-def train_version(training_set: TrainingSet, *, stage: Stage | None = None, reason: str = "") -> Version:
+def train_version(
+    training_set: TrainingSet,
+    *,
+    stage: Stage | None = None,
+    reason: str = "",
+    progress: Callable[[int, int], None] | None = None,
+    also: Callable[[Version], None] | None = None,
+) -> Version:
     """Train the next version of the set's detector.
 
-    A detector's first version starts silent: there is nothing yet that it could be a candidate against."""
+    A detector's first version starts silent: there is nothing yet that it could be a candidate against.
+    `progress` hears how many models of how many are fitted; `also` is called in the transaction that makes the version,
+    and undoes it by raising."""
     detector = training_set.detector
     policy = TrainingPolicy(false_positive_cost=detector.false_positive_cost)
     contract = contract_for(detector.protocol)
     rows = read_training_set(snapshots.read(training_set))
-    model = train(rows, contract, policy, {"training_set_digest": training_set.digest})
+    model = train(rows, contract, policy, {"training_set_digest": training_set.digest}, progress)
     first = not detector.versions.exists()
     return _store(
         training_set,
@@ -82,6 +91,7 @@ def train_version(training_set: TrainingSet, *, stage: Stage | None = None, reas
         parameters=policy.to_dict(),
         stage=stage or (Stage.SILENT if first else Stage.CANDIDATE),
         reason=reason or ("first version: trained from rule verdicts" if first else "retrained"),
+        also=also,
     )
 
 
@@ -93,6 +103,7 @@ def _store(
     parameters: dict[str, Any],
     stage: Stage,
     reason: str,
+    also: Callable[[Version], None] | None,
 ) -> Version:
     detector = training_set.detector
     folder = f"models/{detector.name}/{model.onnx_digest}"
@@ -115,6 +126,8 @@ def _store(
             parameters=parameters,
         )
         StageChange.objects.create(version=version, old="", new=stage, reason=reason)
+        if also is not None:
+            also(version)
     return version
 
 

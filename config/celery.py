@@ -1,0 +1,53 @@
+"""The clock: queues, and every periodic task. Runs as `celery -A config worker -Q QUEUES` and `celery -A config beat`.
+
+Each tick expires when the next one is due and is held by one process at a time (jobs.services.ticks): a slow one is
+neither queued behind itself nor run twice at once. What a missed tick left behind, the next one collects."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from celery import Celery
+from celery.schedules import crontab
+from kombu import Queue
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+
+PIPELINE = "pipeline"  # from segment to queue: experts wait for it
+TRAINING = "training"  # minutes long: workers of its own, so that nobody waits behind it
+NOTICES = "notices"  # deadlines, the sweeper: must run while everything else is busy
+
+
+def every(seconds: float, task: str, queue: str) -> dict[str, Any]:
+    return {"task": task, "schedule": seconds, "options": {"queue": queue, "expires": seconds}}
+
+
+def at(moment: crontab, task: str, queue: str) -> dict[str, Any]:
+    """A night's task may start late, but not into the next day's work."""
+    return {"task": task, "schedule": moment, "options": {"queue": queue, "expires": 3 * 3600}}
+
+
+CLOCK = {
+    # the pipeline
+    "score waiting segments": every(5, "models_registry.tasks.score_segments", PIPELINE),
+    "route scores": every(5, "labeling.tasks.route_scores", PIPELINE),
+    "grow the reference set": every(60, "labeling.tasks.grow_reference_set", PIPELINE),
+    "score candidates": every(60, "models_registry.tasks.score_candidates", PIPELINE),
+    # deadlines and repair
+    "sweep": every(10, "jobs.tasks.sweep", NOTICES),
+    # the night, UTC
+    "discard leftovers": at(crontab(hour="1", minute="0"), "traffic.tasks.discard_leftovers", PIPELINE),
+    "retrain": at(crontab(hour="2", minute="0"), "labeling.tasks.retrain_nightly", TRAINING),
+    "gate": at(crontab(hour="4", minute="0"), "labeling.tasks.gate_nightly", TRAINING),
+    "celery.backend_cleanup": at(crontab(hour="5", minute="0"), "celery.backend_cleanup", NOTICES),  # old errors
+}
+
+app = Celery("etalon")
+app.config_from_object("django.conf:settings", namespace="CELERY")
+app.autodiscover_tasks()
+app.conf.update(
+    task_queues=[Queue(name) for name in (PIPELINE, TRAINING, NOTICES)],
+    task_default_queue=PIPELINE,
+    beat_schedule=CLOCK,
+)

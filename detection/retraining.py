@@ -1,0 +1,42 @@
+"""Is there enough that is new to train another version?"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from datetime import timedelta
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class RetrainPolicy:
+    """Stored with every decision."""
+
+    labels: int = 50  # new gate-worthy ones that make a night's training worth it
+    days: float = 7.0  # after that many it is trained in any case: traffic changes without anybody labelling it
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Whether to train, and why."""
+
+    train: bool
+    reason: str
+
+
+def decide(new_labels: int, since_last: timedelta | None, policy: RetrainPolicy) -> Decision:
+    """Return whether a detector is trained tonight. `since_last` is None for one that never was."""
+    if since_last is None:
+        return Decision(True, "never trained")
+    days = since_last / timedelta(days=1)
+    if new_labels >= policy.labels:
+        return Decision(True, f"{new_labels} new labels since the last training set")
+    if days >= policy.days:
+        return Decision(True, f"the last training was {days:.1f} days ago")
+    return Decision(
+        False,
+        f"{new_labels} new labels since the last training set, {policy.labels} are wanted; "
+        f"the last training was {days:.1f} days ago, {policy.days:g} are allowed",
+    )

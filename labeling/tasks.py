@@ -1,0 +1,38 @@
+"""When scores become items, answers become a reference set, and both become a candidate."""
+
+from __future__ import annotations
+
+from celery import shared_task
+
+from jobs.services import jobs, ticks
+from labeling.services import gating, reference, retraining, routing
+
+
+@shared_task
+def route_scores() -> int | None:
+    """Turn verdicts into items."""
+    return ticks.run("labeling.route_scores", routing.route_waiting)
+
+
+@shared_task
+def grow_reference_set() -> int | None:
+    """Admit what experts agreed on."""
+    return ticks.run("labeling.grow_reference_set", reference.grow)
+
+
+@shared_task
+def retrain_nightly() -> int | None:
+    """Start the trainings that are worth it."""
+    return ticks.run("labeling.retrain_nightly", retraining.night)
+
+
+@shared_task
+def retrain(pk: int) -> None:
+    """Do a job's training."""
+    jobs.run(pk, retraining.retrain)
+
+
+@shared_task
+def gate_nightly() -> int | None:
+    """Check what scores on the reference set as it is now."""
+    return ticks.run("labeling.gate_nightly", gating.gate_all)

@@ -1,0 +1,28 @@
+"""When versions score: new segments by ticks, stored ones by jobs."""
+
+from __future__ import annotations
+
+from celery import shared_task
+
+from jobs.models import Job
+from jobs.services import parts, ticks
+from models_registry.services import candidates
+
+
+@shared_task
+def score_segments() -> int | None:
+    """Score what came in."""
+    return ticks.run("models_registry.score_segments", candidates.score_new)
+
+
+@shared_task
+def score_candidates() -> int | None:
+    """Give every new candidate its job over what is stored."""
+    return ticks.run("models_registry.score_candidates", candidates.start_waiting)
+
+
+@shared_task
+def score_candidate(pk: int) -> None:
+    """Score parts of a candidate's job until none is left."""
+    job = Job.objects.get(pk=pk)
+    parts.run(pk, lambda segment: candidates.score_part(job, segment))

@@ -1,0 +1,32 @@
+"""Taking a log in as a job: for files too long to wait for."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from accounts.models import User
+from jobs.models import Job
+from jobs.services import jobs
+from jobs.services.jobs import Lease
+from traffic.services.ingest import files_in, ingest_each
+
+TASK = "traffic.tasks.ingest_file"
+
+
+def start(path: Path, sensor: str, by: User | None = None) -> Job:
+    """Take a file or a folder in, by a worker that sees it under the same path."""
+    arguments = {"path": str(path), "sensor": sensor}
+    return jobs.start(TASK, f"ingest {path}", arguments, kind="ingest", by=by)
+
+
+def ingest(lease: Lease) -> dict[str, Any]:
+    """Take a job's files in; those an earlier run took in are known by their bytes."""
+    path, sensor = lease.job.arguments["path"], lease.job.arguments["sensor"]
+    total = len(list(files_in([path])))
+    files = []
+    for done, result in enumerate(ingest_each([path], sensor), start=1):
+        files.append(asdict(result))
+        lease.progress(done, total)
+    return {"files": files}

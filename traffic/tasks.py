@@ -1,0 +1,20 @@
+"""When logs are taken in, and what dead runs left is cleared away."""
+
+from __future__ import annotations
+
+from celery import shared_task
+
+from jobs.services import jobs, ticks
+from traffic.services import log_jobs, runs
+
+
+@shared_task
+def ingest_file(pk: int) -> None:
+    """Take a job's files in."""
+    jobs.run(pk, log_jobs.ingest)
+
+
+@shared_task
+def discard_leftovers() -> int | None:
+    """Delete unsealed segments of runs that died."""
+    return ticks.run("traffic.discard_leftovers", runs.discard_leftovers)
