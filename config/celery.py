@@ -47,7 +47,7 @@ app = Celery("etalon")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
 app.conf.update(
-    task_queues=[Queue(name) for name in (PIPELINE, TRAINING, NOTICES)],
+    task_queues=[Queue(name, routing_key=name) for name in (PIPELINE, TRAINING, NOTICES)],  # or each gets every message
     task_default_queue=PIPELINE,
     beat_schedule=CLOCK,
 )

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.contrib import messages
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
@@ -18,12 +18,14 @@ from accounts.models import User
 from accounts.rights import role_required
 from accounts.roles import Role
 from models_registry import charts
-from models_registry.models import Bundle, Detector, GateReport, Stage, StageProposal, Version
-from models_registry.services import boards, stages
+from models_registry.models import Bundle, Customer, Detector, GateReport, Stage, StageProposal, Version
+from models_registry.services import boards, candidates, stages
+from models_registry.services import customers as customer_service
 from models_registry.services.scoring import ScoreMismatch
 
 SIDE_BY_SIDE = 3  # silent versions compared with the active one on a detector's page
 WINDOWS = (7, 30, 0)  # days; 0 is all that is stored
+KEEPERS = (Role.ADMINISTRATOR, Role.ENGINEER)
 STAGERS = (Role.ENGINEER, Role.SENIOR)
 READERS = (Role.EXPERT, Role.SENIOR, Role.ENGINEER, Role.ADMINISTRATOR, Role.AUDITOR)
 
@@ -61,6 +63,8 @@ def version(request: HttpRequest, name: str, number: int) -> HttpResponse:
     context = {
         "version": found,
         "report": found.report,
+        "coverage": candidates.coverage(found),
+        "scoring_job": candidates.newest_job(found),
         "gate_reports": found.gate_reports.select_related("snapshot")[:20],
         "stage_changes": found.stage_changes.select_related("by", "decision__proposal__by"),
         "proposals": [one for one in _proposals(request, found.detector) if one["proposal"].version_id == found.pk],
@@ -176,6 +180,39 @@ def bundle(request: HttpRequest, pk: int) -> HttpResponse:
     entries = found.entries.select_related("version__detector", "gate_report")
     metadata = json.dumps(found.metadata, indent=2, ensure_ascii=False)
     return render(request, "models_registry/bundle.html", {"bundle": found, "entries": entries, "metadata": metadata})
+
+
+@require_safe
+@role_required(*KEEPERS, Role.SUPPORT, Role.AUDITOR)
+def customers(request: HttpRequest) -> HttpResponse:
+    found = Customer.objects.prefetch_related("sites")
+    context = {"customers": found, "may_add": _user(request).has_role(*KEEPERS)}
+    return render(request, "models_registry/customers.html", context)
+
+
+@require_POST
+@role_required(*KEEPERS)
+def create_customer(request: HttpRequest) -> HttpResponse:
+    try:
+        made = customer_service.make_customer(request.POST.get("name", ""), _user(request))
+    except ValidationError as error:
+        messages.error(request, " ".join(error.messages))
+    else:
+        messages.success(request, _("Added: %(name)s.") % {"name": made})
+    return redirect("models_registry:customers")
+
+
+@require_POST
+@role_required(*KEEPERS)
+def create_site(request: HttpRequest, pk: int) -> HttpResponse:
+    customer = get_object_or_404(Customer, pk=pk)
+    try:
+        made = customer_service.make_site(customer, request.POST.get("name", ""), _user(request))
+    except ValidationError as error:
+        messages.error(request, " ".join(error.messages))
+    else:
+        messages.success(request, _("Added: %(name)s.") % {"name": made})
+    return redirect("models_registry:customers")
 
 
 def _proposals(request: HttpRequest, about: Detector | None = None) -> list[dict[str, Any]]:

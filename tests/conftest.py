@@ -74,6 +74,7 @@ def run_jobs() -> Callable[[], int]:
     """Run what waits, and what that starts, in this process; return how many jobs ran."""
 
     def run() -> int:
+        current_app.loader.import_default_modules()
         count = 0
         while job := Job.objects.filter(state=State.WAITING).order_by("id").first():
             current_app.tasks[job.task](job.pk)

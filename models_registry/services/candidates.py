@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from django.db.models import Count, QuerySet, Sum
 
 from accounts.models import User
-from jobs.models import Job
+from jobs.models import Job, State
 from jobs.services import jobs
 from models_registry.models import ScoreFailure, ScoreFile, Stage, Version
 from models_registry.services import scoring
@@ -34,17 +34,33 @@ class Coverage:
 
 
 def coverage(version: Version) -> Coverage:
-    """Return how much of the stored traffic a version has scored."""
+    """Return how much of the stored traffic a version has scored; what its job could not find any more counts too."""
     stored = _stored(version).aggregate(segments=Count("pk"), sessions=Sum("rows"))
     files = ScoreFile.objects.filter(version=version, segment__in=_stored(version))
     scored = files.aggregate(segments=Count("pk"), sessions=Sum("rows"))
+    gone = _gone(version)
     return Coverage(
-        segments=stored["segments"],
+        segments=stored["segments"] + len(gone),
         segments_scored=scored["segments"],
-        sessions=stored["sessions"] or 0,
+        sessions=(stored["sessions"] or 0) + sum(gone),
         sessions_scored=scored["sessions"] or 0,
         failures=list(ScoreFailure.objects.filter(version=version).select_related("segment")[:20]),
     )
+
+
+def _gone(version: Version) -> list[int]:
+    """Return the sessions of each segment that was stored when the version's job began, and is missing."""
+    job = newest_job(version)
+    if job is None:
+        return []
+    failed = job.parts.filter(state=State.FAILED).values_list("key", "size")
+    stored = set(_stored(version).filter(pk__in=[int(key) for key, _size in failed]).values_list("pk", flat=True))
+    return [size for key, size in failed if int(key) not in stored]
+
+
+def newest_job(version: Version) -> Job | None:
+    """Return the newest job that scored a version over the store, if there was one."""
+    return Job.objects.filter(run_key=_run_key(version)).order_by("-id").first()
 
 
 def start(version: Version, by: User | None = None) -> Job:

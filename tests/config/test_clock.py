@@ -1,0 +1,101 @@
+"""The clock on one page: what is on it, and a night made to pass by moving the clock."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+import time_machine
+from celery.beat import Scheduler
+from celery.schedules import crontab
+
+from config.celery import CLOCK, NOTICES, PIPELINE, TRAINING, app
+from jobs.models import Job, State, Tick
+from models_registry.models import GateReport, Version
+from tests.models_registry import loop
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+EVENING = datetime(2026, 3, 9, 23, 0, tzinfo=UTC)
+STEP = timedelta(minutes=5)
+
+
+def test_every_entry_names_a_task_that_exists_a_queue_and_an_end():
+    app.loader.import_default_modules()
+    for name, entry in CLOCK.items():
+        assert entry["task"] in app.tasks, name
+        assert entry["options"]["queue"] in (PIPELINE, TRAINING, NOTICES), name
+        assert 0 < entry["options"]["expires"] <= 3 * 3600, name
+        if not isinstance(entry["schedule"], crontab):
+            assert entry["options"]["expires"] <= entry["schedule"], f"{name}: ticks would pile up"
+
+
+def test_every_periodic_task_stands_on_one_page():
+    for path in ROOT.glob("*/**/*.py"):
+        if "tests" not in path.parts and path != ROOT / "config" / "celery.py":
+            text = path.read_text()
+            assert "crontab(" not in text, path
+            assert "beat_schedule" not in text, path
+
+
+def test_a_message_goes_to_its_queue_and_to_no_other():
+    """Queues that share a routing key would each get every message."""
+    assert sorted(queue.routing_key for queue in app.conf.task_queues) == sorted([PIPELINE, TRAINING, NOTICES])
+
+
+class Night(Scheduler):
+    """Celery's own scheduler; what it would send runs here, and is written down."""
+
+    def __init__(self, *args, **options):
+        self.ran: list[tuple[datetime, str]] = []
+        super().__init__(*args, **options)
+
+    def apply_async(self, entry, producer=None, advance=True, **options):
+        entry = self.reserve(entry) if advance else entry
+        self.ran.append((datetime.now(UTC), entry.task))
+        app.tasks[entry.task]()
+
+
+def pass_time(scheduler: Night, clock, until: datetime, run_jobs) -> None:
+    while datetime.now(UTC) < until:
+        while scheduler.tick() <= 0:
+            pass
+        run_jobs()
+        clock.shift(STEP)
+
+
+@pytest.mark.django_db
+def test_a_night(tmp_path, run_jobs):
+    app.loader.import_default_modules()
+    with time_machine.travel(EVENING, tick=False) as clock:
+        loop.make_loop(tmp_path)
+        scheduler = Night(app, lazy=True)
+        scheduler.setup_schedule()
+        pass_time(scheduler, clock, EVENING + timedelta(hours=7), run_jobs)
+        times = Counter(task for _at, task in scheduler.ran)
+        at = {task: moment.strftime("%H:%M") for moment, task in scheduler.ran}
+        once = {task: at[task] for task, count in times.items() if count == 1}
+        assert once == {
+            "traffic.tasks.discard_leftovers": "01:00",
+            "labeling.tasks.retrain_nightly": "02:00",
+            "labeling.tasks.gate_nightly": "04:00",
+            "celery.backend_cleanup": "05:00",
+        }
+        for task in ("models_registry.tasks.score_segments", "labeling.tasks.route_scores", "jobs.tasks.sweep"):
+            assert times[task] == 7 * 12 - 1  # once per step: all that was missed in between is one tick
+        # trained an hour ago, nobody has answered: skipped, with the reason
+        assert [job.state for job in Job.objects.all()] == [State.SKIPPED]
+        assert not Tick.objects.exclude(error="").exists()
+        # a week later it is trained in any case, scored over what is stored
+        clock.move_to(EVENING + timedelta(days=7))
+        scheduler = Night(app, lazy=True)
+        scheduler.setup_schedule()
+        pass_time(scheduler, clock, EVENING + timedelta(days=7, hours=7), run_jobs)
+        assert [(job.kind, job.state) for job in Job.objects.order_by("id")] == [
+            ("retrain", "skipped"),
+            ("retrain", "done"),
+            ("score candidate", "done"),
+        ]
+        assert Version.objects.count() == 2
+        assert GateReport.objects.filter(version=Version.objects.latest("id")).exists()
