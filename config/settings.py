@@ -171,6 +171,8 @@ CELERY_BEAT_MAX_LOOP_INTERVAL = 5
 JOB_LEASE_SECONDS = env.float("JOB_LEASE_SECONDS", default=60.0)
 JOB_RESEND_SECONDS = env.float("JOB_RESEND_SECONDS", default=300.0)  # a message older than that may be lost
 JOB_HELPERS = env.int("JOB_HELPERS", default=4)  # workers that may share one job
+if min(JOB_LEASE_SECONDS, JOB_RESEND_SECONDS, JOB_HELPERS) <= 0:
+    raise ImproperlyConfigured("JOB_LEASE_SECONDS, JOB_RESEND_SECONDS and JOB_HELPERS must be above 0.")
 
 SESSION_ENGINE = "django.contrib.sessions.backends.cached_db"
 SESSION_COOKIE_AGE = 12 * 3600  # seconds: a working day

@@ -24,6 +24,8 @@ OURS = (
     "BEHIND",
     "CSRF",
     "SECURE",
+    "CELERY",
+    "JOB_",
 )
 
 
@@ -56,6 +58,8 @@ def read(expression: str, **environment: str) -> object:
         (GOOD | {"DEBUG": "1"}, "needs ETALON_DEVELOPMENT=1"),
         (GOOD | {"ETALON_STORAGE": "/var/lib/etalon"}, "has no scheme"),
         (GOOD | {"DATABASE_URL": "mysql://localhost/x"}, "use sqlite:/// or postgres://"),
+        (GOOD | {"CELERY_BROKER_URL": "memory://"}, "use redis://HOST:PORT/N or filesystem://"),
+        (GOOD | {"JOB_LEASE_SECONDS": "0"}, "JOB_LEASE_SECONDS"),
     ],
 )
 def test_production_refuses(environment, complaint):
@@ -103,6 +107,31 @@ def test_sqlite_is_tuned():
     assert options["timeout"] == 20
     for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
         assert pragma in options["init_command"]
+
+
+def test_jobs_go_through_redis_where_there_is_one():
+    options = (
+        "[s.CELERY_BROKER_URL, s.CELERY_BROKER_TRANSPORT_OPTIONS, s.CELERY_TASK_TIME_LIMIT, s.CELERY_RESULT_BACKEND]"
+    )
+    url, transport, longest, results = read(options, **GOOD, REDIS_URL="redis://10.0.0.1:6379/0")
+    assert url == "redis://10.0.0.1:6379/0"
+    assert transport["visibility_timeout"] > longest  # or Redis hands a running task to a second worker
+    assert (transport["unacked_restore_interval"], transport["unacked_restore_throttle"]) == (2, 1)
+    assert results == "django-db"
+
+
+def test_without_redis_messages_are_files(tmp_path):
+    url, transport = read(
+        "[s.CELERY_BROKER_URL, s.CELERY_BROKER_TRANSPORT_OPTIONS]", **GOOD, CELERY_BROKER_FOLDER=str(tmp_path)
+    )
+    assert url == "filesystem://"
+    assert transport["data_folder_in"] == transport["data_folder_out"] == str(tmp_path / "messages")
+    assert (tmp_path / "messages").is_dir()
+
+
+def test_a_killed_worker_gives_its_task_back():
+    late = "[s.CELERY_TASK_ACKS_LATE, s.CELERY_TASK_REJECT_ON_WORKER_LOST, s.CELERY_WORKER_PREFETCH_MULTIPLIER]"
+    assert read(late, **GOOD) == [True, True, 1]
 
 
 def test_a_socket_of_postgresql_is_understood():
