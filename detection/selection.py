@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
@@ -58,6 +58,10 @@ class Reason(StrEnum):
     UNCERTAIN = "uncertain"
 
 
+# code of a reason in arrays: its place here and one; 0 is no reason
+REASON_CODES = tuple(Reason)
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """What one version said about a session."""
@@ -71,13 +75,15 @@ class Verdict:
 class SelectionPolicy:
     """Stored with every item, so that an old choice can be explained."""
 
-    version: int = 1
+    version: int = 2
     uncertain_band: float = 0.10  # of probability, either side of the threshold
     weight_margin: float = 1.0  # how far above the threshold
     weight_hosts: float = 1.0  # one answer settles the case for all of them
     weight_sessions: float = 0.5  # many sessions of one host are one story
     full_hosts: int = 1_000  # this many count in full, more no further
     full_sessions: int = 100_000
+    most_uncertain: int = 200  # sessions of one segment: a low threshold has half of all traffic within its band
+    weight_round: float = 10.0  # a host's second item comes after the first items of all others
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -86,6 +92,11 @@ class SelectionPolicy:
 def cell_of(positive: bool, rules: RuleVerdict) -> Cell:
     """Return the board cell of one session."""
     return _BOARD[bool(positive), rules]
+
+
+def rule_verdict_of(cell: Cell) -> RuleVerdict:
+    """Return what the rules said of the sessions of a cell."""
+    return next(rules for (_positive, rules), found in _BOARD.items() if found is cell)
 
 
 def cells(verdict: NDArray[np.bool_], rules: NDArray[np.int8]) -> NDArray[np.int8]:
@@ -108,6 +119,73 @@ def choose_reason(
     if abs(active.score - active.threshold) <= policy.uncertain_band:
         return Reason.UNCERTAIN
     return None
+
+
+@dataclass(frozen=True, slots=True)
+class Spoken:
+    """What one version and the rules said about every session of a segment."""
+
+    positive: NDArray[np.bool_]
+    score: NDArray[np.float64]
+    threshold: float
+    rules: NDArray[np.int8]
+
+
+def reasons(spoken: Spoken, others: Sequence[Spoken], policy: SelectionPolicy) -> NDArray[np.int8]:
+    """Return the code of the strongest reason to show each session: `choose_reason` for a whole segment."""
+    found = cells(spoken.positive, spoken.rules)
+    differ = np.zeros(len(found), np.bool_)
+    for other in others:
+        differ |= other.positive != spoken.positive
+    close = np.abs(spoken.score - spoken.threshold) <= policy.uncertain_band
+    chosen = [
+        found == CELL_CODES.index(Cell.UNIQUE),
+        found == CELL_CODES.index(Cell.MISSED),
+        differ,
+        close,
+    ]
+    return np.select(chosen, [code_of(reason) for reason in REASON_CODES], 0).astype(np.int8)
+
+
+def new_reasons(spoken: Spoken, earlier: Sequence[Spoken], policy: SelectionPolicy) -> NDArray[np.int8]:
+    """Return the reasons of one version's verdicts, given versions that were looked at before: 0 where a session is
+    shown already, for whatever reason."""
+    shown = np.zeros(len(spoken.positive), np.bool_)
+    for number, one in enumerate(earlier):
+        shown |= reasons(one, earlier[:number], policy) > 0
+    found = reasons(spoken, earlier, policy)
+    found[shown] = 0
+    return found
+
+
+def code_of(reason: Reason) -> int:
+    return REASON_CODES.index(reason) + 1
+
+
+def rounds(hosts: Sequence[str], held: Mapping[str, int]) -> list[int]:
+    """Return in which round each item stands when every host gets one item first, then a second: the strongest item of
+    a host comes first in `hosts`; `held` says how many it has already."""
+    counted = dict(held)
+    found = []
+    for host in hosts:
+        found.append(counted.get(host, 0))
+        counted[host] = found[-1] + 1
+    return found
+
+
+def one_of_each_first(keys: Sequence[tuple[str, str]], most: int) -> list[int]:
+    """Return the places of at most so many sessions, the strongest first given: one per look and host, then others."""
+    seen: dict[tuple[str, str], int] = {}
+    ranks = []
+    for place, key in enumerate(keys):
+        ranks.append((seen.get(key, 0), place))
+        seen[key] = seen.get(key, 0) + 1
+    return sorted(place for _rank, place in sorted(ranks)[:most])
+
+
+def closeness(score: float, threshold: float, policy: SelectionPolicy) -> float:
+    """Return 1 at the threshold and 0 at the edge of the uncertain band."""
+    return max(1.0 - abs(score - threshold) / policy.uncertain_band, 0.0) if policy.uncertain_band > 0 else 0.0
 
 
 def priority(score: float, threshold: float, sessions: int, hosts: int, policy: SelectionPolicy) -> float:

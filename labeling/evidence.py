@@ -18,7 +18,7 @@ from detection.sessions import FLOW
 from detection.thresholds import raw_threshold
 from labeling.models import Item, ItemHost
 from labeling.services.records import from_json, moment
-from labeling.services.routing import verdict_of
+from labeling.services.verdicts import verdict_of
 from labeling.wire import Mark, characters, hex_dump, marked, visible
 from models_registry.models import Version
 from models_registry.services import versions

@@ -21,7 +21,7 @@ from labeling import evidence
 from labeling.forms import LabelForm
 from labeling.models import Answer, Item, ItemState, Label, Queue, ReasonCode
 from labeling.models import Role as ReferenceRole
-from labeling.services import claims, labels
+from labeling.services import claims, labels, proofs
 from labeling.services import queues as queue_service
 from labeling.services import reference as reference_service
 from labeling.services.records import from_json
@@ -42,12 +42,14 @@ def queue(request: HttpRequest, slug: str) -> HttpResponse:
     found = get_object_or_404(Queue.objects.select_related("detector"), slug=slug)
     state = request.GET.get("state", "")
     state = state if state in ItemState.values else ItemState.OPEN.value
+    page = queue_service.page(found, state, request.GET.get("after", ""))
     context = {
         "queue": found,
         "load": queue_service.load(found),
         "state": state,
         "states": ItemState.choices,
-        "page": queue_service.page(found, state, request.GET.get("after", "")),
+        "page": page,
+        "blind": {shown.pk for shown in page.items if proofs.is_blind(shown, _user(request))},
     }
     return render(request, "labeling/queue.html", context)
 
@@ -146,6 +148,8 @@ def raw_record(request: HttpRequest, pk: int) -> HttpResponse:
 @role_required(*READERS)
 def explanation(request: HttpRequest, pk: int) -> HttpResponse:
     found = get_object_or_404(claims.items(), pk=pk)
+    if proofs.is_blind(found, _user(request)):
+        raise PermissionDenied
     try:
         why = evidence.why(found)
         bars = evidence.bars_today(found, why.row)
@@ -212,17 +216,20 @@ def _bench(request: HttpRequest, in_queue: Queue, shown: Item | None) -> dict[st
     context: dict[str, Any] = {
         "queue": in_queue,
         "item": shown,
-        "load": queue_service.counts(in_queue),
+        "load": queue_service.Load(in_queue),
         "answered_today": labels.answered_today(user) if user.has_role(*EXPERTS) else None,
     }
     if shown is None:
         return context
     held = shown.claimed_by_id == user.pk and shown.holder is not None
+    blind = proofs.is_blind(shown, user)
     return context | {
+        "blind": blind,
+        "asks_reason": shown.flagged and not shown.is_proof,  # it would tell what the model said
         "evidence": evidence.Evidence(shown),
         "held": held,
         "may_claim": not held and shown.holder is None and claims.may_claim(shown, user),
-        "answers": _answers(shown, user),
+        "answers": [] if blind else _answers(shown, user),
         "reasons": list(enumerate(ReasonCode.choices, start=1)),
         "default_reason": ReasonCode.OTHER.value,
         "families": labels.families(shown.detector) if held else [],

@@ -12,7 +12,8 @@ import orjson
 from accounts.models import User
 from accounts.roles import Role
 from jobs.models import Job
-from labeling.models import Item, ItemRecord, Queue
+from labeling.models import Item, ItemRecord, ProofDraw, ProofItem, Queue
+from labeling.services.queues import move
 from models_registry.models import (
     Bundle,
     Detector,
@@ -155,7 +156,31 @@ def make_item(**fields: Any) -> Item:
         "last_at": SOME_TIME,
     }
     item = Item.objects.create(**defaults | fields)
+    move(queue.pk, None, item.state)
+    queue.refresh_from_db(fields=["waiting", "conflicts"])
     ItemRecord.objects.create(item=item, **record)
+    return item
+
+
+def make_proof_item(queue: Queue | None = None, row: dict[str, Any] | None = None, **fields: Any) -> Item:
+    """Return an open item that was drawn to prove a version."""
+    row = row or make_row()
+    queue = queue or make_queue(kind=Queue.Kind.PROOF, slug=f"drawn-{next(_number)}")
+    version = fields.get("version") or make_version(detector=queue.detector)
+    proof = {"probability": fields.pop("probability", 1.0), "host": row["src_ip"], "domain": row["host"]}
+    policy = {"version": 1, "target": 50, "second_share": 0.2}
+    item = make_session_item(queue, row, **{"version": version, "reason": "proof", "labels_needed": 1} | fields)
+    draw = ProofDraw.objects.create(
+        version=version,
+        score_file=make_score_file(version=version),
+        day=SOME_TIME.date(),
+        positives=1,
+        expected=1,
+        probability=proof["probability"],
+        drawn=1,
+        policy=policy,
+    )
+    ProofItem.objects.create(item=item, draw=draw, version=version, **proof)
     return item
 
 

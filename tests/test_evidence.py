@@ -10,7 +10,7 @@ from django.db import DatabaseError, connection, models, transaction
 
 from accounts.evidence import Evidence
 from accounts.models import AuditEntry
-from labeling.models import Answer, Label
+from labeling.models import Answer, Label, ProofDraw, ProofItem
 from models_registry.models import (
     Bundle,
     BundleEntry,
@@ -42,6 +42,8 @@ def make_label() -> models.Model:
 MAKERS: dict[type[models.Model], Callable[[], models.Model]] = {
     AuditEntry: lambda: AuditEntry.objects.create(action="sign-in"),
     Label: make_label,
+    ProofDraw: lambda: factories.make_proof_item().proof.draw,
+    ProofItem: lambda: factories.make_proof_item().proof,
     RuleMappingVersion: lambda: factories.make_detector().mapping,
     TrainingSet: factories.make_training_set,
     Snapshot: factories.make_snapshot,

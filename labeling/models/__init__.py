@@ -1,7 +1,8 @@
 """What is true about labelling: one noun per file."""
 
-from labeling.models.items import Item, ItemHost, ItemRecord, ItemState, NotAdmitted, Queue, Skip, SubjectKind
+from labeling.models.items import Item, ItemHost, ItemRecord, ItemState, NotAdmitted, Queue, QueueDay, Skip, SubjectKind
 from labeling.models.labels import Answer, Label, ReasonCode, Source
+from labeling.models.proof import ProofDraw, ProofItem
 from labeling.models.reference import ReferenceRow, Role
 
 __all__ = [
@@ -12,7 +13,10 @@ __all__ = [
     "ItemState",
     "Label",
     "NotAdmitted",
+    "ProofDraw",
+    "ProofItem",
     "Queue",
+    "QueueDay",
     "ReasonCode",
     "ReferenceRow",
     "Role",

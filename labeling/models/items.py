@@ -23,12 +23,22 @@ class Queue(models.Model):
     """A line of items of one detector, chosen for one reason."""
 
     class Kind(models.TextChoices):
+        """In the order of lists."""
+
+        COMPLAINT = "complaint", _("complaints")
         UNIQUE = "unique", _("unique candidates")
+        DISAGREEMENT = "disagreement", _("disagreement")  # versions differ
+        UNCERTAIN = "uncertain", _("uncertain")  # scores close to the threshold
+        MISSED = "missed", _("missed")  # rules hit, the model is silent
+        PROOF = "proof", _("proof")  # drawn at random; all others are hunted
 
     detector = models.ForeignKey(Detector, on_delete=models.PROTECT, related_name="queues")
     kind = models.CharField(max_length=16, choices=Kind.choices, default=Kind.UNIQUE)
     slug = models.SlugField(max_length=96, unique=True)  # "http-attacks-unique"
     labels_needed = models.PositiveSmallIntegerField(default=2)  # agreeing answers that settle an item
+    # kept by increments (labeling.services.queues.move): counting a million open items is slow
+    waiting = models.PositiveIntegerField(default=0)
+    conflicts = models.PositiveIntegerField(default=0)
 
     class Meta:
         ordering = ["slug"]
@@ -37,10 +47,36 @@ class Queue(models.Model):
         return f"{self.get_kind_display()} · {self.detector}"
 
 
+class QueueDay(models.Model):
+    """What a queue took in on one day (UTC), and what had to stay out because the day's attention was spent."""
+
+    queue = models.ForeignKey(Queue, on_delete=models.CASCADE, related_name="days")
+    day = models.DateField()
+    admitted = models.PositiveIntegerField(default=0)  # items
+    left_out = models.PositiveIntegerField(default=0)  # items; their sessions stay on the board
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["queue", "day"], name="one_row_per_queue_and_day")]
+
+    def __str__(self) -> str:
+        return f"{self.queue} on {self.day}"
+
+
+REASON_NAMES = {
+    "unique-candidate": _("unique candidate"),
+    "missed": _("missed by the model"),
+    "disagreement": _("versions differ"),
+    "uncertain": _("close to the threshold"),
+    "proof": _("drawn for proof"),
+    "complaint": _("complaint"),
+}
+
+
 class ItemState(models.TextChoices):
     OPEN = "open", _("open")
     CONFLICT = "conflict", _("conflict")  # answers differ: a senior expert decides
     SETTLED = "settled", _("settled")
+    EXPIRED = "expired", _("expired")  # nobody looked at it for 14 days; opens again when its look comes again
 
 
 class NotAdmitted(models.TextChoices):
@@ -66,6 +102,9 @@ class ItemQuerySet(models.QuerySet["Item"]):
 
     def _in_state(self, state: str) -> ItemQuerySet:
         return cast(ItemQuerySet, self.extra(where=[f"labeling_item.state = '{state}'"]))  # noqa: S610 - ours
+
+    def expired(self) -> ItemQuerySet:
+        return self._in_state("expired")
 
     def for_reference(self) -> ItemQuerySet:
         """The mailbox of labeling.services.reference.grow."""
@@ -95,6 +134,7 @@ class Item(models.Model):
     hosts = models.PositiveIntegerField(default=1)
     first_at = models.DateTimeField()
     last_at = models.DateTimeField()
+    labels_needed = models.PositiveSmallIntegerField(null=True)  # null: as many as the queue says
     state = models.CharField(max_length=10, choices=ItemState.choices, default=ItemState.OPEN)
     claimed_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, related_name="claims")
     claimed_until = models.DateTimeField(null=True)
@@ -138,9 +178,52 @@ class Item(models.Model):
         return self.title
 
     @property
+    def needed(self) -> int:
+        """How many equal answers settle the item."""
+        return self.labels_needed or self.queue.labels_needed
+
+    @property
+    def is_proof(self) -> bool:
+        """Whether it was drawn to prove a version: whoever may answer it sees the session and nothing else."""
+        return self.queue.kind == Queue.Kind.PROOF
+
+    @property
     def flagged(self) -> bool:
         """Whether the model gave a verdict: a negative answer then says why it is wrong."""
         return self.cell in (Cell.UNIQUE, Cell.COVERED, Cell.UNINSPECTED_POSITIVE)
+
+    @property
+    def reason_name(self) -> str:
+        """Why it is here, for people."""
+        return str(REASON_NAMES.get(self.reason, self.reason))
+
+    @property
+    def rules_hit(self) -> bool:
+        return self.cell in (Cell.COVERED, Cell.MISSED)
+
+    @property
+    def rules_said(self) -> str:
+        if self.rules_hit:
+            return str(_("rules hit"))
+        return str(_("rules clean") if self.cell in (Cell.UNIQUE, Cell.QUIET) else _("rules did not look"))
+
+    @property
+    def is_unique_detect(self) -> bool:
+        return self.cell == Cell.UNIQUE and self.outcome == "positive"
+
+    @property
+    def is_false_positive(self) -> bool:
+        return self.flagged and self.outcome == "negative"
+
+    @property
+    def outcome_name(self) -> str:
+        """What a settled item turned out to be."""
+        if self.is_unique_detect:
+            return str(_("unique detect"))
+        if self.is_false_positive:
+            return str(_("false positive"))
+        names = {"positive": self.detector.positive_class, "negative": self.detector.negative_class}
+        return names.get(self.outcome) or str(_("cannot tell"))
 
     @property
     def holder(self) -> User | None:

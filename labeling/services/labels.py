@@ -16,6 +16,7 @@ from django.utils.translation import gettext as _
 from accounts.models import User
 from accounts.roles import Role
 from labeling.models import Answer, Item, ItemState, Label, ReasonCode, ReferenceRow
+from labeling.services.queues import move
 from models_registry.models import Detector
 
 UNDO_WITHIN = timedelta(hours=12)  # later corrections are a matter for a second opinion, not for a key
@@ -125,7 +126,8 @@ def _checked(item: Item, answer: str, reason_code: str, family: str, authorised:
     if len(note) > LONGEST_NOTE:
         raise LabelRefused(_("The note is longer than %(limit)s characters.") % {"limit": LONGEST_NOTE})
     positive = answer == Answer.POSITIVE
-    wrong_verdict = answer == Answer.NEGATIVE and item.flagged
+    # who answers a proof item does not know the verdict
+    wrong_verdict = answer == Answer.NEGATIVE and item.flagged and not item.is_proof
     return {
         "answer": answer,
         "reason_code": (reason_code or ReasonCode.OTHER) if wrong_verdict else "",
@@ -159,7 +161,7 @@ def _follow(item: Item, now: datetime, *, release: bool) -> None:
         .order_by("id")
         .values_list("expert_id", "answer", "expert__role")
     ]
-    state, outcome = state_after(history, item.queue.labels_needed)
+    state, outcome = state_after(history, item.needed)
     changes: dict[str, Any] = {
         "state": state,
         "outcome": outcome,
@@ -170,6 +172,7 @@ def _follow(item: Item, now: datetime, *, release: bool) -> None:
     if release:
         changes |= {"claimed_by": None, "claimed_until": None, "opened_at": None}
     Item.objects.filter(pk=item.pk).update(**changes)
+    move(item.queue_id, item.state, state)
 
 
 @dataclass(frozen=True, slots=True)

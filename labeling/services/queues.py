@@ -1,60 +1,144 @@
-"""Questions about queues that stay cheap with a million items: bounded counts and pages by key."""
+"""Queues that stay cheap with a million items: counts by increments, pages by key, a budget and an expiry."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
 
-from django.db.models import Min, Q, QuerySet
+from django.db import transaction
+from django.db.models import Exists, F, Min, OuterRef, Q, QuerySet
+from django.db.models.functions import Greatest
+from django.utils import timezone
 
-from labeling.models import Item, ItemState, Queue
+from accounts.models import User
+from accounts.roles import EXPERTS
+from labeling.models import Item, ItemState, Label, Queue, QueueDay, Skip
 from models_registry.models import Detector
 
-COUNTED_TO = 1_000  # more is shown as "1,000+": nobody works by the exact number, and counting a million is slow
 PAGE = 50
+EXPERT_DAY = 400  # items one expert can look at in a day: what a queue takes in per expert
+EXPIRE_AFTER = timedelta(days=14)
+NEVER_EXPIRE = (Queue.Kind.COMPLAINT,)  # a customer waits for an answer
+_ORDER = {kind: place for place, kind in enumerate(Queue.Kind.values)}
+_COUNTERS: dict[str | None, str] = {ItemState.OPEN.value: "waiting", ItemState.CONFLICT.value: "conflicts"}
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What waits in a queue; counts above COUNTED_TO are not counted further."""
+    """What waits in a queue, since when, and what had to stay out today."""
 
     queue: Queue
-    waiting: int
-    conflicts: int
     oldest: datetime | None = None
+    left_out: int = 0
 
     @property
-    def more(self) -> bool:
-        return self.waiting > COUNTED_TO
+    def waiting(self) -> int:
+        return self.queue.waiting
+
+    @property
+    def conflicts(self) -> int:
+        return self.queue.conflicts
 
 
 def loads() -> list[Load]:
-    """Return all queues with what waits in them."""
-    return [load(queue) for queue in Queue.objects.select_related("detector")]
+    """Return all queues with what waits in them, detector by detector."""
+    left_out = dict(QueueDay.objects.filter(day=_today()).values_list("queue_id", "left_out"))
+    found = sorted(Queue.objects.select_related("detector"), key=lambda queue: (queue.detector.name, _place(queue)))
+    return [Load(queue, _oldest(queue), left_out.get(queue.pk, 0)) for queue in found]
+
+
+def _place(queue: Queue) -> tuple[int, str]:
+    return _ORDER.get(queue.kind, len(_ORDER)), queue.slug
 
 
 def load(queue: Queue) -> Load:
     """Return what waits in a queue, and since when."""
-    oldest = Item.objects.filter(queue=queue).waiting().aggregate(oldest=Min("created_at"))["oldest"]
-    return replace(counts(queue), oldest=oldest)
+    day = QueueDay.objects.filter(queue=queue, day=_today()).first()
+    return Load(queue, _oldest(queue), day.left_out if day else 0)
 
 
-def counts(queue: Queue) -> Load:
-    """Return how much waits in a queue: what a labelling page shows."""
-    items = Item.objects.filter(queue=queue)
-    return Load(
-        queue,
-        waiting=items.waiting().order_by()[: COUNTED_TO + 1].count(),
-        conflicts=items.in_conflict().order_by()[: COUNTED_TO + 1].count(),
-    )
+def _oldest(queue: Queue) -> datetime | None:
+    if not queue.waiting:
+        return None
+    oldest: datetime | None = Item.objects.filter(queue=queue).waiting().aggregate(oldest=Min("created_at"))["oldest"]
+    return oldest
 
 
-def unique_queue(detector: Detector) -> Queue:
-    """Return the detector's queue of unique candidates; it is made when the first item needs it."""
+def queue_of(detector: Detector, kind: Queue.Kind) -> Queue:
+    """Return the detector's queue of a kind; it is made when the first item needs it."""
     return Queue.objects.get_or_create(
-        detector=detector, kind=Queue.Kind.UNIQUE, defaults={"slug": f"{detector.name}-{Queue.Kind.UNIQUE.value}"}
+        detector=detector, kind=kind, defaults={"slug": f"{detector.name}-{kind.value}"}
     )[0]
+
+
+# counts: every change of an item's state moves them, in the same transaction
+
+
+def move(queue_id: int, before: str | None, after: str | None, items: int = 1) -> None:
+    """Keep the counts of a queue when items go from one state to another; None: from or to nowhere.
+
+    Call it last in a transaction: all who answer items of the queue wait for this row."""
+    if before == after or not items:
+        return
+    steps = {_COUNTERS[state]: step for state, step in ((before, -items), (after, items)) if state in _COUNTERS}
+    if steps:
+        # a count that was wrong must not stop anybody's work
+        Queue.objects.filter(pk=queue_id).update(**{name: Greatest(F(name) + step, 0) for name, step in steps.items()})
+
+
+@transaction.atomic
+def recount() -> int:
+    """Count all queues anew; return how many were wrong. For the night, and after a repair by hand."""
+    wrong = 0
+    for queue in Queue.objects.select_for_update().order_by("pk"):
+        items = Item.objects.filter(queue=queue)
+        found = {"waiting": items.waiting().count(), "conflicts": items.in_conflict().count()}
+        wrong += Queue.objects.filter(pk=queue.pk).exclude(**found).update(**found)
+    return wrong
+
+
+# attention: what a day takes in, and what nobody looked at
+
+
+def budget() -> int:
+    """Return how many items a queue takes in per day: attention is the scarce good."""
+    experts = User.objects.filter(is_active=True, role__in=EXPERTS).count()
+    return max(experts, 1) * EXPERT_DAY
+
+
+def take_places(queue: Queue, wanted: int) -> int:
+    """Take places for new items out of the day's budget and return how many there were; what is left out is counted.
+
+    Call inside atomic(): the row of the day is held until its end, so that two writers share one budget."""
+    QueueDay.objects.get_or_create(queue=queue, day=_today())
+    day = QueueDay.objects.select_for_update().get(queue=queue, day=_today())
+    taken = min(wanted, max(budget() - day.admitted, 0))
+    QueueDay.objects.filter(pk=day.pk).update(admitted=F("admitted") + taken, left_out=F("left_out") + wanted - taken)
+    return taken
+
+
+def expire() -> int:
+    """Close items that nobody looked at for EXPIRE_AFTER; return how many. Their looks stay on the board."""
+    return sum(_expire(queue) for queue in Queue.objects.exclude(kind__in=NEVER_EXPIRE))
+
+
+@transaction.atomic
+def _expire(queue: Queue) -> int:
+    now = timezone.now()
+    limit = now - EXPIRE_AFTER
+    old = Item.objects.filter(queue=queue, created_at__lt=limit, opened_at=None).waiting()
+    unheld = old.filter(Q(claimed_until=None) | Q(claimed_until__lt=now))
+    untouched = unheld.exclude(Exists(Label.objects.filter(item=OuterRef("pk")))).exclude(
+        Exists(Skip.objects.filter(item=OuterRef("pk"), until__gt=limit))
+    )
+    expired = untouched.update(state=ItemState.EXPIRED)
+    move(queue.pk, ItemState.OPEN, None, expired)
+    return expired
+
+
+def _today() -> date:
+    return timezone.now().date()
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +151,13 @@ class Page:
 
 def page(queue: Queue, state: str, after: str = "") -> Page:
     """Return the items of a state that come after a key: the most urgent first, settled ones newest first."""
-    items = Item.objects.filter(queue=queue).select_related("version__detector", "claimed_by")
+    items = Item.objects.filter(queue=queue).select_related("queue", "detector", "version__detector", "claimed_by")
     if state == ItemState.SETTLED:
         rows = _after_time(items.settled(), after).order_by("-settled_at", "-id")
     else:
-        some = items.in_conflict() if state == ItemState.CONFLICT else items.waiting()
+        some = {ItemState.CONFLICT: items.in_conflict, ItemState.EXPIRED: items.expired}.get(
+            ItemState(state), items.waiting
+        )()
         rows = _after_priority(some, after).order_by("-priority", "id")
     found = list(rows[: PAGE + 1])
     return Page(found[:PAGE], _key(found[PAGE - 1], state) if len(found) > PAGE else "")

@@ -17,7 +17,7 @@ from detection.reference import ReferencePolicy, SnapshotRow, role_of, write_sna
 from detection.rules import RuleVerdict, rule_verdict
 from detection.sessions import COLUMN_NAMES
 from detection.training_rows import TrainingRows, exclude, group_of, write_training_set
-from labeling.models import Answer, Item, ItemState, Label, NotAdmitted, ReferenceRow, Role, Source
+from labeling.models import Answer, Item, ItemState, Label, NotAdmitted, Queue, ReferenceRow, Role, Source
 from labeling.services.records import from_json, moment
 from models_registry.models import Detector, Snapshot, TrainingSet
 from models_registry.services.detectors import rules_in_force
@@ -44,7 +44,7 @@ def grow(detector: Detector | None = None) -> int:
 def _admit(pk: int) -> bool:
     if not Item.objects.take_for_reference(pk):
         return False
-    item = Item.objects.select_related("detector", "record").get(pk=pk)
+    item = Item.objects.select_related("detector", "queue", "record").get(pk=pk)
     # one writer per detector: two look-alikes admitted at once would both see the last free place
     Detector.objects.select_for_update().get(pk=item.detector_id)
     labels = _agreeing(item)
@@ -63,6 +63,8 @@ def _agreeing(item: Item) -> list[Label]:
 def _obstacle(item: Item, labels: list[Label], row: dict[str, Any]) -> str:
     if item.outcome not in DECIDED:
         return NotAdmitted.UNDECIDED
+    if item.is_proof:  # a random sample with its weights: neither limits nor a second answer may thin it
+        return ""
     if len({label.expert_id for label in labels}) < EXPERTS_NEEDED:
         return NotAdmitted.ONE_EXPERT
     alike = ReferenceRow.objects.filter(detector=item.detector, fingerprint=item.fingerprint)
@@ -83,7 +85,7 @@ def _reference_row(item: Item, row: dict[str, Any]) -> ReferenceRow:
         subject_key=item.subject_key,
         answer=item.outcome,
         rule_hit=hit,
-        role=_role(item.shape, _host(row)),
+        role=Role.FORWARD if item.is_proof else _role(item.shape, _host(row)),
         shape=item.shape,
         fingerprint=item.fingerprint,
         host=_host(row),
@@ -152,7 +154,9 @@ class ExpertRow:
 
 @dataclass(frozen=True, slots=True)
 class HeldOut:
-    """What names a hold-out row: its session, and its look with its host. Its answer and inputs are not read."""
+    """What names a hold-out row: its session, and its look with its host. Its answer and inputs are not read.
+
+    Of forward rows the session alone is held out: later versions are proven on later sessions."""
 
     keys: frozenset[str]
     pairs: frozenset[tuple[str, str]]  # shape and host
@@ -160,8 +164,11 @@ class HeldOut:
 
 def _held_out(detector: Detector) -> HeldOut:
     rows = ReferenceRow.objects.filter(detector=detector, role__in=(Role.HOLDOUT, Role.FORWARD))
-    named = list(rows.values_list("subject_key", "shape", "host"))
-    return HeldOut(frozenset(key for key, *_pair in named), frozenset((shape, host) for _key, shape, host in named))
+    named = list(rows.values_list("role", "subject_key", "shape", "host"))
+    return HeldOut(
+        frozenset(key for _role, key, *_pair in named),
+        frozenset((shape, host) for role, _key, shape, host in named if role == Role.HOLDOUT),
+    )
 
 
 def _expert_rows(detector: Detector) -> Iterator[ExpertRow]:
@@ -189,7 +196,8 @@ def _labelled(detector: Detector) -> Iterator[tuple[Item, str]]:
     answers: dict[int, set[str]] = {}
     for pk, answer in labels.values_list("item_id", "answer"):
         answers.setdefault(pk, set()).add(answer)
-    outside = Item.objects.filter(Exists(labels.filter(item=OuterRef("pk"))), detector=detector, reference_rows=None)
+    hunted = Item.objects.filter(detector=detector).exclude(queue__kind=Queue.Kind.PROOF)
+    outside = hunted.filter(Exists(labels.filter(item=OuterRef("pk"))), reference_rows=None)
     for item in outside.select_related("record").order_by("subject_key", "id").iterator(chunk_size=500):
         if item.state == ItemState.SETTLED and item.outcome in DECIDED:
             yield item, item.outcome

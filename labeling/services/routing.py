@@ -1,4 +1,4 @@
-"""From score files to items: unique candidates fold by fingerprint into cases worth a human."""
+"""From score files to items: sessions that are worth a human fold by fingerprint into cases, a queue per reason."""
 
 from __future__ import annotations
 
@@ -9,30 +9,54 @@ from datetime import datetime
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 from django.db import transaction
+from django.db.models import Count
+from django.utils import timezone
+from numpy.typing import NDArray
 
 from detection.fingerprint import fingerprint, shape_of, title_of
-from detection.rules import RuleVerdict
 from detection.scoring import probability
-from detection.selection import CELL_CODES, Cell, Reason, SelectionPolicy, priority
+from detection.selection import (
+    CELL_CODES,
+    REASON_CODES,
+    Cell,
+    Reason,
+    SelectionPolicy,
+    Spoken,
+    closeness,
+    code_of,
+    new_reasons,
+    one_of_each_first,
+    priority,
+    rounds,
+    rule_verdict_of,
+)
 from detection.sessions import Row, session_key
-from labeling.models import Item, ItemHost, ItemRecord, Queue
-from labeling.services.queues import unique_queue
+from labeling.models import Item, ItemHost, ItemRecord, ItemState, Queue
+from labeling.services import proofs
+from labeling.services.queues import move, queue_of, take_places
 from labeling.services.records import from_json, moment, storable, stored_row, to_json
-from models_registry.models import ScoreFile, Stage, Version
+from labeling.services.verdicts import rule_set_of, verdicts_of
+from models_registry.models import ScoreFile, Stage
 from models_registry.services.scoring import read_scores
 from traffic.models import Segment
 from traffic.services import segments
 
 POLICY = SelectionPolicy()
 ROUTED_STAGES = (Stage.ACTIVE, Stage.SILENT)  # a candidate's verdicts cost no expert's time
+KINDS = {
+    Reason.UNIQUE_CANDIDATE: Queue.Kind.UNIQUE,
+    Reason.MISSED: Queue.Kind.MISSED,
+    Reason.DISAGREEMENT: Queue.Kind.DISAGREEMENT,
+    Reason.UNCERTAIN: Queue.Kind.UNCERTAIN,
+}
 EXAMPLES = 5
 BATCH = 500  # rows per statement
+NEAREST = 2_000  # uncertain sessions of one segment that are looked at for their look
 
 
 def route_waiting() -> int:
-    """Turn the unique candidates of all unrouted score files into items; return how many sessions were routed.
+    """Turn what is worth a human in all unrouted score files into items; return how many sessions were routed.
 
     Safe to run twice and beside itself: a file is taken in the transaction that writes its items."""
     return sum(_route(pk) for pk in _waiting())
@@ -50,15 +74,16 @@ def _route(pk: int) -> int:
     # reading files inside the transaction would hold the only write lock of SQLite
     found = _fold(file, counted)
     _read_lines(file, found)
+    drawn = proofs.draw(file)
     with transaction.atomic():
         Segment.objects.select_for_update().get(pk=file.segment_id)  # two versions of one segment, one after the other
         if not ScoreFile.objects.take_for_routing(pk):
             return 0
         if _counted(file) != counted:  # another version's file of this segment was routed meanwhile
             found = _fold(file, _counted(file))
-        if found:
-            _write(file, unique_queue(file.version.detector), found)
-    return sum(group.sessions for group in found.values())
+        routed = sum(_write(file, reason, groups) for reason, groups in found.items())
+        proofs.write(file, drawn)
+    return routed
 
 
 def _files() -> Any:
@@ -67,9 +92,12 @@ def _files() -> Any:
 
 @dataclass(slots=True)
 class Group:
-    """The unique candidates of one file that share a fingerprint."""
+    """Sessions of one file that share a fingerprint and are shown for one reason."""
 
+    reason: Reason
+    cell: Cell
     shape: str
+    threshold: float
     rows: list[tuple[float, Row]] = field(default_factory=list)  # raw score and session
     line: bytes | None = None  # of the subject, as received; read for new items only
 
@@ -83,8 +111,15 @@ class Group:
 
     @property
     def subject(self) -> tuple[float, Row]:
-        """The session experts judge: the one the model is surest of, the earliest of equals."""
-        return max(self.rows, key=lambda pair: (pair[0], -pair[1]["start"]))
+        """The session experts judge: the one the model is surest of, or least sure; the earliest of equals."""
+        return max(self.rows, key=lambda pair: (self._strength(pair[0]), -pair[1]["start"]))
+
+    @property
+    def host(self) -> str:
+        return _host(self.subject[1])
+
+    def _strength(self, raw: float) -> float:
+        return -abs(float(probability(raw)) - self.threshold) if self.reason is Reason.UNCERTAIN else raw
 
     def span(self) -> tuple[datetime, datetime]:
         starts = [row["start"] for _raw, row in self.rows]
@@ -97,28 +132,63 @@ def _counted(file: ScoreFile) -> set[int]:
     return set(others.exclude(pk=file.pk).exclude(routed_at=None).values_list("pk", flat=True))
 
 
-def _fold(file: ScoreFile, counted: Iterable[int]) -> dict[str, Group]:
-    """Return the new unique candidates of a score file by fingerprint."""
-    scores = read_scores(file, columns=["rid", "raw", "cell"])
-    chosen = _unique(scores)
-    for other in _files().filter(pk__in=list(counted)):
-        chosen &= ~_unique(read_scores(other, columns=["cell"]))
-    numbers = np.flatnonzero(chosen)
-    raws = scores["raw"].to_numpy()[numbers].tolist()
-    rids = scores["rid"].to_numpy()[numbers]
-    groups: dict[str, Group] = {}
-    rows = segments.read_rows(file.segment, (rids & 0xFFFFFFFF).tolist()) if len(rids) else []
-    for raw, row in zip(raws, rows, strict=True):
-        shape = shape_of(row)
-        mark = fingerprint(file.version.detector.name, Cell.UNIQUE.value, shape)
-        groups.setdefault(mark, Group(shape)).rows.append((raw, row))
-    return groups
+def _fold(file: ScoreFile, counted: Iterable[int]) -> dict[Reason, dict[str, Group]]:
+    """Return what a score file newly shows, by reason and fingerprint."""
+    scores = read_scores(file, columns=["raw", "verdict", "rules", "cell"])
+    earlier = [
+        _spoken(other, read_scores(other, columns=["raw", "verdict", "rules"]))
+        for other in _files().filter(pk__in=list(counted)).order_by("pk")
+    ]
+    codes = new_reasons(_spoken(file, scores), earlier, POLICY)
+    raws, cells = scores["raw"].to_numpy(), scores["cell"].to_numpy()
+    numbers = _nearest(codes, np.abs(probability(raws) - file.threshold))
+    rows = segments.read_rows(file.segment, numbers) if numbers else []
+    found: dict[Reason, dict[str, Group]] = {reason: {} for reason in REASON_CODES}
+    for number, row, shape in _thinned(codes, numbers, rows):
+        reason, cell = REASON_CODES[codes[number] - 1], CELL_CODES[cells[number]]
+        mark = fingerprint(file.version.detector.name, cell.value, shape)
+        group = found[reason].setdefault(mark, Group(reason, cell, shape, file.threshold))
+        group.rows.append((float(raws[number]), row))
+    return {reason: groups for reason, groups in found.items() if groups}
 
 
-def _read_lines(file: ScoreFile, groups: Mapping[str, Group]) -> None:
-    queue = unique_queue(file.version.detector)
-    known = set(_existing(queue, list(groups)).values_list("fingerprint", flat=True))
-    fresh = [group for mark, group in groups.items() if mark not in known]
+def _spoken(file: ScoreFile, scores: Any) -> Spoken:
+    return Spoken(
+        positive=scores["verdict"].to_numpy(),
+        score=probability(scores["raw"].to_numpy()),
+        threshold=file.threshold,
+        rules=scores["rules"].to_numpy(),
+    )
+
+
+def _nearest(codes: NDArray[np.int8], distances: NDArray[np.float64]) -> list[int]:
+    """Return the rows to read: all that have a reason, of uncertain ones the nearest to the threshold."""
+    uncertain = codes == code_of(Reason.UNCERTAIN)
+    places = np.flatnonzero(uncertain)
+    nearest = places[np.argsort(distances[places], kind="stable")[:NEAREST]]
+    rows: list[int] = np.concatenate([np.flatnonzero((codes > 0) & ~uncertain), nearest]).tolist()
+    return rows
+
+
+def _thinned(codes: NDArray[np.int8], numbers: Sequence[int], rows: Sequence[Row]) -> Iterator[tuple[int, Row, str]]:
+    """Yield rows with their shape; of uncertain ones, which come last and the nearest first, one per look and host."""
+    uncertain = []
+    for number, row in zip(numbers, rows, strict=True):
+        if codes[number] == code_of(Reason.UNCERTAIN):
+            uncertain.append((number, row, shape_of(row)))
+        else:
+            yield number, row, shape_of(row)
+    keys = [(shape, _host(row)) for _number, row, shape in uncertain]
+    for place in one_of_each_first(keys, POLICY.most_uncertain):
+        yield uncertain[place]
+
+
+def _read_lines(file: ScoreFile, found: Mapping[Reason, Mapping[str, Group]]) -> None:
+    fresh = []
+    for reason, groups in found.items():
+        queue = queue_of(file.version.detector, KINDS[reason])
+        known = set(_existing(queue, list(groups)).values_list("fingerprint", flat=True))
+        fresh += [group for mark, group in groups.items() if mark not in known]
     lines = segments.raw_lines(file.segment, [_number(group.subject[1]) for group in fresh]) if fresh else []
     for group, line in zip(fresh, lines, strict=True):
         group.line = line
@@ -128,49 +198,90 @@ def _line(file: ScoreFile, group: Group) -> bytes:
     return segments.raw_line(file.segment, _number(group.subject[1]))
 
 
-def _unique(scores: pa.Table) -> Any:
-    return scores["cell"].to_numpy() == CELL_CODES.index(Cell.UNIQUE)
-
-
-def _write(file: ScoreFile, queue: Queue, groups: Mapping[str, Group]) -> None:
+def _write(file: ScoreFile, reason: Reason, groups: Mapping[str, Group]) -> int:
+    """Write the items of one queue; return how many sessions they stand for."""
+    queue = queue_of(file.version.detector, KINDS[reason])
+    states = dict(_existing(queue, list(groups)).values_list("fingerprint", "state"))
+    absent = [mark for mark in groups if states.get(mark) in (None, ItemState.EXPIRED)]
+    places = _places(file, queue, reason, {mark: groups[mark] for mark in absent})
     # in the order of fingerprints, here and below, so that two writers cannot wait for each other in a circle
-    marks = sorted(groups)
-    known = set(_existing(queue, marks).values_list("fingerprint", flat=True))
-    fresh = [mark for mark in marks if mark not in known]
+    fresh = sorted(mark for mark in places if mark not in states)
+    marks = sorted({*states, *fresh})
     # counts start at zero: whoever was faster with the same fingerprint, the sums below are right
-    Item.objects.bulk_create(
-        (_item(file, queue, mark, groups[mark]) for mark in fresh), batch_size=BATCH, ignore_conflicts=True
-    )
+    made = [_item(file, queue, mark, groups[mark], places[mark]) for mark in fresh]
+    Item.objects.bulk_create(made, batch_size=BATCH, ignore_conflicts=True)
     items = {item.fingerprint: item for item in _existing(queue, marks).select_for_update().order_by("fingerprint")}
     _add_records(file, [(items[mark], groups[mark]) for mark in fresh])
     _add_examples([(items[mark], groups[mark]) for mark in marks if items[mark].sessions <= EXAMPLES])
     _add_counts([(items[mark], groups[mark]) for mark in marks])
+    _reopen(items[mark] for mark in places if mark in states)
+    move(queue.pk, None, ItemState.OPEN, len(places))
+    return sum(groups[mark].sessions for mark in marks)
+
+
+def _places(file: ScoreFile, queue: Queue, reason: Reason, groups: Mapping[str, Group]) -> dict[str, int]:
+    """Return the looks that the day has attention for, with the round in which each stands."""
+    if not groups:
+        return {}
+    strength = {
+        mark: _priority(reason, _score(group), file.threshold, group.sessions, len(group.hosts))
+        for mark, group in groups.items()
+    }
+    marks = sorted(groups, key=lambda mark: (-strength[mark], mark))
+    hosts = [groups[mark].host for mark in marks]
+    turns = dict(zip(marks, rounds(hosts, _held(queue, set(hosts))), strict=True))
+    by_turn = sorted(marks, key=lambda mark: (turns[mark], -strength[mark], mark))
+    return {mark: turns[mark] for mark in by_turn[: take_places(queue, len(marks))]}
+
+
+def _held(queue: Queue, hosts: set[str]) -> dict[str, int]:
+    """Return how many open items of the queue each host has."""
+    held: dict[str, int] = {}
+    for some in _batches(sorted(hosts)):
+        rows = ItemHost.objects.filter(item__queue=queue, item__state=ItemState.OPEN, host__in=some)
+        held |= dict(rows.values_list("host").annotate(items=Count("item")))
+    return held
+
+
+def _reopen(items: Iterable[Item]) -> None:
+    """Open expired items again whose look came again."""
+    pks = [item.pk for item in items]
+    Item.objects.filter(pk__in=pks).update(state=ItemState.OPEN, created_at=timezone.now(), opened_at=None)
 
 
 def _existing(queue: Queue, marks: Sequence[str]) -> Any:
     return Item.objects.filter(queue=queue, fingerprint__in=marks)
 
 
-def _item(file: ScoreFile, queue: Queue, mark: str, group: Group) -> Item:
-    raw, row = group.subject
+def _score(group: Group) -> float:
+    return float(probability(group.subject[0]))
+
+
+def _priority(reason: Reason, score: float, threshold: float, sessions: int, hosts: int) -> float:
+    place = priority(score, threshold, sessions, hosts, POLICY)
+    return place + closeness(score, threshold, POLICY) if reason is Reason.UNCERTAIN else place
+
+
+def _item(file: ScoreFile, queue: Queue, mark: str, group: Group, turn: int) -> Item:
+    _raw, row = group.subject
     first, last = group.span()
-    score = float(probability(raw))
     return Item(
         queue=queue,
         detector_id=queue.detector_id,
         version=file.version,
         subject_key=storable(session_key(file.segment.sensor.name, row), 200),
-        cell=Cell.UNIQUE.value,
+        cell=group.cell.value,
         shape=group.shape,
         fingerprint=mark,
         title=storable(title_of(row), 255),
-        reason=Reason.UNIQUE_CANDIDATE.value,
+        reason=group.reason.value,
         decision={
             "policy": POLICY.to_dict(),
-            "score": score,
+            "score": _score(group),
             "threshold": file.threshold,
-            "rule_verdict": RuleVerdict.CLEAN.name.lower(),
+            "rule_verdict": rule_verdict_of(group.cell).name.lower(),
             "rule_mapping": file.mapping.digest,
+            "round": turn,
         },
         sessions=0,
         hosts=0,
@@ -180,7 +291,7 @@ def _item(file: ScoreFile, queue: Queue, mark: str, group: Group) -> Item:
 
 
 def _add_records(file: ScoreFile, pairs: Sequence[tuple[Item, Group]]) -> None:
-    verdicts = _verdicts_of(file)
+    verdicts = verdicts_of(file)
     ItemRecord.objects.bulk_create(
         (
             ItemRecord(
@@ -188,7 +299,7 @@ def _add_records(file: ScoreFile, pairs: Sequence[tuple[Item, Group]]) -> None:
                 row=to_json(stored_row(group.subject[1])),
                 raw=storable((group.line or _line(file, group)).decode("utf-8", "replace")),
                 scores=to_json(list(verdicts(_number(group.subject[1])))),
-                rule_set=storable(_rule_set(file.segment), 255),
+                rule_set=storable(rule_set_of(file.segment), 255),
                 sensor=storable(file.segment.sensor.name, 100),
                 source=storable(file.segment.source, 100),
             )
@@ -236,7 +347,10 @@ def _add_counts(pairs: Sequence[tuple[Item, Group]]) -> None:
         item.hosts += new_hosts[item.pk]
         item.first_at, item.last_at = min(item.first_at, first), max(item.last_at, last)
         score, threshold = item.decision["score"], item.decision["threshold"]
-        item.priority = priority(score, threshold, item.sessions, item.hosts, POLICY)
+        place = _priority(group.reason, score, threshold, item.sessions, item.hosts)
+        # unique candidates go by weight alone; other hunts give every host one item first
+        turn = 0 if group.reason is Reason.UNIQUE_CANDIDATE else item.decision.get("round", 0)
+        item.priority = place - POLICY.weight_round * turn
     fields = ["sessions", "hosts", "first_at", "last_at", "priority"]
     Item.objects.bulk_update([item for item, _group in pairs], fields, batch_size=100)
 
@@ -254,41 +368,6 @@ def _add_hosts(pairs: Sequence[tuple[Item, Group]]) -> Counter[int]:
     fresh = [ItemHost(item_id=pk, host=host, sessions=n) for (pk, host), n in wanted.items() if (pk, host) not in known]
     ItemHost.objects.bulk_create(fresh, batch_size=BATCH)
     return Counter(row.item_id for row in fresh)
-
-
-def _verdicts_of(file: ScoreFile) -> Any:
-    """Return a function from row number to what each version that scored the segment said."""
-    files = _files().filter(segment_id=file.segment_id, version__detector_id=file.version.detector_id)
-    scored = [
-        (other, read_scores(other, columns=["raw", "verdict"]))
-        for other in files.exclude(version__stage=Stage.RETIRED).order_by("version__number")
-    ]
-
-    def verdicts(number: int) -> Iterator[dict[str, Any]]:
-        for other, table in scored:
-            raw = table["raw"][number].as_py()
-            yield verdict_of(other.version, raw, other.threshold, table["verdict"][number].as_py())
-
-    return verdicts
-
-
-def verdict_of(version: Version, raw: float, threshold: float, verdict: bool) -> dict[str, Any]:
-    """Return one bar of the labelling page, as it is stored with an item."""
-    return {
-        "version": version.number,
-        "stage": version.stage,
-        "score": float(probability(raw)),
-        "raw": raw,
-        "threshold": threshold,
-        "verdict": verdict,
-    }
-
-
-def _rule_set(segment: Segment) -> str:
-    rules = segment.rule_set
-    if rules is None:
-        return ""
-    return f"{rules.name} ({rules.rules:,} rules)" if rules.declared else rules.name
 
 
 def _host(row: Row) -> str:

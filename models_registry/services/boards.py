@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 import duckdb
-from django.db.models import QuerySet, Sum
+from django.db.models import Max, Min, QuerySet, Sum
 
 from detection.rules import RuleVerdict
 from detection.selection import CELL_CODES, Cell
@@ -204,3 +204,21 @@ def _query(files: QuerySet[ScoreFile], sql: str) -> list[tuple[Any, ...]]:
     with duckdb.connect() as connection:
         connection.register("scores", storage.dataset(paths))
         return connection.execute(sql).fetchall()
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """The traffic that a version scored since a moment."""
+
+    hosts: int  # source hosts
+    days: float  # from the moment, or the first session after it, to the last one
+
+
+def seen(version: Version, since: datetime) -> Seen:
+    """Return how much traffic a version scored since a moment, by segments that reach past it."""
+    files = _files(version, since)
+    span = files.aggregate(first=Min("segment__first_at"), last=Max("segment__last_at"))
+    if span["last"] is None:
+        return Seen(0, 0.0)
+    [(hosts,)] = _query(files, "SELECT count(DISTINCT src_ip) FROM scores")
+    return Seen(hosts, (span["last"] - max(span["first"], since)).total_seconds() / 86_400)

@@ -15,11 +15,19 @@ from detection.selection import (
     Cell,
     Reason,
     SelectionPolicy,
+    Spoken,
     Verdict,
     cell_of,
     cells,
     choose_reason,
+    closeness,
+    code_of,
+    new_reasons,
+    one_of_each_first,
     priority,
+    reasons,
+    rounds,
+    rule_verdict_of,
 )
 
 POLICY = SelectionPolicy()
@@ -103,5 +111,59 @@ def test_golden_priorities() -> None:
 
 
 def test_the_policy_is_a_value_that_names_its_version() -> None:
-    assert POLICY.to_dict()["version"] == 1
+    assert POLICY.to_dict()["version"] == 2
     assert set(POLICY.to_dict()) == set(SelectionPolicy.__dataclass_fields__)
+
+
+scores = st.floats(0, 1)
+sessions = st.lists(st.tuples(scores, scores, st.sampled_from(RuleVerdict)), min_size=1, max_size=20)
+
+
+def spoken(values: list[float], rules: list[RuleVerdict]) -> Spoken:
+    score = np.array(values)
+    return Spoken(score >= 0.7, score, 0.7, np.array([int(rule) for rule in rules], np.int8))
+
+
+@given(sessions)
+def test_the_vectorised_reason_is_the_reason(rows: list[tuple[float, float, RuleVerdict]]) -> None:
+    rules = [rule for _mine, _other, rule in rows]
+    mine, other = spoken([row[0] for row in rows], rules), spoken([row[1] for row in rows], rules)
+    found = reasons(mine, [other], POLICY)
+    for place, (score, others, rule) in enumerate(rows):
+        verdicts = [Verdict(value >= 0.7, value, 0.7) for value in (score, others)]
+        reason = choose_reason(verdicts[0], verdicts[1:], rule, POLICY)
+        assert found[place] == (code_of(reason) if reason else 0)
+
+
+@given(sessions)
+def test_two_versions_show_a_session_once_whoever_comes_first(rows: list[tuple[float, float, RuleVerdict]]) -> None:
+    rules = [rule for _mine, _other, rule in rows]
+    a, b = spoken([row[0] for row in rows], rules), spoken([row[1] for row in rows], rules)
+    first, second = new_reasons(a, [], POLICY), new_reasons(b, [a], POLICY)
+    assert not np.any((first > 0) & (second > 0))
+    swapped = (new_reasons(b, [], POLICY) > 0) | (new_reasons(a, [b], POLICY) > 0)
+    assert np.array_equal((first > 0) | (second > 0), swapped)
+
+
+def test_every_host_gets_one_before_anybody_gets_two() -> None:
+    assert rounds(["a", "a", "b", "a", "c"], {}) == [0, 1, 0, 2, 0]
+    assert rounds(["a", "b"], {"a": 2}) == [2, 0]
+
+
+def test_one_of_each_look_and_host_comes_first() -> None:
+    keys = [("x", "1"), ("x", "1"), ("x", "2"), ("x", "1"), ("y", "1")]
+    assert one_of_each_first(keys, 3) == [0, 2, 4]
+    assert one_of_each_first(keys, 4) == [0, 1, 2, 4]
+    assert one_of_each_first(keys, 99) == [0, 1, 2, 3, 4]
+
+
+def test_closeness_is_one_at_the_threshold_and_nothing_outside_the_band() -> None:
+    assert closeness(0.7, 0.7, POLICY) == 1.0
+    assert closeness(0.65, 0.7, POLICY) == pytest.approx(0.5)
+    assert closeness(0.9, 0.7, POLICY) == 0.0
+
+
+def test_a_cell_tells_what_the_rules_said() -> None:
+    for rules in RuleVerdict:
+        assert rule_verdict_of(cell_of(True, rules)) is rules
+        assert rule_verdict_of(cell_of(False, rules)) is rules

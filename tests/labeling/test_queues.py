@@ -25,16 +25,7 @@ def test_the_list_says_what_waits_and_since_when(queue, expert_client):
     assert queue.detector.name in page
     assert "3\xa0days" in page
     load = queues.load(queue)
-    assert (load.waiting, load.conflicts, load.more) == (2, 1, False)
-
-
-def test_counts_stop_where_nobody_needs_them(queue, monkeypatch):
-    monkeypatch.setattr(queues, "COUNTED_TO", 2)
-    for _ in range(4):
-        make_item(queue)
-    load = queues.load(queue)
-    assert load.more
-    assert load.waiting == 3
+    assert (load.waiting, load.conflicts) == (2, 1)
 
 
 def test_no_queue_says_how_one_opens(db, auditor_client):

@@ -1,4 +1,4 @@
-"""`python manage.py route [--json]`: turn unique candidates into items."""
+"""`python manage.py route [--json]`: turn what is worth a human into items."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from labeling.services.routing import route_waiting
 
 
 class Command(BaseCommand):
-    help = "Fold the unique candidates of all scored segments into items of the queues."
+    help = "Fold what is worth a human in all scored segments into items of the queues, and draw proof items."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--json", action="store_true", help="print one JSON object")
