@@ -10,6 +10,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from labeling.models import Label
+from labeling.services import claims, labels
 from tests import factories
 from tests.factories import make_detector, make_item, make_queue, make_score_file, make_segment, make_user, make_version
 from triage.services import home
@@ -156,3 +157,27 @@ def test_a_stranger_sees_no_navigation(client):
 def test_words_change_with_the_language_and_stay_changed(expert_client):
     expert_client.post(reverse("set_language"), {"language": "ru"})
     assert '<html lang="ru">' in expert_client.get("/").text
+
+
+def test_the_page_claims_the_precision_that_a_proof_shows(expert_client, expert):
+    version = make_version(stage="active")
+    queue = make_queue(detector=version.detector, kind="proof", slug="drawn")
+    for number in range(20):
+        row = factories.make_row(src_ip=f"10.1.{number}.1", host=f"site{number}.example")
+        item = factories.make_proof_item(queue, row, version=version)
+        if number < 19:
+            claims.claim(item, expert)
+            labels.submit(item, expert, "negative" if number == 0 else "positive")
+    make_score_file(version=version)
+    page = text_of(expert_client.get("/"))
+    # Clopper-Pearson, 1 of 19 wrong: at most 22.6 % wrong; rounded down
+    assert f"Precision {version} ≥ 77.3 % (n 19, 19 hosts)" in page
+
+
+def test_labels_of_other_queues_claim_nothing(expert_client, expert):
+    version = make_version(stage="active")
+    item = make_item(queue=make_queue(detector=version.detector), version=version)
+    make_score_file(version=version)
+    claims.claim(item, expert)
+    labels.submit(item, expert, "positive")
+    assert f"Precision {version} not shown yet" in text_of(expert_client.get("/"))
