@@ -1,5 +1,6 @@
 """All settings, from the environment. Production refuses unsafe defaults."""
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlparse
@@ -164,7 +165,9 @@ CELERY_RESULT_BACKEND = "django-db"
 CELERY_TASK_IGNORE_RESULT = True  # the answer of a task is the row it wrote
 CELERY_TASK_STORE_ERRORS_EVEN_IF_IGNORED = True
 CELERY_TIMEZONE = "UTC"
-CELERY_BEAT_SCHEDULE_FILENAME = str(VAR / "clock")
+CELERY_BEAT_SCHEDULE_FILENAME = env.str("CELERY_BEAT_SCHEDULE_FILENAME", default=str(VAR / "clock"))
+with suppress(OSError):  # a read-only installation names another file
+    Path(CELERY_BEAT_SCHEDULE_FILENAME).parent.mkdir(parents=True, exist_ok=True)
 CELERY_BEAT_MAX_LOOP_INTERVAL = 5
 
 # short in tests; a lease is renewed three times in its length

@@ -12,7 +12,7 @@ class RetrainPolicy:
     """Stored with every decision."""
 
     labels: int = 50  # new gate-worthy ones that make a night's training worth it
-    days: float = 7.0  # after that many it is trained in any case: traffic changes without anybody labelling it
+    days: int = 7  # after that many nights it is trained in any case: traffic changes without anybody labelling it
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -33,10 +33,10 @@ def decide(new_labels: int, since_last: timedelta | None, policy: RetrainPolicy)
     days = since_last / timedelta(days=1)
     if new_labels >= policy.labels:
         return Decision(True, f"{new_labels} new labels since the last training set")
-    if days >= policy.days:
+    if round(days) >= policy.days:  # what was trained at 02:05 is due at 02:00 a week later
         return Decision(True, f"the last training was {days:.1f} days ago")
     return Decision(
         False,
         f"{new_labels} new labels since the last training set, {policy.labels} are wanted; "
-        f"the last training was {days:.1f} days ago, {policy.days:g} are allowed",
+        f"the last training was {days:.1f} days ago, {policy.days} are allowed",
     )

@@ -14,12 +14,14 @@ from jobs.services import jobs
 from labeling.services import retraining
 from models_registry.models import Detector
 from tests import factories
+from tests.processes import forget_connections
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def _ask_and_run(detector: int, barrier, answers: Connection) -> None:
     """Ask for a retrain at the same moment as the others, and try to run it; send the job and whether work was done."""
+    forget_connections()
     worked = []
 
     def work(lease):

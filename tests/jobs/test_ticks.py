@@ -16,6 +16,7 @@ from django.db import connections
 
 from jobs.models import Tick
 from jobs.services import ticks
+from tests.processes import forget_connections
 
 NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
@@ -58,6 +59,7 @@ def test_a_dead_holder_is_waited_for_as_long_as_its_lease():
 
 def _tick_on(log: Path, until: float) -> None:
     """Run ticks as fast as they come; write when each began and ended."""
+    forget_connections()
     try:
         while time.monotonic() < until:
             with ticks.hold("score", seconds=1) as mine:

@@ -15,6 +15,7 @@ from labeling.models import Item, ItemState, Label, Queue
 from labeling.services import claims, labels
 from tests import factories
 from tests.factories import make_session_item as make_item
+from tests.processes import forget_connections
 
 CLAIMANTS = 8
 ITEMS = 120
@@ -22,6 +23,7 @@ ITEMS = 120
 
 def _work(queue: int, expert: int, answers: Connection) -> None:
     """Claim and answer until nothing is left; send what was claimed."""
+    forget_connections()
     found = []
     try:
         line, person = Queue.objects.get(pk=queue), User.objects.get(pk=expert)

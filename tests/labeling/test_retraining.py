@@ -29,8 +29,8 @@ POLICY = RetrainPolicy(labels=50, days=7)
         (0, None, True, "never trained"),
         (49, 1, False, "49 new labels since the last training set, 50 are wanted"),
         (50, 1, True, "50 new labels"),
-        (0, 6.9, False, "6.9 days ago, 7 are allowed"),
-        (0, 7, True, "7.0 days ago"),
+        (0, 6.4, False, "6.4 days ago, 7 are allowed"),
+        (0, 6.99, True, "7.0 days ago"),
     ],
 )
 def test_the_policy(labels, days, train, told):
