@@ -39,6 +39,7 @@ CLOCK = {
     # the night, UTC
     "discard leftovers": at(crontab(hour="1", minute="0"), "traffic.tasks.discard_leftovers", PIPELINE),
     "retrain": at(crontab(hour="2", minute="0"), "labeling.tasks.retrain_nightly", TRAINING),
+    "expire items": at(crontab(hour="3", minute="0"), "labeling.tasks.expire_items", PIPELINE),
     "gate": at(crontab(hour="4", minute="0"), "labeling.tasks.gate_nightly", TRAINING),
     "celery.backend_cleanup": at(crontab(hour="5", minute="0"), "celery.backend_cleanup", NOTICES),  # old errors
 }

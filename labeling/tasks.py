@@ -5,7 +5,7 @@ from __future__ import annotations
 from celery import shared_task
 
 from jobs.services import jobs, ticks
-from labeling.services import gating, reference, retraining, routing
+from labeling.services import gating, queues, reference, retraining, routing
 
 
 @shared_task
@@ -36,3 +36,9 @@ def retrain(pk: int) -> None:
 def gate_nightly() -> int | None:
     """Check what scores on the reference set as it is now."""
     return ticks.run("labeling.gate_nightly", gating.gate_all)
+
+
+@shared_task
+def expire_items() -> int | None:
+    """Close what nobody looked at."""
+    return ticks.run("labeling.expire_items", queues.expire)

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 import numpy as np
+import structlog
 from django.db import transaction
 from django.db.models import Count
 from django.utils import timezone
@@ -38,10 +39,11 @@ from labeling.services.queues import move, queue_of, take_places
 from labeling.services.records import from_json, moment, storable, stored_row, to_json
 from labeling.services.verdicts import rule_set_of, verdicts_of
 from models_registry.models import ScoreFile, Stage
-from models_registry.services.scoring import read_scores
+from models_registry.services.scoring import ScoreMismatch, read_scores
 from traffic.models import Segment
 from traffic.services import segments
 
+log = structlog.get_logger(__name__)
 POLICY = SelectionPolicy()
 ROUTED_STAGES = (Stage.ACTIVE, Stage.SILENT)  # a candidate's verdicts cost no expert's time
 KINDS = {
@@ -58,8 +60,17 @@ NEAREST = 2_000  # uncertain sessions of one segment that are looked at for thei
 def route_waiting() -> int:
     """Turn what is worth a human in all unrouted score files into items; return how many sessions were routed.
 
-    Safe to run twice and beside itself: a file is taken in the transaction that writes its items."""
-    return sum(_route(pk) for pk in _waiting())
+    Safe to run twice and beside itself: a file is taken in the transaction that writes its items. A file that cannot be
+    read stays where it is, and holds up nobody."""
+    return sum(_route_or_leave(pk) for pk in _waiting())
+
+
+def _route_or_leave(pk: int) -> int:
+    try:
+        return _route(pk)
+    except (OSError, ScoreMismatch):  # gone, or not what was written
+        log.exception("route.failed", score_file=pk)
+        return 0
 
 
 def _waiting() -> list[int]:

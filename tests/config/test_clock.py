@@ -79,6 +79,7 @@ def test_a_night(tmp_path, run_jobs):
         assert once == {
             "traffic.tasks.discard_leftovers": "01:00",
             "labeling.tasks.retrain_nightly": "02:00",
+            "labeling.tasks.expire_items": "03:00",
             "labeling.tasks.gate_nightly": "04:00",
             "celery.backend_cleanup": "05:00",
         }

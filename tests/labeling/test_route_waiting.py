@@ -19,6 +19,7 @@ from labeling.services.routing import route_waiting
 from models_registry.models import ScoreFile
 from tests import factories
 from tests.labeling.conftest import eve_record, make_scores
+from traffic import storage
 
 pytestmark = pytest.mark.django_db
 
@@ -167,6 +168,18 @@ def test_any_text_can_be_stored(text):
     assert "\0" not in stored
     stored.encode()
     assert "\0" not in to_json({"text": text})
+
+
+def test_a_file_that_is_gone_waits_and_holds_up_nobody(version, make_segment):
+    damaged = make_scores(version, make_segment([eve_record(1)]), {0: 2.0})
+    make_scores(version, make_segment([eve_record(2)]), {0: 2.0})
+    kept = storage.get_bytes(damaged.path)
+    storage.delete(damaged.path)
+    assert route_waiting() == 1
+    assert list(ScoreFile.objects.unrouted()) == [damaged]
+    storage.put_bytes(damaged.path, kept)
+    assert route_waiting() == 1
+    assert not ScoreFile.objects.unrouted().exists()
 
 
 def test_questions_to_the_database_do_not_grow_with_sessions(version, make_segment, django_assert_max_num_queries):
