@@ -18,5 +18,6 @@ urlpatterns = [
     path("items/<int:pk>/raw/", views.raw_record, name="raw-record"),
     path("items/<int:pk>/explanation/", views.explanation, name="explanation"),
     path("labels/undo/", views.undo_label, name="undo-label"),
+    path("proof/<slug:detector>/<int:number>/", views.proof, name="proof"),
     path("reference/<slug:detector>/", views.reference, name="reference"),
 ]

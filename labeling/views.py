@@ -25,7 +25,7 @@ from labeling.services import claims, labels, proofs
 from labeling.services import queues as queue_service
 from labeling.services import reference as reference_service
 from labeling.services.records import from_json
-from models_registry.models import Detector
+from models_registry.models import Detector, Version
 
 READERS = (*EXPERTS, Role.ENGINEER, Role.ADMINISTRATOR, Role.AUDITOR)
 
@@ -156,6 +156,15 @@ def explanation(request: HttpRequest, pk: int) -> HttpResponse:
     except (OSError, ValueError, LookupError) as error:  # the page is of use without it, and says why it is missing
         return render(request, "labeling/_explanation.html", {"item": found, "error": error})
     return render(request, "labeling/_explanation.html", {"item": found, "why": why, "bars": bars})
+
+
+@require_safe
+@role_required(*READERS)
+def proof(request: HttpRequest, detector: str, number: int) -> HttpResponse:
+    version = get_object_or_404(
+        Version.objects.select_related("detector", "training_set"), detector__name=detector, number=number
+    )
+    return render(request, "labeling/proof.html", {"figures": proofs.figures(version), "version": version})
 
 
 @require_safe

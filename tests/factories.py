@@ -320,6 +320,7 @@ URL_ARGS: dict[str, Callable[[], list[Any]]] = {
     "labeling:renew-claim": lambda: [make_session_item().pk],
     "labeling:raw-record": lambda: [make_session_item().pk],
     "labeling:explanation": lambda: [make_session_item().pk],
+    "labeling:proof": _version_of_a_page,
     "labeling:reference": lambda: [make_detector().name],
     "models_registry:detector": lambda: [make_detector().name],
     "models_registry:version": _version_of_a_page,

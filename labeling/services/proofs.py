@@ -7,6 +7,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from math import floor
 from typing import Any
 
 import numpy as np
@@ -255,6 +256,10 @@ def rows_of(version: Version) -> list[ProofRow]:
     return rows
 
 
+def percent(found: Proof) -> float:
+    return floor(1000 * found.precision_bound) / 10
+
+
 def prove(version: Version) -> Proof | None:
     """Return what may be claimed about a version at its threshold; None before the first answer."""
     return proof.prove(rows_of(version))
@@ -272,6 +277,11 @@ class Figures:
     positives: int
     seen: Seen  # the traffic of the window
     false_alerts: FalseAlerts | None
+
+    @property
+    def percent(self) -> float:
+        """The bound of precision, rounded down: nothing is claimed that was not shown."""
+        return percent(self.proof) if self.proof else 0.0
 
 
 def figures(version: Version) -> Figures:

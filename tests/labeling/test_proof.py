@@ -307,3 +307,20 @@ def test_false_alerts_rest_on_the_counted_positives(version, make_segment, answe
     assert found.false_alerts.rate == pytest.approx(4 / 0.007 / proofs.SHORTEST)
     assert found.false_alerts.bound > found.false_alerts.rate
     assert Item.objects.filter(queue__kind=Queue.Kind.PROOF, state=ItemState.SETTLED).count() == 8
+
+
+def test_the_page_of_a_proof_tells_what_is_claimed_and_what_is_needed(
+    version, make_segment, answer, expert, auditor_client
+):
+    url = reverse("labeling:proof", args=[version.detector.name, version.number])
+    assert "nothing is claimed" in auditor_client.get(url).text
+    make_scores(version, make_segment([eve_record(number) for number in range(61)]), dict.fromkeys(range(8), 2.0))
+    route_waiting()
+    Item.objects.filter(queue__kind=Queue.Kind.PROOF).update(labels_needed=1)
+    for item in Item.objects.filter(queue__kind=Queue.Kind.PROOF):
+        answer(item, expert, "positive")
+    page = auditor_client.get(url).text
+    # 8 right answers on one domain: 1 - 0.95, whatever the hosts say
+    for told in ("≥ 5.0 %", "decided by domains", "8 of 8 sessions", "7 source hosts", "per 1,000 hosts and day"):
+        assert told in page, told
+    assert auditor_client.get(reverse("labeling:proof", args=[version.detector.name, 99])).status_code == 404

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
-from math import floor
 
 from django.utils import timezone
 
@@ -31,7 +30,7 @@ class Precision:
     @property
     def percent(self) -> float:
         """The bound, rounded down: nothing is claimed that was not shown."""
-        return floor(1000 * self.proof.precision_bound) / 10 if self.proof else 0.0
+        return proofs.percent(self.proof) if self.proof else 0.0
 
 
 @dataclass(frozen=True, slots=True)
