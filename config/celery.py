@@ -35,6 +35,8 @@ CLOCK = {
     "grow the reference set": every(60, "labeling.tasks.grow_reference_set", PIPELINE),
     "score candidates": every(60, "models_registry.tasks.score_candidates", PIPELINE),
     # deadlines and repair
+    "collect complaints": every(5, "triage.tasks.collect_complaints", NOTICES),
+    "follow complaints": every(30, "triage.tasks.follow_complaints", PIPELINE),
     "sweep": every(10, "jobs.tasks.sweep", NOTICES),
     # the night, UTC
     "discard leftovers": at(crontab(hour="1", minute="0"), "traffic.tasks.discard_leftovers", PIPELINE),

@@ -27,8 +27,10 @@ class Place:
 PLACES = (
     Place("triage:home", _("Home"), "h"),
     Place("labeling:queues", _("Queues"), "q"),
+    Place("triage:complaints", _("Complaints"), "c"),
     Place("models_registry:detectors", _("Models"), "m"),
     Place("models_registry:bundles", _("Bundles"), "b"),
+    Place("models_registry:customers", _("Customers"), "k"),
     Place("traffic:intakes", _("Traffic"), "t"),
     Place("jobs:jobs", _("Jobs"), "j"),
     Place("accounts:users", _("Users"), "u"),

@@ -16,6 +16,9 @@ urlpatterns = [
     path("proposals/<int:pk>/approve/", views.approve_stage, name="approve-stage"),
     path("proposals/<int:pk>/decline/", views.decline_stage, name="decline-stage"),
     path("gates/<int:pk>/", views.gate, name="gate"),
+    path("customers/", views.customers, name="customers"),
+    path("customers/new/", views.create_customer, name="create-customer"),
+    path("customers/<int:pk>/sites/new/", views.create_site, name="create-site"),
     path("bundles/", views.bundles, name="bundles"),
     path("bundles/<int:pk>/", views.bundle, name="bundle"),
 ]

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import orjson
+from django.utils import timezone
 
 from accounts.models import User
 from accounts.roles import Role
 from jobs.models import Job
 from labeling.models import Item, ItemRecord, ProofDraw, ProofItem, Queue
+from labeling.services import complaints as complaint_items
 from labeling.services.queues import move
 from models_registry.models import (
     Bundle,
+    BundleEntry,
+    Customer,
     Detector,
     GateReport,
     RuleMappingVersion,
@@ -26,6 +30,7 @@ from models_registry.models import (
     Version,
 )
 from traffic.models import Intake, RuleSet, Segment, Sensor
+from triage.models import Complaint, ComplaintState
 
 _number = itertools.count(1)
 PASSWORD = "correct horse battery"
@@ -288,6 +293,43 @@ def make_bundle(**fields: Any) -> Bundle:
     return Bundle.objects.create(**defaults | fields)
 
 
+def make_customer(**fields: Any) -> Customer:
+    return Customer.objects.create(**{"name": f"customer {next(_number)}"} | fields)
+
+
+def make_complaint(**fields: Any) -> Complaint:
+    """Return a complaint that was received, with its item; the bundle's file does not exist."""
+    by = fields.pop("filed_by", None) or make_user(Role.SUPPORT)
+    version = fields.pop("version", None) or make_version()
+    bundle = fields.pop("bundle", None) or make_bundle()
+    if not bundle.entries.exists():
+        BundleEntry.objects.create(bundle=bundle, version=version, threshold=0.7, is_silent=True)
+    received = fields.pop("received_at", timezone.now())
+    row = make_row()
+    defaults = {
+        "customer": fields.pop("customer", None) or make_customer(),
+        "bundle": bundle,
+        "detector": version.detector,
+        "version": version,
+        "flagged": "GET /",
+        "row": orjson.dumps(row).decode(),
+        "shape": "0" * 64,
+        "contact": "soc@acme.example",
+        "score": 0.9,
+        "threshold": 0.7,
+        "reproduced": False,
+        "received_at": received,
+        "due_at": received + timedelta(hours=24),
+        "filed_by": by,
+    }
+    complaint = Complaint.objects.create(**defaults | fields)
+    flagged = complaint_items.Flagged(
+        complaint.number, complaint.customer.name, complaint.due_at, row, "GET /", version, 0.9, 0.7, []
+    )
+    ComplaintState.objects.create(complaint=complaint, state="received", by=by, item=complaint_items.add(flagged))
+    return complaint
+
+
 def _versions_side_by_side() -> list[Any]:
     version = make_version()
     return [version.detector.name, version.number, make_version(detector=version.detector).number]
@@ -308,6 +350,12 @@ URL_ARGS: dict[str, Callable[[], list[Any]]] = {
     "jobs:job": lambda: [make_job().pk],
     "jobs:state": lambda: [make_job().pk],
     "jobs:cancel": lambda: [make_job().pk],
+    "triage:complaint": lambda: [make_complaint().pk],
+    "triage:flips": lambda: [make_complaint().pk],
+    "triage:add-information": lambda: [make_complaint().pk],
+    "triage:publish-fix": lambda: [make_complaint().pk],
+    "triage:tell-customer": lambda: [make_complaint().pk],
+    "models_registry:create-site": lambda: [make_customer().pk],
     "traffic:download-quarantine": lambda: [make_intake().pk],
     "traffic:quarantine": lambda: [make_intake().pk],
     "labeling:queue": lambda: [make_queue().slug],

@@ -23,6 +23,7 @@ from models_registry.models import (
     TrainingSet,
 )
 from tests import factories
+from triage.models import Complaint, ComplaintState
 
 pytestmark = pytest.mark.django_db
 
@@ -52,6 +53,8 @@ MAKERS: dict[type[models.Model], Callable[[], models.Model]] = {
     StageDecision: lambda: StageDecision.objects.create(
         proposal=factories.make_proposal(), outcome="declined", by=factories.make_user(), role="senior"
     ),
+    Complaint: factories.make_complaint,
+    ComplaintState: lambda: factories.make_complaint().states.get(),
     GateReport: factories.make_gate_report,
     Bundle: factories.make_bundle,
     BundleEntry: lambda: BundleEntry.objects.create(

@@ -8,4 +8,12 @@ app_name = "triage"
 urlpatterns = [
     path("", views.home, name="home"),
     path("health/", views.health, name="health"),
+    path("complaints/", views.complaints, name="complaints"),
+    path("complaints/new/", views.file_complaint, name="file-complaint"),
+    path("complaints/preview/", views.preview_complaint, name="preview-complaint"),
+    path("complaints/<int:pk>/", views.complaint, name="complaint"),
+    path("complaints/<int:pk>/flips/", views.flips, name="flips"),
+    path("complaints/<int:pk>/information/", views.add_information, name="add-information"),
+    path("complaints/<int:pk>/publish/", views.publish_fix, name="publish-fix"),
+    path("complaints/<int:pk>/tell/", views.tell_customer, name="tell-customer"),
 ]

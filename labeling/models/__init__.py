@@ -1,5 +1,6 @@
 """What is true about labelling: one noun per file."""
 
+from labeling.models.complaints import ComplaintItem, RetrainRequest
 from labeling.models.items import Item, ItemHost, ItemRecord, ItemState, NotAdmitted, Queue, QueueDay, Skip, SubjectKind
 from labeling.models.labels import Answer, Label, ReasonCode, Source
 from labeling.models.proof import ProofDraw, ProofItem
@@ -7,6 +8,7 @@ from labeling.models.reference import ReferenceRow, Role
 
 __all__ = [
     "Answer",
+    "ComplaintItem",
     "Item",
     "ItemHost",
     "ItemRecord",
@@ -19,6 +21,7 @@ __all__ = [
     "QueueDay",
     "ReasonCode",
     "ReferenceRow",
+    "RetrainRequest",
     "Role",
     "Skip",
     "Source",

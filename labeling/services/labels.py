@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 
 from accounts.models import User
 from accounts.roles import Role
-from labeling.models import Answer, Item, ItemState, Label, ReasonCode, ReferenceRow
+from labeling.models import Answer, ComplaintItem, Item, ItemState, Label, Queue, ReasonCode, ReferenceRow
 from labeling.services.queues import move
 from models_registry.models import Detector
 
@@ -92,6 +92,8 @@ def undo(expert: User) -> Label | None:
         raise UndoRefused(
             _("“%(item)s” is in the reference set already; its answer can no longer be undone.") % {"item": item.title}
         )
+    if ComplaintItem.objects.filter(item=item).exclude(collected_at=None).exists():
+        raise UndoRefused(_("The complaint behind “%(item)s” has your answer already.") % {"item": item.title})
     if Label.objects.filter(supersedes=label).exists():  # a second press of the key was faster
         return None
     withdrawn = Label.objects.create(
@@ -123,6 +125,8 @@ def _checked(item: Item, answer: str, reason_code: str, family: str, authorised:
         raise LabelRefused(_("“%(answer)s” is not an answer.") % {"answer": answer})
     if answer == Answer.NEGATIVE and (reason_code or ReasonCode.OTHER) not in ReasonCode.values:
         raise LabelRefused(_("“%(reason)s” is not a reason.") % {"reason": reason_code})
+    if item.queue.kind == Queue.Kind.COMPLAINT and answer != Answer.NEGATIVE and not (note.strip() or family.strip()):
+        raise LabelRefused(_("A customer waits for the reason: write a note why it is rejected, or what is missing."))
     if len(note) > LONGEST_NOTE:
         raise LabelRefused(_("The note is longer than %(limit)s characters.") % {"limit": LONGEST_NOTE})
     positive = answer == Answer.POSITIVE

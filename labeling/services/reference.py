@@ -40,6 +40,11 @@ def grow(detector: Detector | None = None) -> int:
     return sum(_admit(pk) for pk in list(waiting.values_list("pk", flat=True)))
 
 
+def admit_complaint(item: Item) -> bool:
+    """Admit a settled item of the queue of complaints at once; False when it is in, or may not enter."""
+    return _admit(item.pk)
+
+
 @transaction.atomic
 def _admit(pk: int) -> bool:
     if not Item.objects.take_for_reference(pk):
@@ -65,7 +70,7 @@ def _obstacle(item: Item, labels: list[Label], row: dict[str, Any]) -> str:
         return NotAdmitted.UNDECIDED
     if item.is_proof:  # a random sample with its weights: neither limits nor a second answer may thin it
         return ""
-    if len({label.expert_id for label in labels}) < EXPERTS_NEEDED:
+    if len({label.expert_id for label in labels}) + _customer_agrees(item) < EXPERTS_NEEDED:
         return NotAdmitted.ONE_EXPERT
     alike = ReferenceRow.objects.filter(detector=item.detector, fingerprint=item.fingerprint)
     refusal = policy.refusal(
@@ -74,6 +79,11 @@ def _obstacle(item: Item, labels: list[Label], row: dict[str, Any]) -> str:
         policy=POLICY,
     )
     return NotAdmitted(refusal.value) if refusal else ""
+
+
+def _customer_agrees(item: Item) -> bool:
+    """A complaint is the customer's word that his session is negative; together with one expert's that is two."""
+    return item.queue.kind == Queue.Kind.COMPLAINT and item.outcome == Answer.NEGATIVE
 
 
 def _reference_row(item: Item, row: dict[str, Any]) -> ReferenceRow:
@@ -85,7 +95,7 @@ def _reference_row(item: Item, row: dict[str, Any]) -> ReferenceRow:
         subject_key=item.subject_key,
         answer=item.outcome,
         rule_hit=hit,
-        role=Role.FORWARD if item.is_proof else _role(item.shape, _host(row)),
+        role=_role_of(item, row),
         shape=item.shape,
         fingerprint=item.fingerprint,
         host=_host(row),
@@ -93,6 +103,14 @@ def _reference_row(item: Item, row: dict[str, Any]) -> ReferenceRow:
         source=item.record.source,
         row=item.record.row,
     )
+
+
+def _role_of(item: Item, row: dict[str, Any]) -> str:
+    if item.is_proof:
+        return Role.FORWARD
+    if item.queue.kind == Queue.Kind.COMPLAINT:  # must be right from now on, and is learnt from
+        return Role.REGRESSION
+    return _role(item.shape, _host(row))
 
 
 def _role(shape: str, host: str) -> str:

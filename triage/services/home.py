@@ -14,6 +14,7 @@ from labeling.services import proofs, queues
 from models_registry.models import Detector, Stage, Version
 from models_registry.services import boards
 from traffic.models import Segment
+from triage.services import complaints
 
 VERSIONS_SHOWN = 4  # per detector: the active one, then the newest
 OWN_WINDOW = timedelta(days=7)
@@ -50,6 +51,7 @@ class State:
     detectors: list[DetectorState]
     queues: list[queues.Load]
     has_traffic: bool
+    complaints: complaints.Figures
     own_labels: int  # answers of the reader in OWN_WINDOW
 
     @property
@@ -65,6 +67,7 @@ def state(reader: User) -> State:
         detectors=[_detector_state(detector, unique.get(detector.pk)) for detector in Detector.objects.all()],
         queues=loads,
         has_traffic=Segment.objects.sealed().exists(),
+        complaints=complaints.figures(),
         own_labels=Label.objects.current().filter(expert=reader, created_at__gte=timezone.now() - OWN_WINDOW).count(),
     )
 

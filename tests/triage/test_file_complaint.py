@@ -1,0 +1,161 @@
+"""Filing: three fields, scored at once by the customer's bundle, an item on top of its queue, due in 24 hours."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+
+import pytest
+import time_machine
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+
+from accounts.models import AuditEntry
+from accounts.roles import Role
+from labeling.models import Item
+from labeling.services import claims
+from models_registry.models import Site
+from tests.factories import make_customer, make_item, make_user
+from tests.models_registry.loop import http
+from tests.triage.conftest import ATTACK, build
+from triage.models import Complaint
+from triage.services import complaints
+from triage.services.complaints import ComplaintRefused, Details
+from triage.services.flagged import CannotScore
+
+pytestmark = pytest.mark.django_db
+URL = "/complaints/new/"
+RECORD = json.dumps(http(7, "/?id=1' union select 1,2--"))
+
+
+def states(complaint: Complaint) -> list[str]:
+    return list(complaint.states.values_list("state", flat=True))
+
+
+def test_a_record_is_scored_as_at_the_customer_and_becomes_an_item(loud, customer, support):
+    complaint = complaints.file(customer, RECORD, "soc@acme.example", support)
+    assert complaint.reproduced
+    assert complaint.score >= complaint.threshold == loud.threshold
+    assert complaint.version == loud
+    assert states(complaint) == ["received", "reproduced"]
+    item = Item.objects.get()
+    assert (item.queue.kind, item.queue.waiting, item.needed) == ("complaint", 1, 1)
+    assert item.complaint_item.number == complaint.number
+    assert item.subject_key.startswith("customer ACME|7|0|")
+    assert AuditEntry.objects.get(action="complaint.filed").actor == support
+
+
+def test_url_and_headers_are_enough(loud, customer, support):
+    assert complaints.file(customer, ATTACK, "a ticket", support).reproduced
+
+
+def test_it_is_due_24_hours_after_receipt(loud, customer, support):
+    received = timezone.now() - timedelta(hours=5)
+    complaint = complaints.file(customer, ATTACK, "x", support, Details(received_at=received))
+    assert complaint.due_at == received + timedelta(hours=24)
+    shown = Complaint.objects.with_state().get()
+    with time_machine.travel(received + timedelta(hours=19, minutes=59, seconds=30), tick=False):
+        assert complaints.reading(shown).text == "4 h 0 m"
+
+
+def test_the_nearest_deadline_is_served_first_and_before_everything_else(loud, customer, support, expert):
+    late = complaints.file(customer, ATTACK, "x", support)
+    soon = complaints.file(customer, ATTACK, "x", support, Details(received_at=timezone.now() - timedelta(hours=3)))
+    queue = Item.objects.first().queue
+    make_item(queue=queue, version=loud, priority=1_000_000)
+    served = [claims.claim_next(queue, make_user()).pk for _ in range(2)]
+    assert served == [one.states.get(state="received").item_id for one in (soon, late)]
+
+
+@pytest.mark.parametrize(("told", "reproduced"), [("", True), ("right", True), ("0.0001", False)])
+def test_the_customers_score_must_come_out_too(loud, customer, support, told, reproduced):
+    if told == "right":
+        _scored, said = complaints.preview(RECORD, Details())
+        told = f"{said.score:.3f}"
+    complaint = complaints.file(customer, RECORD, "x", support, Details(score_told=told))
+    assert complaint.reproduced is reproduced
+    assert ("reproduced" in states(complaint)) is reproduced
+
+
+def test_what_the_bundle_does_not_flag_is_filed_and_not_reproduced(loud, customer, support):
+    complaint = complaints.file(customer, json.dumps(http(8, "/index.html")), "x", support)
+    assert not complaint.reproduced
+    assert states(complaint) == ["received"]
+
+
+def test_the_bundle_named_is_the_one_that_is_asked(loud, customer, support):
+    first = complaints.newest_bundle()
+    silent = build(loud, silent=True)
+    assert complaints.file(customer, RECORD, "x", support).bundle == silent
+    named = complaints.file(customer, RECORD, "x", support, Details(bundle=first))
+    assert (named.bundle, named.reproduced) == (first, True)
+    assert not Complaint.objects.get(bundle=silent).reproduced  # a silent version tells the customer nothing
+
+
+def test_without_a_bundle_nothing_can_have_been_flagged(customer, support):
+    with pytest.raises(CannotScore, match="no bundle yet"):
+        complaints.file(customer, ATTACK, "x", support)
+
+
+def test_nonsense_is_refused_with_what_was_expected_and_nothing_is_kept(loud, customer, support):
+    for pasted, expected in (("{", "whole EVE record"), ("{}", "no http object"), ("/path", "no host")):
+        with pytest.raises(CannotScore, match=expected):
+            complaints.file(customer, pasted, "x", support)
+    other = Site.objects.create(customer=make_customer(), name="Oslo")
+    future = timezone.now() + timedelta(hours=1)
+    for contact, details in (
+        (" ", Details()),
+        ("x", Details(site=other)),
+        ("x", Details(received_at=future)),
+        ("x", Details(score_told="much")),
+    ):
+        with pytest.raises(ComplaintRefused):
+            complaints.file(customer, ATTACK, contact, support, details)
+    assert not Complaint.objects.exists()
+    assert not Item.objects.exists()
+
+
+def test_odd_characters_are_kept_storable(loud, customer, support):
+    complaint = complaints.file(customer, ATTACK + "\nX-Odd: a\0b", "so\0c", support)
+    assert "\0" not in complaint.contact + complaint.flagged
+
+
+def test_the_page_files_with_three_fields(loud, customer, support_client):
+    assert "File it" in support_client.get(URL).text
+    told = support_client.post(URL, {"customer": customer.pk, "flagged": ATTACK, "contact": "soc"}, follow=True)
+    complaint = Complaint.objects.get()
+    assert told.redirect_chain == [(f"/complaints/{complaint.pk}/", 302)]
+    assert "due in 23 h 59 m" in told.text
+
+
+def test_a_refusal_keeps_what_was_written(loud, customer, support_client):
+    answer = support_client.post(URL, {"customer": customer.pk, "flagged": "{<b>", "contact": "soc@acme"})
+    assert answer.status_code == 400
+    assert "whole EVE record" in answer.text
+    assert "{&lt;b&gt;" in answer.text
+    assert "soc@acme" in answer.text
+
+
+def test_without_customers_or_bundles_the_page_says_who_makes_them(support_client):
+    assert "adds customers" in support_client.get(URL).text
+    make_customer()
+    assert "No bundle yet" in support_client.get(URL).text
+
+
+def test_the_score_is_shown_before_anything_is_filed(loud, support_client):
+    url = reverse("triage:preview-complaint")
+    assert "reproduced" in support_client.post(url, {"flagged": ATTACK}).text
+    shown = support_client.post(url, {"flagged": "http://x.example/<script>"}).text
+    assert "not told" in shown
+    assert "<script>" not in shown
+    assert "no host" in support_client.post(url, {"flagged": "/"}).text
+    assert "Paste what was flagged" in support_client.post(url).text
+    assert not Complaint.objects.exists()
+
+
+@pytest.mark.parametrize("role", [role for role in Role if role is not Role.SUPPORT])
+def test_filing_is_for_support(client: Client, role):
+    client.force_login(make_user(role))
+    assert client.get(URL).status_code == client.post(URL).status_code == 403
+    assert URL not in client.get(reverse("triage:complaints")).text

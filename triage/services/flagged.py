@@ -1,0 +1,124 @@
+"""What the bundle at the customer says of a session, asked with the customer's own scorer."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal, InvalidOperation
+from functools import lru_cache
+from typing import Any
+
+from appliance.scorer import BundleScorer
+from detection.sessions import Row
+from detection.sources.pasted import record_of
+from detection.sources.suricata import BadRecordError, session_row
+from models_registry.models import Bundle, BundleEntry, Detector
+from traffic import storage
+
+MODEL_INPUTS = (
+    "host",
+    "uri",
+    "user_agent",
+    "method",
+    "status",
+    "content_type",
+    "response_bytes",
+    "referer",
+    "dst_port",
+)
+
+
+class CannotScore(ValueError):  # noqa: N818 (says what is true, as ObjectDoesNotExist does)
+    """What was pasted cannot be scored; the message is for the person who pasted it."""
+
+
+@lru_cache(maxsize=16)
+def _scorer(path: str, digest: str) -> BundleScorer:
+    return BundleScorer(storage.get_bytes(path), digest)
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What one version of the bundle says."""
+
+    entry: BundleEntry
+    score: float
+
+    @property
+    def positive(self) -> bool:
+        return self.score >= self.entry.threshold
+
+    @property
+    def detector(self) -> Detector:
+        return self.entry.version.detector
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """A pasted session with what the bundle says of it."""
+
+    bundle: Bundle
+    row: Row
+    said: tuple[Said, ...]  # one per version of the bundle, in its order
+    fired: frozenset[str]  # detectors whose verdict the customer sees
+
+    @property
+    def missing(self) -> list[str]:
+        """Return what a model would have read and was not told; the score may differ from the customer's."""
+        return [name for name in MODEL_INPUTS if self.row[name] is None]
+
+    def of(self, detector: Detector | None = None) -> Said:
+        """Return the loud version of a detector, or of the one that is surest. CannotScore without any."""
+        known = [one for one in self.said if detector is None or one.detector == detector]
+        if not known:
+            raise CannotScore(f"{detector} is not in bundle {self.bundle}.")
+        loud = [one for one in known if not one.entry.is_silent] or known
+        return max(loud, key=lambda one: (one.detector.name in self.fired, one.score - one.entry.threshold))
+
+    def reproduces(self, said: Said, score_told: str) -> bool:
+        """Say whether the customer's verdict comes out here too, with his score where he told one."""
+        return said.detector.name in self.fired and (not score_told or same_score(score_told, said.score))
+
+
+def score(text: str, bundle: Bundle, received: datetime) -> Scored:
+    """Score what was pasted by a bundle. CannotScore says what was expected."""
+    try:
+        record = record_of(text, received)
+        row = session_row(record)
+    except BadRecordError as error:
+        raise CannotScore(str(error)) from None
+    return score_row(row, bundle)
+
+
+def score_row(row: Row, bundle: Bundle) -> Scored:
+    """Score a session by a bundle."""
+    verdict = _scorer(bundle.path, bundle.digest).score_row(row, run_silent=True)
+    return Scored(bundle, row, tuple(_said(bundle, verdict.scores)), frozenset(verdict.detectors))
+
+
+def _said(bundle: Bundle, scores: tuple[float, ...]) -> Iterator[Said]:
+    entries = bundle.entries.select_related("version__detector").order_by("id")  # written in the bundle's order
+    for entry, found in zip(entries, scores, strict=True):
+        yield Said(entry, -1.0 if math.isnan(found) else found)
+
+
+def same_score(told: str, found: float) -> bool:
+    """Say whether a score is the one that was told, to as many digits as were told."""
+    number = score_told(told)
+    return number is not None and abs(Decimal(repr(found)) - number) <= Decimal((0, (5,), _exponent(number) - 1))
+
+
+def score_told(text: str) -> Decimal | None:
+    """Return a score as somebody wrote it, None when it is none: 0 to 1, comma or point."""
+    try:
+        number = Decimal(text.strip().replace(",", "."))
+    except InvalidOperation:
+        return None
+    return number if number.is_finite() and 0 <= number <= 1 and -20 <= _exponent(number) <= 0 else None
+
+
+def _exponent(number: Decimal) -> int:
+    exponent: Any = number.as_tuple().exponent
+    return int(exponent) if isinstance(exponent, int) else 0
