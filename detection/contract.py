@@ -183,8 +183,7 @@ def window_halves(limit: int) -> tuple[int, int]:
 
 def seen_bytes(text: TextInput, value: str) -> bytes:
     """Return the bytes of one text as the graph sees them."""
-    data = value.encode("utf-8", "surrogatepass")  # never fails: lone surrogates pass
-    return window(data, text.limit).translate(text.table)
+    return window(_whole(value), text.limit).translate(text.table)
 
 
 def encode(contract: Contract, rows: Columns) -> Inputs:
@@ -194,18 +193,20 @@ def encode(contract: Contract, rows: Columns) -> Inputs:
     with np.errstate(over="ignore"):
         for position, column in enumerate(contract.columns):
             numbers[:, position] = _floats(rows[column])
-    parts: list[list[bytes]] = []
+    parts: list[Sequence[bytes]] = []
     for position, text in enumerate(contract.texts, start=len(contract.columns)):
-        whole = [b"" if not value else value.encode("utf-8", "surrogatepass") for value in rows[text.column]]
-        lengths = np.fromiter(map(len, whole), dtype=np.float64, count=count)
-        was_cut = lengths > text.limit
-        for row in np.flatnonzero(was_cut):
-            whole[row] = window(whole[row], text.limit)
-        lengths[[row for row, value in enumerate(rows[text.column]) if value is None]] = NAN
-        numbers[:, position] = lengths
-        numbers[:, position + len(contract.texts)] = was_cut
-        parts.append([data.translate(text.table) for data in whole])
+        values = rows[text.column]
+        whole = {value: _whole(value or "") for value in set(values)}  # hosts, agents and methods repeat
+        lengths = {value: NAN if value is None else len(data) for value, data in whole.items()}
+        seen = {value: window(data, text.limit).translate(text.table) for value, data in whole.items()}
+        numbers[:, position] = [lengths[value] for value in values]
+        numbers[:, position + len(contract.texts)] = numbers[:, position] > text.limit
+        parts.append([seen[value] for value in values])
     return _inputs(parts, numbers)
+
+
+def _whole(value: str) -> bytes:
+    return value.encode("utf-8", "surrogatepass")  # never fails: lone surrogates pass
 
 
 def encode_row(contract: Contract, row: Row) -> dict[str, NDArray[Any]]:

@@ -1,9 +1,9 @@
 """The features of each contract: their names and titles, and the ONNX graph that is their only implementation.
 
 All features are numbers of the input, counts, or one division of a count or its root. Sums are sums of integers below
-2**24, so float32 adds them exactly in any order: a batch of 1 and a batch of 10,000 give the same bits everywhere. Nodes
-are few, because on one session each costs more than its arithmetic: the counts behind the shares are left to the trees,
-which read the length too.
+2**24, so float32 adds them exactly in any order: a batch of 1 and a batch of 10,000 give the same bits everywhere.
+Nodes are few, because on one session each costs more than its arithmetic: the counts behind the shares are left to the
+trees, which read the length too.
 """
 
 from __future__ import annotations
