@@ -6,12 +6,11 @@ Silent models stay off while answering; the caller runs them afterwards or on a 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+import onnxruntime
 
 from appliance.records import model_row
 from detection.contract import METADATA_PREFIX, Contract, encode_row
@@ -23,9 +22,8 @@ class WrongBundle(ValueError):  # noqa: N818
     """The file is not the bundle that was announced, or no bundle."""
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """The answer about one session."""
+class Verdict(NamedTuple):
+    """The answer about one session; a tuple, because one is made per answer."""
 
     detectors: tuple[str, ...]  # the detectors that fired
     scores: tuple[float, ...]  # one per model of the bundle; NaN for silent models that did not run
@@ -65,14 +63,16 @@ class BundleScorer:
         feed = encode_row(self.contract, row)
         if run_silent:
             feed["run_silent"] = _TRUE
-        fired, scores = self._session.run(_ANSWER, feed)
-        return Verdict(self._names(fired[0]), tuple(scores[0].tolist()))
+        fired, scores = self._session.run(_ANSWER, feed, _ONLY_ASKED)
+        return Verdict(self._names(fired.tolist()[0]), tuple(scores.tolist()[0]))
 
-    def _names(self, fired: NDArray[np.bool_]) -> tuple[str, ...]:
-        if not fired.any():
+    def _names(self, fired: list[bool]) -> tuple[str, ...]:
+        if True not in fired:
             return ()
-        return tuple(name for name, is_on in zip(self.detectors, fired.tolist(), strict=True) if is_on)
+        return tuple(name for name, is_on in zip(self.detectors, fired, strict=True) if is_on)
 
 
 _ANSWER = ["verdict", "scores"]
+_ONLY_ASKED = onnxruntime.RunOptions()
+_ONLY_ASKED.only_execute_path_to_fetches = True  # not the answers per flow
 _TRUE = np.array(True)

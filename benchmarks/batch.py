@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.real_model import real_model
-from detection.contract import HTTP_1, Inputs, encode, session_columns
+from detection.contract import HTTP_1, encode, session_columns
 from detection.scoring import features
 from detection.sources.suricata import session_row
 
@@ -19,7 +19,7 @@ ROWS, REPEATS, TARGET = 20_000, 5, 1.5
 def rows() -> list[dict[str, Any]]:
     model = real_model()
     chosen = np.random.default_rng(2).integers(0, len(model.records), ROWS)
-    inputs = Inputs(model.inputs.text[chosen], model.inputs.numbers[chosen], model.inputs.lengths[chosen])
+    inputs = model.inputs.take(chosen)
     ready = features(HTTP_1, inputs)
     columns = session_columns([session_row(model.records[at]) for at in chosen])
     predict = lambda: model.booster.predict(ready, raw_score=True, num_threads=1)  # noqa: E731

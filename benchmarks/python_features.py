@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
@@ -12,6 +13,7 @@ from detection.features import Measure, feature_specs
 NAN = float("nan")
 _TEXTS = {text.name: text for text in HTTP_1.texts}
 _SPECS = feature_specs(HTTP_1)
+_ATOMS = bytes(0x80 if byte >= 0x80 else 0x7F if byte < 0x20 else byte for byte in range(256))
 _SETS = {spec.name: bytes(sorted(spec.byteset)) for spec in _SPECS}
 
 
@@ -34,7 +36,8 @@ def python_features(row: Mapping[str, Any]) -> list[float]:
 
 def _shape(spec: Any, data: bytes) -> float:
     if spec.measure is Measure.SAMENESS:
-        return sum(count * count for count in Counter(data).values()) / len(data) ** 2 if data else NAN
+        squares = sum(count * count for count in Counter(data.translate(_ATOMS)).values())
+        return math.sqrt(squares) / len(data) if data else NAN
     count = len(data) - len(data.translate(None, _SETS[spec.name]))
     if spec.measure is Measure.COUNT:
         return count

@@ -1,9 +1,10 @@
 """The feature contract: which bytes and numbers of a session a model reads, and how a session becomes arrays.
 
-All texts of a session become one row of bytes, `uint8 [N, L]`: the texts in the contract's order with a separator
-between them, 0 as padding. One row instead of one per text, because every input and every padded byte costs time in
-each answer. Numbers become `float32 [N, K]`, NaN = missing. A missing text has the length NaN, an empty text the
-length 0; both have no bytes. Needs numpy only: the appliance imports this module.
+All texts of a session become one row of tokens, `int32 [N, L]`: a byte plus 256 times the number of its text, the
+texts in the contract's order, 0 as padding. One row instead of one per text, because every input and every padded
+token costs time in each answer; tokens instead of bytes, because making them in the graph takes five nodes. Numbers
+become `float32 [N, K]`, NaN = missing. A missing text has the length NaN, an empty text the length 0; both have no
+bytes. Needs numpy only: the appliance imports this module.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import struct
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -22,12 +24,14 @@ from numpy.typing import NDArray
 from detection.sessions import Columns, Row
 
 CUT_MARK = b"\x01"  # between head and tail of a cut text; also stands for a byte 0 of the text itself
-SEPARATOR = b"\xff"  # between two texts; UTF-8 has no such byte
+TOKENS = 256  # tokens of a text: one per byte, 0 only as padding
 METADATA_PREFIX = "com.etalon."  # keys of the ONNX properties that are ours
 NAN = float("nan")
-TEXT = "text"  # name of the input with the bytes of all texts
+_INT32 = np.dtype("<i4")  # a token as four bytes: the byte, the number of its text, 0, 0
+TEXT = "text"  # name of the input with the tokens of all texts
 NUMBERS = "numbers"  # name of the input with all numbers
 
+_ALL = slice(None)
 _PLAIN = bytes.maketrans(b"\0", CUT_MARK)
 _FOLDED = bytes(range(256)).lower().translate(_PLAIN)  # ASCII letters only
 
@@ -40,6 +44,11 @@ class TextInput:
     column: str
     limit: int
     is_folded: bool  # capital ASCII letters are read as small ones
+
+    @property
+    def table(self) -> bytes:
+        """What stands for each byte of the text."""
+        return _FOLDED if self.is_folded else _PLAIN
 
     @property
     def length(self) -> str:
@@ -64,8 +73,6 @@ class Contract:
     @classmethod
     def of(cls, name: str, version: int, texts: tuple[TextInput, ...], columns: tuple[str, ...]) -> Contract:
         """Return a contract of number columns, true lengths and cut flags, in this order."""
-        if [text.is_folded for text in texts] != sorted(text.is_folded for text in texts):
-            raise ValueError("texts that keep their capital letters come first")
         lengths = tuple(text.length for text in texts)
         return cls(name, version, texts, columns + lengths + tuple(text.was_cut for text in texts))
 
@@ -79,14 +86,11 @@ class Contract:
         return self.numbers[: len(self.numbers) - 2 * len(self.texts)]
 
     @cached_property
-    def text_plan(self) -> tuple[tuple[str, int], ...]:
-        """Column and limit of each text: what `encode_row` walks."""
-        return tuple((text.column, text.limit) for text in self.texts)
-
-    @cached_property
-    def unfolded(self) -> int:
-        """How many texts keep their capital letters: the first ones."""
-        return sum(not text.is_folded for text in self.texts)
+    def text_plan(self) -> tuple[tuple[int, str, int, bytes, bytes], ...]:
+        """Number, column, limit, table of bytes and second byte of the tokens of each text: what `encode_row` walks."""
+        return tuple(
+            (number, text.column, text.limit, text.table, bytes([number])) for number, text in enumerate(self.texts)
+        )
 
     @cached_property
     def pack_numbers(self) -> Callable[..., bytes]:
@@ -141,18 +145,26 @@ def contract_for(protocol: str) -> Contract:
 
 @dataclass(frozen=True)
 class Inputs:
-    """Sessions as arrays: the bytes of their texts and their numbers."""
+    """Sessions as arrays: the tokens of their texts, not padded, and their numbers."""
 
-    text: NDArray[np.uint8]  # [N, L]
+    tokens: NDArray[np.uint16]  # of all rows, one after another, and one 0 at the end
+    starts: NDArray[np.intp]  # [N], where the tokens of a row begin
+    lengths: NDArray[np.intp]  # [N], how many they are
     numbers: NDArray[np.float32]  # [N, K]
-    lengths: NDArray[np.intp]  # [N], bytes of each row that are no padding
 
     def __len__(self) -> int:
         return len(self.numbers)
 
-    def feed(self) -> dict[str, NDArray[Any]]:
-        """Return the arrays by the names of the graph's inputs."""
-        return {TEXT: self.text, NUMBERS: self.numbers}
+    def feed(self, rows: NDArray[np.intp] | slice = _ALL) -> dict[str, NDArray[Any]]:
+        """Return some rows by the names of the graph's inputs, padded to the longest of them."""
+        starts, lengths = self.starts[rows, np.newaxis], self.lengths[rows, np.newaxis]
+        column = np.arange(max(int(lengths.max(initial=0)), 1))
+        places = np.where(column < lengths, starts + column, len(self.tokens) - 1)
+        return {TEXT: self.tokens.take(places).astype(np.int32), NUMBERS: self.numbers[rows]}
+
+    def take(self, rows: NDArray[np.intp]) -> Inputs:
+        """Return some rows, in the order asked for; a row may come twice."""
+        return Inputs(self.tokens, self.starts[rows], self.lengths[rows], self.numbers[rows])
 
 
 def window(data: bytes, limit: int) -> bytes:
@@ -171,8 +183,7 @@ def window_halves(limit: int) -> tuple[int, int]:
 
 def seen_bytes(text: TextInput, value: str) -> bytes:
     """Return the bytes of one text as the graph sees them."""
-    data = value.encode("utf-8", "surrogatepass")  # never fails: lone surrogates pass
-    return window(data, text.limit).translate(_FOLDED if text.is_folded else _PLAIN)
+    return window(_whole(value), text.limit).translate(text.table)
 
 
 def encode(contract: Contract, rows: Columns) -> Inputs:
@@ -182,46 +193,43 @@ def encode(contract: Contract, rows: Columns) -> Inputs:
     with np.errstate(over="ignore"):
         for position, column in enumerate(contract.columns):
             numbers[:, position] = _floats(rows[column])
-    parts: list[list[bytes]] = []
+    parts: list[Sequence[bytes]] = []
     for position, text in enumerate(contract.texts, start=len(contract.columns)):
-        table = _FOLDED if text.is_folded else _PLAIN
-        whole = [b"" if not value else value.encode("utf-8", "surrogatepass") for value in rows[text.column]]
-        lengths = np.fromiter(map(len, whole), dtype=np.float64, count=count)
-        was_cut = lengths > text.limit
-        for row in np.flatnonzero(was_cut):
-            whole[row] = window(whole[row], text.limit)
-        lengths[[row for row, value in enumerate(rows[text.column]) if value is None]] = NAN
-        numbers[:, position] = lengths
-        numbers[:, position + len(contract.texts)] = was_cut
-        parts.append([data.translate(table) for data in whole])
-    return _inputs([SEPARATOR.join(row) for row in zip(*parts, strict=True)], numbers)
+        values = rows[text.column]
+        whole = {value: _whole(value or "") for value in set(values)}  # hosts, agents and methods repeat
+        lengths = {value: NAN if value is None else len(data) for value, data in whole.items()}
+        seen = {value: window(data, text.limit).translate(text.table) for value, data in whole.items()}
+        numbers[:, position] = [lengths[value] for value in values]
+        numbers[:, position + len(contract.texts)] = numbers[:, position] > text.limit
+        parts.append([seen[value] for value in values])
+    return _inputs(parts, numbers)
+
+
+def _whole(value: str) -> bytes:
+    return value.encode("utf-8", "surrogatepass")  # never fails: lone surrogates pass
 
 
 def encode_row(contract: Contract, row: Row) -> dict[str, NDArray[Any]]:
     """Return one session as a feed for the runtime: the hot path of the appliance, the same bits as `encode`."""
     numbers = [NAN if (value := row[column]) is None else value for column in contract.columns]
-    parts = []
-    cuts = []
-    for column, limit in contract.text_plan:
+    cuts = [0] * len(contract.texts)
+    text = marks = b""
+    for number, column, limit, table, mark in contract.text_plan:
         value = row[column]
         if not value:
             numbers.append(NAN if value is None else 0)
-            parts.append(b"")
-            cuts.append(0)
             continue
         data = value.encode() if value.isascii() else value.encode("utf-8", "surrogatepass")
         length = len(data)
         numbers.append(length)
         if length > limit:
-            data = window(data, limit)
-            cuts.append(1)
-        else:
-            cuts.append(0)
-        parts.append(data)
-    unfolded = contract.unfolded
-    plain = SEPARATOR.join(parts[:unfolded]).translate(_PLAIN)
-    joined = plain + SEPARATOR + SEPARATOR.join(parts[unfolded:]).translate(_FOLDED)
-    return {TEXT: np.ndarray((1, len(joined)), np.uint8, joined), NUMBERS: _number_row(contract, numbers + cuts)}
+            data, length, cuts[number] = window(data, limit), limit, 1
+        text += data.translate(table)
+        marks += mark * length
+    size = len(text) or 1
+    tokens = bytearray(4 * size)
+    tokens[::4], tokens[1::4] = text or b"\0", marks or b"\0"
+    return {TEXT: np.ndarray((1, size), _INT32, tokens), NUMBERS: _number_row(contract, numbers + cuts)}
 
 
 def _number_row(contract: Contract, numbers: list[Any]) -> NDArray[np.float32]:
@@ -237,13 +245,15 @@ def session_columns(rows: Sequence[Row]) -> dict[str, list[Any]]:
     return {name: [row[name] for row in rows] for name in rows[0]} if rows else {}
 
 
-def _inputs(texts: Sequence[bytes], numbers: NDArray[np.float32]) -> Inputs:
-    # one padded row per text: a mask says where the bytes of the joined texts go
-    lengths = np.fromiter(map(len, texts), dtype=np.intp, count=len(texts))
-    width = max(int(lengths.max(initial=0)), 1)
-    matrix = np.zeros((len(texts), width), dtype=np.uint8)
-    matrix[np.arange(width) < lengths[:, np.newaxis]] = np.frombuffer(b"".join(texts), dtype=np.uint8)
-    return Inputs(matrix, numbers, lengths)
+def _inputs(parts: Sequence[Sequence[bytes]], numbers: NDArray[np.float32]) -> Inputs:
+    """Return the arrays of texts given as one list of bytes per text."""
+    sizes = np.array([[*map(len, part)] for part in parts], dtype=np.intp).T
+    number = np.tile(np.arange(len(parts), dtype=np.uint16) * TOKENS, len(numbers))
+    tokens = np.zeros(int(sizes.sum()) + 1, dtype=np.uint16)
+    tokens[:-1] = np.frombuffer(b"".join(chain.from_iterable(zip(*parts, strict=True))), dtype=np.uint8)
+    tokens[:-1] |= np.repeat(number, sizes.ravel())
+    lengths = sizes.sum(axis=1)
+    return Inputs(tokens, np.cumsum(lengths) - lengths, lengths, numbers)
 
 
 def _floats(values: Sequence[Any]) -> NDArray[np.float64]:

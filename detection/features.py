@@ -1,8 +1,9 @@
 """The features of each contract: their names and titles, and the ONNX graph that is their only implementation.
 
-All features are numbers of the input, counts, or divisions of counts. Sums are sums of integers below 2**24, so float32
-adds them exactly in any order: a batch of 1 and a batch of 10,000 give the same bits on every machine. Nodes are few,
-because on one session each costs more than its arithmetic.
+All features are numbers of the input, counts, or one division of a count or its root. Sums are sums of integers below
+2**24, so float32 adds them exactly in any order: a batch of 1 and a batch of 10,000 give the same bits everywhere.
+Nodes are few, because on one session each costs more than its arithmetic: the counts behind the shares are left to the
+trees, which read the length too.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from detection.contract import HTTP_1, NUMBERS, SEPARATOR, TEXT, Contract
-from detection.graph import BYTES, FLOAT, INT32, GraphWriter, model, tensor
+from detection.contract import HTTP_1, NUMBERS, TEXT, TOKENS, Contract
+from detection.graph import FLOAT, INT32, GraphWriter, model, tensor
 
 FEATURES = "features"  # name of the graph's output
 
@@ -30,7 +31,7 @@ class Measure(Enum):
     NUMBER = "number"  # as it came
     COUNT = "count"  # bytes of a class in a text
     SHARE = "share"  # bytes of a class, divided by the bytes of the text
-    SAMENESS = "sameness"  # probability that two bytes drawn from the text are equal: 2 ** -(collision entropy)
+    SAMENESS = "sameness"  # root of the probability that two bytes drawn from the text are equal
     NEEDLE = "needle"  # occurrences of byte strings, overlapping ones included, upper and lower case alike
 
 
@@ -194,7 +195,6 @@ HISTOGRAMS = ("uri", "host", "user_agent")  # the first texts of the contract, i
 # The printable bytes each, control bytes together, bytes outside ASCII together: what histograms count.
 ATOMS = 97
 _CONTROL_ATOM, _HIGH_ATOM = 95, 96
-_TOKENS = 256  # tokens per field, one per byte
 
 
 @cache
@@ -239,25 +239,26 @@ def _numbers(contract: Contract) -> list[FeatureSpec]:
 
 
 def _histogram_specs() -> list[FeatureSpec]:
-    """Each histogram text: the counts of all classes, their shares, the sameness."""
+    """Each histogram text: the shares of all classes and the sameness."""
     return [spec for field in HISTOGRAMS for spec in _histogram_spec(field)]
 
 
 def _histogram_spec(field: str) -> Iterator[FeatureSpec]:
-    for measure in (Measure.COUNT, Measure.SHARE):
-        for byte_class in CLASSES:
-            name = f"{field}.{measure.value}.{byte_class.name}"
-            title = f"{TITLES[field]}: {byte_class.title}, {measure.value}"
-            yield FeatureSpec(name, title, measure, field, byteset=byte_class.members)
+    for byte_class in CLASSES:
+        yield _class_spec(field, byte_class, Measure.SHARE)
     yield FeatureSpec(f"{field}.sameness", f"{TITLES[field]}: sameness of characters", Measure.SAMENESS, field)
 
 
+def _class_spec(field: str, byte_class: ByteClass, measure: Measure) -> FeatureSpec:
+    name = f"{field}.{measure.value}.{byte_class.name}"
+    title = f"{TITLES[field]}: {byte_class.title}, {measure.value}"
+    return FeatureSpec(name, title, measure, field, byteset=byte_class.members)
+
+
 def _pool_specs(contract: Contract) -> list[FeatureSpec]:
-    specs = []
+    specs: list[FeatureSpec] = []
     for text in contract.texts:
-        for byte_class in SINGLE_BYTES.get(text.name, ()):
-            name, title = f"{text.name}.count.{byte_class.name}", f"{TITLES[text.name]}: {byte_class.title}, count"
-            specs.append(FeatureSpec(name, title, Measure.COUNT, text.name, byteset=byte_class.members))
+        specs += [_class_spec(text.name, byte_class, Measure.COUNT) for byte_class in SINGLE_BYTES.get(text.name, ())]
         for group in NEEDLES.get(text.name, ()):
             name, title = f"{text.name}.needle.{group.name}", f"{TITLES[text.name]}: {group.title}"
             specs.append(FeatureSpec(name, title, Measure.NEEDLE, text.name, needles=group.needles))
@@ -269,13 +270,13 @@ def _pool_specs(contract: Contract) -> list[FeatureSpec]:
 
 def feature_inputs(contract: Contract) -> list[onnx.ValueInfoProto]:
     """Return the inputs of every graph that begins with the features of a contract."""
-    return [tensor(TEXT, BYTES, ["N", "L"]), tensor(NUMBERS, FLOAT, ["N", len(contract.numbers)])]
+    return [tensor(TEXT, INT32, ["N", "L"]), tensor(NUMBERS, FLOAT, ["N", len(contract.numbers)])]
 
 
 def write_features(contract: Contract) -> GraphWriter:
     """Return the nodes from the inputs to the output `features`, float32 [N, F]."""
     graph = GraphWriter(FEATURES)
-    counts = _count_grams(graph, _tokens(graph), _histogram_grams() | _pool_grams(contract))
+    counts = _count_grams(graph, TEXT, _histogram_grams() | _pool_grams(contract))
     widths = graph.ints(len(HISTOGRAMS) * ATOMS, len(_pool_specs(contract)))
     histogram, pool = graph.add_many("Split", [counts, widths], outputs=2, axis=1)
     graph.name(graph.add("Concat", NUMBERS, _shapes(graph, histogram), pool, axis=1), FEATURES)
@@ -289,21 +290,12 @@ def feature_model(contract: Contract) -> onnx.ModelProto:
     return model([write_features(contract)], feature_inputs(contract), [output], {})
 
 
-def _tokens(graph: GraphWriter) -> str:
-    # the separators before a byte tell its field; a token is byte + 256 * field, so one node counts for all fields
-    bytes_ = graph.add("Cast", TEXT, to=INT32)
-    begins = graph.add("Equal", bytes_, graph.constant(np.array([SEPARATOR[0]], dtype=np.int32)))
-    step, none = graph.constant(np.array([_TOKENS], dtype=np.int32)), graph.constant(np.array([0], dtype=np.int32))
-    offsets = graph.add("CumSum", graph.add("Where", begins, step, none), graph.constant(np.array(1, dtype=np.int32)))
-    return graph.add("Add", bytes_, offsets)
-
-
 Grams = dict[tuple[int, ...], int]  # tokens of a string → its column
 
 
 def _histogram_grams() -> Grams:
-    fields, bytes_ = range(len(HISTOGRAMS)), range(1, SEPARATOR[0])
-    return {(_TOKENS * field + byte,): ATOMS * field + _atom(byte) for field in fields for byte in bytes_}
+    fields, bytes_ = range(len(HISTOGRAMS)), range(1, 0xFF)
+    return {(TOKENS * field + byte,): ATOMS * field + _atom(byte) for field in fields for byte in bytes_}
 
 
 def _pool_grams(contract: Contract) -> Grams:
@@ -314,7 +306,7 @@ def _pool_grams(contract: Contract) -> Grams:
         field = spec.field or ""
         needles = spec.needles if folded[field] else [form for needle in spec.needles for form in _cases(needle)]
         for string_ in [*needles, *(bytes([byte]) for byte in sorted(spec.byteset))]:
-            gram = tuple(byte + _TOKENS * numbers[field] for byte in string_)
+            gram = tuple(byte + TOKENS * numbers[field] for byte in string_)
             if grams.setdefault(gram, column) != column:
                 raise ValueError(f"{string_!r} belongs to two features of {field}")
     return grams
@@ -344,16 +336,14 @@ def _count_grams(graph: GraphWriter, tokens: str, grams: Grams) -> str:
 
 
 def _shapes(graph: GraphWriter, histogram: str) -> str:
-    """Counts, shares and sameness of each histogram text; shares of a text without bytes are NaN."""
+    """Return the shares and the sameness of each histogram text; NaN for a text without bytes."""
     fields, classes = len(HISTOGRAMS), len(CLASSES)
     atoms = graph.add("Reshape", histogram, graph.ints(-1, fields, ATOMS))
-    sums = graph.add("MatMul", atoms, graph.constant(_class_table()))
-    counts, total = graph.add_many("Split", [sums, graph.ints(classes, 1)], outputs=2, axis=2)
-    # the squares are divided twice, so that every number before a division is a whole one
-    squares = graph.add("Div", graph.add("ReduceSumSquare", atoms, graph.ints(2), keepdims=1), total)
-    shares = graph.add("Div", graph.add("Concat", counts, squares, axis=2), total)
-    columns = graph.add("Concat", counts, shares, axis=2)
-    return graph.add("Reshape", columns, graph.ints(-1, fields * (2 * classes + 1)))
+    counts = graph.add("MatMul", atoms, graph.constant(_class_table()))
+    total = graph.add("MatMul", atoms, graph.constant(np.ones((ATOMS, 1), dtype=np.float32)))
+    roots = graph.add("ReduceL2", atoms, graph.ints(2), keepdims=1)  # of whole numbers: rounded once, like a division
+    shares = graph.add("Div", graph.add("Concat", counts, roots, axis=2), total)
+    return graph.add("Reshape", shares, graph.ints(-1, fields * (classes + 1)))
 
 
 def _atom(byte: int) -> int:
@@ -363,8 +353,7 @@ def _atom(byte: int) -> int:
 
 
 def _class_table() -> NDArray[np.float32]:
-    table = np.zeros((ATOMS, len(CLASSES) + 1), dtype=np.float32)
-    table[:, -1] = 1
+    table = np.zeros((ATOMS, len(CLASSES)), dtype=np.float32)
     for column, byte_class in enumerate(CLASSES):
         table[[_atom(byte) for byte in sorted(byte_class.members)], column] = 1
     return table

@@ -88,7 +88,6 @@ def to_bytes(proto: onnx.ModelProto) -> bytes:
     return bytes(proto.SerializeToString(deterministic=True))
 
 
-BYTES = TensorProto.UINT8
 FLOAT = TensorProto.FLOAT
 DOUBLE = TensorProto.DOUBLE
 INT32 = TensorProto.INT32

@@ -14,7 +14,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from detection.contract import METADATA_PREFIX, NUMBERS, TEXT, Contract, Inputs
+from detection.contract import METADATA_PREFIX, Contract, Inputs
 from detection.thresholds import sigmoid
 
 BATCH = 512  # rows of one run: the arrays of a run stay in the cache
@@ -72,8 +72,7 @@ def sorted_batches(inputs: Inputs) -> Iterator[tuple[NDArray[np.intp], dict[str,
     order = np.argsort(inputs.lengths, kind="stable")
     for start in range(0, len(order), BATCH):
         rows = order[start : start + BATCH]
-        width = max(int(inputs.lengths[rows[-1]]), 1)
-        yield rows, {TEXT: inputs.text[:, :width][rows], NUMBERS: inputs.numbers[rows]}
+        yield rows, inputs.feed(rows)
 
 
 def features(contract: Contract, inputs: Inputs) -> NDArray[np.float32]:

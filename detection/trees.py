@@ -2,6 +2,10 @@
 
 Splits, leaves and sums are float64; the usual converters round splits to float32. Written from `Booster.dump_model()`.
 Features are counts, shares of counts and whole numbers: none lies between 0 and 1e-35, where LightGBM would read 0.
+
+The runtime walks to the next node in memory when a comparison is false and jumps when it is true. So the side that
+took most training rows becomes the false one, by comparing the negated feature where that is the smaller side: a third
+less time for one row, the same leaves.
 """
 
 from __future__ import annotations
@@ -32,8 +36,9 @@ class UnsupportedModel(ValueError):  # noqa: N818
 
 @dataclass
 class _Ensemble:
-    """The attributes of the node, grown tree by tree."""
+    """The attributes of the node, grown tree by tree. Column f + width is the negated column f."""
 
+    width: int
     features: list[int] = field(default_factory=list)
     splits: list[float] = field(default_factory=list)
     missing_is_true: list[int] = field(default_factory=list)
@@ -52,9 +57,15 @@ class _Ensemble:
             self._add_constant(float(tree["leaf_value"]))
 
     def _add_node(self, node: Mapping[str, Any]) -> int:
-        number = self._open(int(node["split_feature"]), _threshold(node), _missing_goes_left(node))
-        self.true[number], self.true_is_leaf[number] = self._add_side(node["left_child"])
-        self.false[number], self.false_is_leaf[number] = self._add_side(node["right_child"])
+        feature, threshold = int(node["split_feature"]), _threshold(node)
+        missing_is_true = _missing_goes_left(node)
+        true, false = node["left_child"], node["right_child"]
+        if _rows(true) > _rows(false) and threshold < math.inf:  # x <= t becomes: not -x <= the double below -t
+            feature, threshold = feature + self.width, math.nextafter(-threshold, -math.inf)
+            true, false, missing_is_true = false, true, not missing_is_true
+        number = self._open(feature, threshold, missing_is_true)
+        self.true[number], self.true_is_leaf[number] = self._add_side(true)
+        self.false[number], self.false_is_leaf[number] = self._add_side(false)
         return number
 
     def _add_side(self, side: Mapping[str, Any]) -> tuple[int, int]:
@@ -82,6 +93,10 @@ class _Ensemble:
     def _add_leaf(self, value: float) -> int:
         self.leaves.append(value)
         return len(self.leaves) - 1
+
+
+def _rows(side: Mapping[str, Any]) -> int:
+    return int(side.get("internal_count", side.get("leaf_count", 0)))
 
 
 def _threshold(node: Mapping[str, Any]) -> float:
@@ -120,13 +135,14 @@ def check_dump(dump: Mapping[str, Any], features: int) -> None:
 def write_trees(dump: Mapping[str, Any], n_features: int, features: str = FEATURES) -> GraphWriter:
     """Return the nodes from the features to the output `raw`."""
     check_dump(dump, n_features)
-    ensemble = _Ensemble()
+    ensemble = _Ensemble(n_features)
     for tree in dump["tree_info"]:
         if tree["tree_structure"].get("leaf_features"):
             raise UnsupportedModel("linear trees are not supported")
         ensemble.add_tree(tree["tree_structure"])
     graph = GraphWriter("trees")
-    doubles = graph.add("Cast", features, to=DOUBLE)
+    both = graph.add("Concat", features, graph.add("Neg", features), axis=1)
+    doubles = graph.add("Cast", both, to=DOUBLE)
     graph.name(graph.add("TreeEnsemble", doubles, domain=ML_DOMAIN, **_attributes(ensemble)), RAW)
     return graph
 

@@ -76,7 +76,7 @@ def test_serves_pages_and_styles_on_loopback_and_ends_when_told(tmp_path):
         assert b"--accent" in patient_get(f"{address}/static/etalon/app.css")
     finally:
         server.terminate()
-        printed = server.communicate(timeout=30)[0].decode()
+        printed = server.communicate(timeout=60)[0].decode()
     assert f"http://127.0.0.1:{port}/" in printed
 
 
@@ -90,8 +90,8 @@ def patient_get(url):
     deadline = time.monotonic() + 60
     while True:
         try:
-            return urlopen(url, timeout=5).read()
-        except URLError:
+            return urlopen(url, timeout=30).read()
+        except (URLError, TimeoutError):
             if time.monotonic() > deadline:
                 raise
             time.sleep(0.2)

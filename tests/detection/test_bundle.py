@@ -44,7 +44,7 @@ def make_bundle(config=SLIDE, seeds=(1, 2, 3, 4), **changes):
 
 def run(data, inputs, rows=None, run_silent=True, flow=None):
     rows = slice(None) if rows is None else rows
-    feed = {"text": inputs.text[rows], "numbers": inputs.numbers[rows], "run_silent": np.array(run_silent)}
+    feed = inputs.feed(rows) | {"run_silent": np.array(run_silent)}
     flow = np.arange(len(feed["numbers"])) if flow is None else np.asarray(flow)
     feed |= {"flow_index": flow[:, np.newaxis].astype(np.int64), "n_flows": np.array([flow.max() + 1], dtype=np.int64)}
     session = open_session(data)

@@ -21,9 +21,7 @@ def test_rows_come_back_in_their_order_whatever_their_length():
     inputs = make_inputs(1500, seed=11)
     scorer = Scorer(make_version())
     whole = scorer.raw(inputs)
-    single = [
-        scorer._session.run(["raw"], {"text": inputs.text[[at]], "numbers": inputs.numbers[[at]]}) for at in range(50)
-    ]
+    single = [scorer._session.run(["raw"], inputs.feed(slice(at, at + 1))) for at in range(50)]
     assert [float(answer[0][0, 0]) for answer in single] == whole[:50].tolist()
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -34,3 +35,14 @@ def test_comparing_raw_sums_is_comparing_probabilities(p, raw):
 def test_a_threshold_outside_is_refused(p):
     with pytest.raises(ValueError, match="above 0 and below 1"):
         raw_threshold(p)
+
+
+@pytest.mark.slow
+def test_six_million_comparisons_of_sums_and_of_probabilities_agree():
+    """A third of the thresholds are scores themselves, since experts set thresholds from scores."""
+    draw = np.random.default_rng(7)
+    raw = np.sort(draw.normal(0, 4, 2_000))
+    scores = np.array([sigmoid(value) for value in raw.tolist()])
+    thresholds = np.concatenate([draw.choice(scores, 1_000), draw.uniform(0.0001, 0.9999, 2_000)])
+    for p in thresholds.tolist():
+        np.testing.assert_array_equal(raw >= raw_threshold(p), scores >= p)
