@@ -22,7 +22,7 @@ from accounts.roles import Role
 from tests import factories
 
 ROOT = Path(__file__).resolve().parent.parent
-ROOMS = ("config", "triage", "labeling", "models_registry", "traffic", "jobs", "accounts", "detection")  # calls go right
+ROOMS = ("config", "triage", "labeling", "models_registry", "traffic", "jobs", "accounts", "detection")  # right: down
 CODE = (*ROOMS, "appliance", "benchmarks", "tests")
 TEMPLATES = sorted((ROOT / "templates").rglob("*.html")) + sorted(
     path for room in ROOMS for path in (ROOT / room).rglob("templates/**/*.html")
