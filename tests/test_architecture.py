@@ -22,6 +22,7 @@ from accounts.roles import Role
 from tests import factories
 
 ROOT = Path(__file__).resolve().parent.parent
+# calls go right
 ROOMS = ("config", "triage", "labeling", "models_registry", "traffic", "jobs", "accounts", "detection")  # right: down
 CODE = (*ROOMS, "appliance", "benchmarks", "tests")
 TEMPLATES = sorted((ROOT / "templates").rglob("*.html")) + sorted(
