@@ -30,7 +30,6 @@ class Column:
 
 
 # rid = segment_id << 32 | row is added when a segment is stored
-SCHEMA_VERSION = 1
 COLUMNS = (
     Column("start", Kind.TIME, "time of the session"),
     Column("flow_id", Kind.INTEGER, "flow number, unique within one run of a sensor"),

@@ -495,14 +495,7 @@ FLOW_ID_AT = 47  # behind a time stamp of 31 characters, as Suricata writes it
 KIND_FROM, KIND_TO = 40, 600
 # a second record glued to the first is at least this long, or it is torn itself and says nothing
 SHORTEST = 150
-_KIND_WRITTEN = re.compile(rb'"event_type"\s*:\s*"([a-z0-9_]{1,32})"')
 _TIME_WRITTEN = re.compile(rb'"timestamp"\s*:\s*"([^"]{1,64})"')
-
-
-def kind_name(line: bytes) -> str:
-    """Return the event type as a word that may be shown and counted."""
-    found = _KIND_WRITTEN.search(line)
-    return found[1].decode("ascii") if found else "unknown"
 
 
 def time_of(line: bytes) -> int | None:

@@ -41,7 +41,6 @@ NEXT: dict[State, tuple[State, ...]] = {
     State.REJECTED: (State.TOLD,),
     State.TOLD: (),
 }
-WAITS_FOR_EXPERT = (State.RECEIVED, State.REPRODUCED)
 WAITS_FOR_FIX = (State.CONFIRMED, State.FIX_IN_CANDIDATE)
 LONGEST_TEXT = 10_000
 
