@@ -35,13 +35,13 @@ COLUMNS = (
     Column("flow_id", Kind.INTEGER, "flow number, unique within one run of a sensor"),
     Column("tx_id", Kind.INTEGER, "transaction number within the flow"),
     Column("protocol", Kind.TEXT, "http or tls"),
-    Column("app_proto", Kind.TEXT, "protocol as the sensor names it: http, http2"),
+    Column("app_proto", Kind.TEXT, "protocol as the sensor names it: http, http2, tls"),
     Column("src_ip", Kind.TEXT, "client address"),
     Column("src_port", Kind.INTEGER, "client port"),
     Column("dst_ip", Kind.TEXT, "server address"),
     Column("dst_port", Kind.INTEGER, "server port"),
     Column("community_id", Kind.TEXT, "flow hash shared by tools"),
-    Column("host", Kind.TEXT, "host name the client asked for"),
+    Column("host", Kind.TEXT, "host name the client asked for (of TLS: the server name indication)"),
     Column("method", Kind.TEXT, "request method"),
     Column("uri", Kind.TEXT, "request target as sent"),
     Column("uri_decoded", Kind.TEXT, "request target, percent-decoded (twice at most), + as space"),
@@ -66,9 +66,26 @@ COLUMNS = (
         Kind.INTEGER,
         "sessions of this flow, as far as known when this one was stored",
     ),
+    Column("uid", Kind.TEXT, "connection id, as Zeek gives it"),
+    Column("tls_version", Kind.TEXT, "protocol version agreed on: TLS 1.2, SSL 3.0"),
+    Column("ja3", Kind.TEXT, "JA3 of the client"),
+    Column("ja3s", Kind.TEXT, "JA3S of the server"),
+    Column("ja4", Kind.TEXT, "JA4 of the client"),
+    Column("alpn", Kind.TEXT, "protocols the client offers, comma joined; the agreed one when only that is told"),
+    Column("cipher", Kind.TEXT, "cipher suite agreed on"),
+    Column("session_resumed", Kind.INTEGER, "1 when an earlier TLS session was resumed, 0 when not"),
+    Column("cert_subject", Kind.TEXT, "subject of the server's certificate"),
+    Column("cert_issuer", Kind.TEXT, "issuer of the server's certificate"),
+    Column("cert_serial", Kind.TEXT, "serial number of the server's certificate, hex"),
+    Column("cert_sha1", Kind.TEXT, "SHA-1 of the server's certificate, lower hex without colons"),
+    Column("cert_not_before", Kind.TIME, "when the server's certificate begins to be valid"),
+    Column("cert_not_after", Kind.TIME, "when it ends to be valid"),
+    Column("cert_names", Kind.TEXT, "names the server's certificate is for, comma joined"),
     Column("hits", Kind.HITS, "rule hits on this session"),
 )
 COLUMN_NAMES = tuple(column.name for column in COLUMNS)
+
+PROTOCOLS = ("http", "tls")  # a segment holds sessions of one
 
 # one rule hit: a dict with these keys
 HIT_FIELDS = ("sid", "gid", "rev", "signature", "category", "severity", "action", "scope")

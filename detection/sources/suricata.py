@@ -15,7 +15,7 @@ from urllib.parse import unquote, unquote_plus
 import msgspec
 import orjson
 
-from detection.sessions import FLOW, TRANSACTION
+from detection.sessions import COLUMN_NAMES, FLOW, TRANSACTION
 
 INT64_MAX = (1 << 63) - 1
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -125,8 +125,13 @@ def session_row(record: dict[str, Any]) -> dict[str, Any]:
         "file_sha256": None,
         "capture": _text(record.get("pcap_filename")),
         "flow_sessions": 1,
+        **dict.fromkeys(_TLS_COLUMNS),
         "hits": [],
     }
+
+
+# what only TLS sessions tell
+_TLS_COLUMNS = COLUMN_NAMES[COLUMN_NAMES.index("uid") : COLUMN_NAMES.index("hits")]
 
 
 def decode_uri(uri: str | None) -> str | None:

@@ -58,8 +58,9 @@ class ReaderPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Sessions as columns of equal length, and the line each came from."""
+    """Sessions of one protocol as columns of equal length, and the line each came from."""
 
+    protocol: str
     columns: dict[str, list[Any]]
     raw: list[bytes]
 
@@ -513,7 +514,7 @@ def _chunk(rows: list[tuple[Any, ...]], raw: list[bytes]) -> Chunk:
     columns["hits"] = list(hits)
     for names, parts in ((FLOW_FIELDS, flows), (FILE_FIELDS, files)):
         columns.update({name: list(values) for name, values in zip(names, zip(*parts, strict=True), strict=True)})
-    return Chunk(columns, raw)
+    return Chunk("http", columns, raw)
 
 
 def is_protocol_notice(signature: str) -> bool:

@@ -239,7 +239,7 @@ def _without(weak: TrainingRows, held_out: HeldOut, experts: list[ExpertRow]) ->
 def _joined(weak: TrainingRows, experts: list[ExpertRow]) -> TrainingRows:
     origin = ["expert"] * len(experts)
     return TrainingRows(
-        rows={name: [*weak.rows[name], *(row.row[name] for row in experts)] for name in COLUMN_NAMES},
+        rows={name: [*weak.rows[name], *(row.row.get(name) for row in experts)] for name in COLUMN_NAMES},
         label=np.concatenate([weak.label, np.array([row.positive for row in experts], np.int8)]),
         weight=np.concatenate([weak.weight, np.ones(len(origin))]),
         source=[*weak.source, *(row.source for row in experts)],

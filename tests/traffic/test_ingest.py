@@ -91,6 +91,19 @@ def test_rows_and_raw_lines_are_found_again(tmp_path: Path) -> None:
     assert segments.raw_lines(segment, wanted) == [eve.line(records[row]) for row in wanted]
 
 
+def test_a_segment_from_before_a_column_was_added_is_read_with_nulls(tmp_path: Path) -> None:
+    ingest.ingest_paths([write_log(tmp_path / "a.json", [eve.http(1), eve.http(2)])])
+    segment = Segment.objects.sealed().get()
+    stored = storage.get_table(segment.sessions_path)
+    storage.put_table(segment.sessions_path, stored.drop_columns(["ja3", "cert_not_after"]))
+    assert segments.read_sessions(segment).schema.equals(tables.SESSION_SCHEMA)
+    (row, _) = segments.read_rows(segment, [1, 0])
+    assert (row["flow_id"], row["ja3"], row["cert_not_after"]) == (2, None, None)
+    assert segments.read_sessions(segment, ["ja3", "host"]).to_pylist()[0] == {
+        "rid": segment.pk << 32, "ja3": None, "host": "shop.example"
+    }  # fmt: skip
+
+
 def test_the_files_are_written_as_designed(tmp_path: Path) -> None:
     ingest.ingest_paths([write_log(tmp_path / "a.json", [eve.http(number) for number in range(4_500)])])
     segment = Segment.objects.sealed().get()

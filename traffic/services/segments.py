@@ -24,7 +24,7 @@ def store_segment(chunk: Chunk, *, sensor: Sensor, source: str, path: str) -> Se
     segment = Segment.objects.create(
         sensor=sensor,
         source=source,
-        protocol="http",
+        protocol=chunk.protocol,
         sessions_path=f"{path}.sessions.parquet",
         raw_path=f"{path}.raw.parquet",
         digest="",
@@ -40,9 +40,11 @@ def store_segment(chunk: Chunk, *, sensor: Sensor, source: str, path: str) -> Se
 
 
 def read_sessions(segment: Segment, columns: Sequence[str] | None = None) -> pa.Table:
-    """Return the sessions of a segment in row order, with `rid`; only some columns when they are named."""
+    """Return the sessions of a segment in row order, with `rid`; only some columns when they are named.
+
+    A column that was added to the schema after the segment was stored is null throughout."""
     wanted = None if columns is None else ["rid", *(name for name in columns if name != "rid")]
-    return storage.get_table(segment.sessions_path, columns=wanted)
+    return storage.get_table(segment.sessions_path, columns=wanted, schema=tables.SESSION_SCHEMA)
 
 
 def read_rows(segment: Segment, rows: Sequence[int]) -> list[dict[str, Any]]:
