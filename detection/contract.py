@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from detection.derived import Code, Derived, Figure, Parts, Same, Span, from_values, to_values
 from detection.sessions import Columns, Row
 
 CUT_MARK = b"\x01"  # between head and tail of a cut text; also stands for a byte 0 of the text itself
@@ -69,12 +70,21 @@ class Contract:
     version: int
     texts: tuple[TextInput, ...]
     numbers: tuple[str, ...]
+    derived: tuple[Derived, ...] = ()
 
     @classmethod
-    def of(cls, name: str, version: int, texts: tuple[TextInput, ...], columns: tuple[str, ...]) -> Contract:
-        """Return a contract of number columns, true lengths and cut flags, in this order."""
+    def of(
+        cls,
+        name: str,
+        version: int,
+        texts: tuple[TextInput, ...],
+        columns: tuple[str, ...],
+        derived: tuple[Derived, ...] = (),
+    ) -> Contract:
+        """Return a contract of number columns, derived numbers, true lengths and cut flags, in this order."""
+        names = tuple(one.name for one in derived)
         lengths = tuple(text.length for text in texts)
-        return cls(name, version, texts, columns + lengths + tuple(text.was_cut for text in texts))
+        return cls(name, version, texts, columns + names + lengths + tuple(text.was_cut for text in texts), derived)
 
     @property
     def id(self) -> str:
@@ -82,8 +92,14 @@ class Contract:
 
     @cached_property
     def columns(self) -> tuple[str, ...]:
-        """Number columns of the session, without the numbers derived from texts."""
-        return self.numbers[: len(self.numbers) - 2 * len(self.texts)]
+        """Number columns of the session, without the numbers derived from columns."""
+        return self.numbers[: len(self.numbers) - 2 * len(self.texts) - len(self.derived)]
+
+    @cached_property
+    def reads(self) -> tuple[str, ...]:
+        """All columns of the session that a model of this contract needs, once each."""
+        sources = chain.from_iterable(one.columns for one in self.derived)
+        return tuple(dict.fromkeys((*(text.column for text in self.texts), *self.columns, *sources)))
 
     @cached_property
     def text_plan(self) -> tuple[tuple[int, str, int, bytes, bytes], ...]:
@@ -106,6 +122,8 @@ class Contract:
         """Return the contract as canonical JSON."""
         texts = [asdict(text) for text in self.texts]
         value = {"name": self.name, "numbers": list(self.numbers), "texts": texts, "version": self.version}
+        if self.derived:
+            value["derived"] = to_values(self.derived)
         return json.dumps(value, sort_keys=True, separators=(",", ":"))
 
     @classmethod
@@ -113,7 +131,8 @@ class Contract:
         """Return the contract that `to_json` wrote."""
         value = json.loads(text)
         texts = tuple(TextInput(**item) for item in value["texts"])
-        return cls(value["name"], value["version"], texts, tuple(value["numbers"]))
+        derived = from_values(value.get("derived", ()))
+        return cls(value["name"], value["version"], texts, tuple(value["numbers"]), derived)
 
 
 # Nothing that comes after the verdict is wanted (bytes and packets of the flow) and nothing that only sessions with
@@ -132,7 +151,47 @@ HTTP_1 = Contract.of(
     ),
     columns=("status", "response_bytes", "dst_port"),
 )
-CONTRACTS = {contract.id: contract for contract in (HTTP_1,)}
+_SECOND, _DAY = 1_000_000, 86_400_000_000  # microseconds
+# A TLS session is judged when its flow has ended (decision 32), so sizes and duration are known. Nothing is read that
+# names one server or one certificate: no address, no serial, no digest of a certificate.
+TLS_1 = Contract.of(
+    "tls",
+    1,
+    texts=(
+        TextInput("host", "host", 128, is_folded=True),
+        TextInput("cert_subject", "cert_subject", 256, is_folded=True),
+        TextInput("cert_issuer", "cert_issuer", 256, is_folded=True),
+        TextInput("cert_names", "cert_names", 256, is_folded=True),
+        TextInput("alpn", "alpn", 64, is_folded=True),
+        TextInput("ja4", "ja4", 40, is_folded=True),
+        TextInput("tls_version", "tls_version", 32, is_folded=True),
+        TextInput("cipher", "cipher", 64, is_folded=True),
+    ),
+    columns=(
+        "dst_port",
+        "session_resumed",
+        "bytes_to_server",
+        "bytes_to_client",
+        "packets_to_server",
+        "packets_to_client",
+    ),
+    derived=(
+        Span("duration", "flow_start", "flow_end", _SECOND),
+        Span("cert_days", "cert_not_before", "cert_not_after", _DAY),
+        Span("cert_age", "cert_not_before", "start", _DAY),
+        Span("cert_left", "start", "cert_not_after", _DAY),
+        Same("cert_self_issued", "cert_subject", "cert_issuer"),
+        Code("ja3_code", "ja3"),
+        Code("ja3s_code", "ja3s"),
+        Code("ja4_ciphers_code", "ja4", "_", 1),  # JA4 = protocol and counts _ ciphers _ extensions
+        Code("ja4_extensions_code", "ja4", "_", 2),
+        Figure("ja4_ciphers", "ja4", 4, 6),
+        Figure("ja4_extensions", "ja4", 6, 8),
+        Parts("labels", "host", "."),
+        Parts("cert_owners", "cert_names", ","),
+    ),
+)
+CONTRACTS = {contract.id: contract for contract in (HTTP_1, TLS_1)}
 
 
 def contract_for(protocol: str) -> Contract:
@@ -193,8 +252,10 @@ def encode(contract: Contract, rows: Columns) -> Inputs:
     with np.errstate(over="ignore"):
         for position, column in enumerate(contract.columns):
             numbers[:, position] = _floats(rows[column])
+        for position, one in enumerate(contract.derived, start=len(contract.columns)):
+            numbers[:, position] = list(map(one.of, *(rows[column] for column in one.columns)))
     parts: list[Sequence[bytes]] = []
-    for position, text in enumerate(contract.texts, start=len(contract.columns)):
+    for position, text in enumerate(contract.texts, start=len(contract.columns) + len(contract.derived)):
         values = rows[text.column]
         whole = {value: _whole(value or "") for value in set(values)}  # hosts, agents and methods repeat
         lengths = {value: NAN if value is None else len(data) for value, data in whole.items()}
@@ -212,6 +273,8 @@ def _whole(value: str) -> bytes:
 def encode_row(contract: Contract, row: Row) -> dict[str, NDArray[Any]]:
     """Return one session as a feed for the runtime: the hot path of the appliance, the same bits as `encode`."""
     numbers = [NAN if (value := row[column]) is None else value for column in contract.columns]
+    for one in contract.derived:
+        numbers.append(one.of(*[row[column] for column in one.columns]))
     cuts = [0] * len(contract.texts)
     text = marks = b""
     for number, column, limit, table, mark in contract.text_plan:

@@ -54,14 +54,7 @@ class Explanation:
 def contributions(text_model: str, expected_digest: str, contract: Contract, row: Row) -> Explanation:
     """Return why the model gave this session its score; `TamperedModel` when the text is not the expected one."""
     booster = _booster(text_model, expected_digest)
-    values = features(
-        contract,
-        encode(
-            contract,
-            {text.column: [row[text.column]] for text in contract.texts}
-            | {column: [row[column]] for column in contract.columns},
-        ),
-    )
+    values = features(contract, encode(contract, {column: [row[column]] for column in contract.reads}))
     parts = booster.predict(values, pred_contrib=True, num_threads=1)[0]
     specs = feature_specs(contract)
     found = [

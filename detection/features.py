@@ -8,7 +8,6 @@ trees, which read the length too.
 
 from __future__ import annotations
 
-import string
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
@@ -19,10 +18,14 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from detection.contract import HTTP_1, NUMBERS, TEXT, TOKENS, Contract
+from detection.contract import HTTP_1, NUMBERS, TEXT, TLS_1, TOKENS, Contract
 from detection.graph import FLOAT, INT32, GraphWriter, model, tensor
+from detection.http_recipe import HTTP
+from detection.recipes import ByteClass, Recipe
+from detection.tls_recipe import TLS
 
 FEATURES = "features"  # name of the graph's output
+RECIPES = {HTTP_1: HTTP, TLS_1: TLS}
 
 
 class Measure(Enum):
@@ -32,6 +35,7 @@ class Measure(Enum):
     COUNT = "count"  # bytes of a class in a text
     SHARE = "share"  # bytes of a class, divided by the bytes of the text
     SAMENESS = "sameness"  # root of the probability that two bytes drawn from the text are equal
+    RATIO = "ratio"  # one number divided by another
     NEEDLE = "needle"  # occurrences of byte strings, overlapping ones included, upper and lower case alike
 
 
@@ -47,151 +51,6 @@ class FeatureSpec:
     byteset: frozenset[int] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
-class ByteClass:
-    name: str
-    title: str
-    members: frozenset[int]
-
-
-@dataclass(frozen=True, slots=True)
-class NeedleGroup:
-    name: str
-    title: str
-    needles: tuple[bytes, ...]
-
-
-def _class(name: str, title: str, members: str | range) -> ByteClass:
-    return ByteClass(name, title, frozenset(map(ord, members) if isinstance(members, str) else members))
-
-
-def _group(name: str, title: str, *needles: str) -> NeedleGroup:
-    return NeedleGroup(name, title, tuple(needle.encode() for needle in needles))
-
-
-CONTROL = (*range(1, 0x20), 0x7F)
-# Counted in each of the first three texts, and divided by its bytes.
-CLASSES = (
-    _class("digits", "digits", string.digits),
-    _class("upper", "capital letters", string.ascii_uppercase),
-    _class("vowels", "vowels", "aeiouAEIOU"),
-    _class("hex", "hexadecimal digits", string.hexdigits),
-    _class("dots", "dots", "."),
-    _class("slashes", "slashes", "/\\"),
-    _class("percents", "percent signs", "%"),
-    _class("delimiters", "parameter delimiters", "&=;?"),
-    _class("dashes", "dashes and underscores", "-_"),
-    _class("punctuation", "punctuation", string.punctuation),
-    _class("spaces", "spaces", " "),
-    ByteClass("non_printable", "non-printable bytes", frozenset((*CONTROL, *range(0x80, 0xFF)))),
-)
-# Single bytes of the decoded request target: classes without a common byte.
-DECODED_CLASSES = (
-    _class("quotes", "quotes", "'\"`"),
-    _class("angles", "angle brackets", "<>"),
-    _class("parentheses", "parentheses", "()"),
-    _class("braces", "braces and dollar signs", "{}$"),
-    _class("pipes", "semicolons, pipes and exclamation marks", ";|!"),
-    _class("spaces", "spaces", " \t\r\n"),
-    _class("commas", "commas", ","),
-    _class("stars", "asterisks and hashes", "*#"),
-    _class("backslashes", "backslashes", "\\"),
-    ByteClass("high", "bytes outside ASCII", frozenset(range(0x80, 0xFF))),
-    ByteClass("control", "control bytes", frozenset(set(CONTROL) - set(b"\t\r\n"))),
-)
-URI_NEEDLES = (
-    _group("double_encoding", "double encoding", "%25"),
-    _group("encoded_traversal", "encoded traversal", "%2e", "%2f", "%5c", "%c0%", "%u00"),
-    _group("encoded_quotes", "encoded quotes and brackets", "%27", "%22", "%3c", "%3e", "%28"),
-    _group("encoded_zero", "encoded zero or line break", "%00", "%0a", "%0d"),
-)
-ATTACKS = (
-    _group("lookup", "lookups", "${", "jndi:", "#{", "{{"),
-    _group("script", "script in markup", "<script", "<svg", "<img", "<iframe", "javascript:"),
-    _group("function", "shell function", "() {", "(){"),
-    _group("sql", "SQL words", "select", "union", "' or", "sleep(", "1=1"),
-    _group("traversal", "path traversal", "../", "..\\"),
-    _group("system_file", "system files", "/etc/", "/proc/self", "win.ini"),
-    _group("shell", "shell commands", "/bin/", ";wget", "curl ", "wget ", "powershell", "cmd.exe"),
-)
-DECODED_NEEDLES = (
-    *ATTACKS[:3],
-    _group("handlers", "event handlers in markup", "onerror", "onload", "onmouse", "onclick", "onfocus"),
-    _group("script_calls", "script calls", "alert(", "prompt(", "confirm(", "document.", "eval("),
-    _group("sql_read", "SQL reads", "select ", "select/", " from ", "union ", "union/", "union all"),
-    _group("sql_write", "SQL writes", "insert ", "update ", "delete ", "drop ", "create "),
-    _group("sql_logic", "SQL conditions", "' or", "' and", '" or', " or 1", " and 1", "1=1", "or '", "having "),
-    _group("sql_timing", "SQL delays", "sleep(", "benchmark(", "waitfor", "pg_sleep"),
-    _group("sql_schema", "SQL schema", "information_schema", "sysobjects", "@@version", "concat(", "char(", "0x"),
-    _group("sql_comment", "SQL comments", "--", "/*", "*/"),
-    _group("traversal", "path traversal", "../", "..\\", "./."),
-    _group("system_file", "system files", "/etc/passwd", "/etc/", "/proc/self", "boot.ini", "win.ini", "/windows/"),
-    _group("shell", "shell commands", "/bin/", "cmd.exe", "powershell", ";wget", "wget ", "curl ", "chmod ", "busybox"),
-    _group("shell_pipe", "shell chaining", "&&", "||", "|nc", ";cat", ";ls", ";id", "|id", "$("),
-    _group("temp_files", "temporary files", "/tmp/", "/var/", "/dev/"),  # noqa: S108
-    _group("command", "command parameters", "cmd=", "exec=", "command=", "shell=", "ping=", "execute"),
-    _group("file_parameter", "file parameters", "file=", "path=", "page=", "include=", "template=", "dir="),
-    _group("url_parameter", "addresses in parameters", "=http", "=ftp", "=//", "url=", "redirect", "php://", "file://"),
-    _group("code", "code in parameters", "<?php", "system(", "passthru", "assert(", "base64_", "phpinfo", "<%"),
-    _group("template", "template expressions", "}}", "%{", "ognl", "class."),
-    _group("object", "serialised objects", "ro0ab", "o:4:", "java.", "runtime", "getclass"),
-    _group("directory", "directory queries", "*)(", "(|(", "(&(", "objectclass"),
-    _group("markup", "documents in parameters", "<!doctype", "<!entity", "<?xml", "xmlns"),
-    _group("header", "header injection", "\r\n", "\nset-cookie", "\nlocation"),
-    _group("credentials", "credentials in parameters", "passw", "pwd=", "token=", "login", "user="),
-    _group("admin", "administration paths", "admin", "setup", "config", "manager", "/wp-", "cgi-bin", "console"),
-    _group("hidden", "hidden files", "/.git", "/.env", "/.svn", "/.ht", "/.aws", "/.ssh", ".bak", ".sql"),
-    _group("ext_script", "server scripts", ".php", ".asp", ".jsp", ".cgi", ".pl", ".do", ".action"),
-    _group("ext_program", "programs", ".exe", ".dll", ".bat", ".ps1", ".sh", ".msi", ".scr", ".hta", ".vbs", ".jar"),
-    _group("ext_archive", "archives", ".zip", ".rar", ".7z", ".gz", ".cab", ".bin", ".apk", ".dat"),
-    _group("ext_page", "pages and pictures", ".htm", ".js", ".css", ".png", ".jpg", ".gif", ".ico", ".svg", ".woff"),
-    _group("api", "programming interfaces", "/api", "/v1", "/v2", "json", "graphql", "soap", "xmlrpc"),
-)
-METHODS = (
-    _group("get", "GET", "get"),
-    _group("post", "POST", "post"),
-    _group("head", "HEAD", "head"),
-    _group("put", "PUT, PATCH or DELETE", "put", "patch", "delete"),
-    _group("options", "OPTIONS or TRACE", "options", "trace"),
-    _group("connect", "CONNECT", "connect"),
-    _group("webdav", "file sharing methods", "propfind", "mkcol", "move", "copy", "search", "lock"),
-)
-CONTENT_TYPES = (
-    _group("html", "a page", "html"),
-    _group("text", "plain text", "text/plain"),
-    _group("json", "JSON or XML", "json", "xml"),
-    _group("script", "a script", "javascript", "ecmascript"),
-    _group("picture", "a picture or font", "image/", "font", "css"),
-    _group("media", "sound or video", "video/", "audio/"),
-    _group("binary", "a binary", "octet-stream", "x-ms", "dos", "exec", "download"),
-    _group("archive", "an archive", "zip", "gzip", "tar", "compressed"),
-    _group("form", "a form", "form"),
-)
-REFERERS = (*ATTACKS[:4], _group("secure", "an https page", "https://"))
-TITLES = {
-    "uri": "request target",
-    "host": "host name",
-    "user_agent": "user agent",
-    "uri_decoded": "decoded request target",
-    "referer": "referring page",
-    "content_type": "content type",
-    "method": "method",
-    "status": "response status",
-    "response_bytes": "response body, bytes",
-    "dst_port": "server port",
-}
-
-NEEDLES: dict[str, tuple[NeedleGroup, ...]] = {
-    "uri": URI_NEEDLES,
-    "user_agent": ATTACKS,
-    "uri_decoded": DECODED_NEEDLES,
-    "referer": REFERERS,
-    "content_type": CONTENT_TYPES,
-    "method": METHODS,
-}
-SINGLE_BYTES: dict[str, tuple[ByteClass, ...]] = {"uri_decoded": DECODED_CLASSES}
-
-HISTOGRAMS = ("uri", "host", "user_agent")  # the first texts of the contract, in its order
 # The printable bytes each, control bytes together, bytes outside ASCII together: what histograms count.
 ATOMS = 97
 _CONTROL_ATOM, _HIGH_ATOM = 95, 96
@@ -200,9 +59,14 @@ _CONTROL_ATOM, _HIGH_ATOM = 95, 96
 @cache
 def feature_specs(contract: Contract) -> tuple[FeatureSpec, ...]:
     """Return the features of a contract in the order of the graph's output."""
-    if contract != HTTP_1:
+    recipe = _recipe(contract)
+    return (*_numbers(contract, recipe), *_ratios(recipe), *_histogram_specs(recipe), *_pool_specs(contract, recipe))
+
+
+def _recipe(contract: Contract) -> Recipe:
+    if contract not in RECIPES:
         raise LookupError(f"no features for the contract {contract.id}")
-    return (*_numbers(contract), *_histogram_specs(), *_pool_specs(contract))
+    return RECIPES[contract]
 
 
 def feature_names(contract: Contract) -> list[str]:
@@ -230,38 +94,46 @@ def _occurrences(needle: bytes, text: bytes) -> Iterator[tuple[int, int]]:
 # The specifications, in the order of the graph
 
 
-def _numbers(contract: Contract) -> list[FeatureSpec]:
-    titles = {name: title for name, title in TITLES.items() if name in contract.columns}
-    titles |= {text.length: f"{TITLES[text.name]}: length, bytes" for text in contract.texts}
-    titles |= {text.was_cut: f"{TITLES[text.name]}: longer than the window" for text in contract.texts}
+def _numbers(contract: Contract, recipe: Recipe) -> list[FeatureSpec]:
+    titles = {name: title for name, title in recipe.titles.items() if name in contract.numbers}
+    titles |= {text.length: f"{recipe.titles[text.name]}: length, bytes" for text in contract.texts}
+    titles |= {text.was_cut: f"{recipe.titles[text.name]}: longer than the window" for text in contract.texts}
     fields = {name: text.name for text in contract.texts for name in (text.length, text.was_cut)}
     return [FeatureSpec(name, titles[name], Measure.NUMBER, fields.get(name)) for name in contract.numbers]
 
 
-def _histogram_specs() -> list[FeatureSpec]:
+def _ratios(recipe: Recipe) -> list[FeatureSpec]:
+    return [FeatureSpec(ratio.name, ratio.title, Measure.RATIO) for ratio in recipe.ratios]
+
+
+def _histogram_specs(recipe: Recipe) -> list[FeatureSpec]:
     """Each histogram text: the shares of all classes and the sameness."""
-    return [spec for field in HISTOGRAMS for spec in _histogram_spec(field)]
+    return [spec for field in recipe.histograms for spec in _histogram_spec(recipe, field)]
 
 
-def _histogram_spec(field: str) -> Iterator[FeatureSpec]:
-    for byte_class in CLASSES:
-        yield _class_spec(field, byte_class, Measure.SHARE)
-    yield FeatureSpec(f"{field}.sameness", f"{TITLES[field]}: sameness of characters", Measure.SAMENESS, field)
+def _histogram_spec(recipe: Recipe, field: str) -> Iterator[FeatureSpec]:
+    title = recipe.titles[field]
+    for byte_class in recipe.classes:
+        yield _class_spec(field, title, byte_class, Measure.SHARE)
+    yield FeatureSpec(f"{field}.sameness", f"{title}: sameness of characters", Measure.SAMENESS, field)
 
 
-def _class_spec(field: str, byte_class: ByteClass, measure: Measure) -> FeatureSpec:
+def _class_spec(field: str, title: str, byte_class: ByteClass, measure: Measure) -> FeatureSpec:
     name = f"{field}.{measure.value}.{byte_class.name}"
-    title = f"{TITLES[field]}: {byte_class.title}, {measure.value}"
-    return FeatureSpec(name, title, measure, field, byteset=byte_class.members)
+    return FeatureSpec(
+        name, f"{title}: {byte_class.title}, {measure.value}", measure, field, byteset=byte_class.members
+    )
 
 
-def _pool_specs(contract: Contract) -> list[FeatureSpec]:
+def _pool_specs(contract: Contract, recipe: Recipe) -> list[FeatureSpec]:
     specs: list[FeatureSpec] = []
-    for text in contract.texts:
-        specs += [_class_spec(text.name, byte_class, Measure.COUNT) for byte_class in SINGLE_BYTES.get(text.name, ())]
-        for group in NEEDLES.get(text.name, ()):
-            name, title = f"{text.name}.needle.{group.name}", f"{TITLES[text.name]}: {group.title}"
-            specs.append(FeatureSpec(name, title, Measure.NEEDLE, text.name, needles=group.needles))
+    for field in (text.name for text in contract.texts):
+        title = recipe.titles[field]
+        classes = recipe.single_bytes.get(field, ())
+        specs += [_class_spec(field, title, byte_class, Measure.COUNT) for byte_class in classes]
+        for group in recipe.needles.get(field, ()):
+            name = f"{field}.needle.{group.name}"
+            specs.append(FeatureSpec(name, f"{title}: {group.title}", Measure.NEEDLE, field, needles=group.needles))
     return specs
 
 
@@ -275,12 +147,28 @@ def feature_inputs(contract: Contract) -> list[onnx.ValueInfoProto]:
 
 def write_features(contract: Contract) -> GraphWriter:
     """Return the nodes from the inputs to the output `features`, float32 [N, F]."""
+    recipe = _recipe(contract)
     graph = GraphWriter(FEATURES)
-    counts = _count_grams(graph, TEXT, _histogram_grams() | _pool_grams(contract))
-    widths = graph.ints(len(HISTOGRAMS) * ATOMS, len(_pool_specs(contract)))
+    histograms, pools = _histogram_grams(recipe), _pool_grams(contract, recipe)
+    if not histograms.keys().isdisjoint(pools):
+        raise ValueError("single bytes of a histogram text are counted by its histogram already")
+    counts = _count_grams(graph, TEXT, histograms | pools)
+    widths = graph.ints(len(recipe.histograms) * ATOMS, len(_pool_specs(contract, recipe)))
     histogram, pool = graph.add_many("Split", [counts, widths], outputs=2, axis=1)
-    graph.name(graph.add("Concat", NUMBERS, _shapes(graph, histogram), pool, axis=1), FEATURES)
+    parts = [NUMBERS, *_divided(graph, contract, recipe), _shapes(graph, recipe, histogram), pool]
+    graph.name(graph.add("Concat", *parts, axis=1), FEATURES)
     return graph
+
+
+def _divided(graph: GraphWriter, contract: Contract, recipe: Recipe) -> list[str]:
+    """Return the ratios, if there are any."""
+    if not recipe.ratios:
+        return []
+    above, below = (
+        graph.add("Gather", NUMBERS, graph.ints(*map(contract.numbers.index, names)), axis=1)
+        for names in zip(*((ratio.above, ratio.below) for ratio in recipe.ratios), strict=True)
+    )
+    return [graph.add("Div", above, below)]
 
 
 @cache
@@ -293,16 +181,17 @@ def feature_model(contract: Contract) -> onnx.ModelProto:
 Grams = dict[tuple[int, ...], int]  # tokens of a string → its column
 
 
-def _histogram_grams() -> Grams:
-    fields, bytes_ = range(len(HISTOGRAMS)), range(1, 0xFF)
+def _histogram_grams(recipe: Recipe) -> Grams:
+    fields, bytes_ = range(len(recipe.histograms)), range(1, 0xFF)
     return {(TOKENS * field + byte,): ATOMS * field + _atom(byte) for field in fields for byte in bytes_}
 
 
-def _pool_grams(contract: Contract) -> Grams:
+def _pool_grams(contract: Contract, recipe: Recipe) -> Grams:
     numbers = {text.name: number for number, text in enumerate(contract.texts)}
     folded = {text.name: text.is_folded for text in contract.texts}
     grams: Grams = {}
-    for column, spec in enumerate(_pool_specs(contract), start=len(HISTOGRAMS) * ATOMS):
+    first = len(recipe.histograms) * ATOMS
+    for column, spec in enumerate(_pool_specs(contract, recipe), start=first):
         field = spec.field or ""
         needles = spec.needles if folded[field] else [form for needle in spec.needles for form in _cases(needle)]
         for string_ in [*needles, *(bytes([byte]) for byte in sorted(spec.byteset))]:
@@ -335,11 +224,11 @@ def _count_grams(graph: GraphWriter, tokens: str, grams: Grams) -> str:
     )
 
 
-def _shapes(graph: GraphWriter, histogram: str) -> str:
+def _shapes(graph: GraphWriter, recipe: Recipe, histogram: str) -> str:
     """Return the shares and the sameness of each histogram text; NaN for a text without bytes."""
-    fields, classes = len(HISTOGRAMS), len(CLASSES)
+    fields, classes = len(recipe.histograms), len(recipe.classes)
     atoms = graph.add("Reshape", histogram, graph.ints(-1, fields, ATOMS))
-    counts = graph.add("MatMul", atoms, graph.constant(_class_table()))
+    counts = graph.add("MatMul", atoms, graph.constant(_class_table(recipe.classes)))
     total = graph.add("MatMul", atoms, graph.constant(np.ones((ATOMS, 1), dtype=np.float32)))
     roots = graph.add("ReduceL2", atoms, graph.ints(2), keepdims=1)  # of whole numbers: rounded once, like a division
     shares = graph.add("Div", graph.add("Concat", counts, roots, axis=2), total)
@@ -352,8 +241,8 @@ def _atom(byte: int) -> int:
     return _HIGH_ATOM if byte >= 0x80 else _CONTROL_ATOM
 
 
-def _class_table() -> NDArray[np.float32]:
-    table = np.zeros((ATOMS, len(CLASSES)), dtype=np.float32)
-    for column, byte_class in enumerate(CLASSES):
+def _class_table(classes: tuple[ByteClass, ...]) -> NDArray[np.float32]:
+    table = np.zeros((ATOMS, len(classes)), dtype=np.float32)
+    for column, byte_class in enumerate(classes):
         table[[_atom(byte) for byte in sorted(byte_class.members)], column] = 1
     return table

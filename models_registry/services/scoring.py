@@ -96,9 +96,8 @@ def _note(failures: QuerySet[ScoreFailure], version: Version, segment: Segment, 
 def score_segment(version: Version, segment: Segment, rules: RulesInForce) -> ScoreFile | None:
     """Score one segment by one version; None when somebody else did it first."""
     contract = versions.contract(version)
-    inputs = [*(text.column for text in contract.texts), *contract.columns]
-    table = segments.read_sessions(segment, columns=["rid", *inputs, "src_ip", "hits"])
-    raw = versions.scorer(version).raw(encode(contract, columns_of(table.select(inputs))))
+    table = segments.read_sessions(segment, columns=["rid", *contract.reads, "src_ip", "hits"])
+    raw = versions.scorer(version).raw(encode(contract, columns_of(table.select(contract.reads))))
     verdict = raw >= raw_threshold(version.threshold)
     spoke = rule_verdicts(table["hits"], rules, inspected=rules.inspects(segment.rule_set))
     cell = cells(verdict, spoke)
