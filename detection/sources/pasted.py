@@ -42,7 +42,7 @@ def _eve(text: str) -> dict[str, Any]:
         raise BadRecordError(f"the record cannot be read ({error}): paste one whole EVE record") from None
     if not isinstance(record.get("http"), dict):
         raise BadRecordError("the record has no http object: paste the http record of the session")
-    return record
+    return record | {"event_type": "http"}
 
 
 def _request(text: str) -> dict[str, Any]:

@@ -16,6 +16,7 @@ import msgspec
 import orjson
 
 from detection.sessions import COLUMN_NAMES, FLOW, TRANSACTION
+from detection.sources import certificates
 
 INT64_MAX = (1 << 63) - 1
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -71,11 +72,18 @@ def optional_micros(value: Any) -> int | None:
 # --- one parsed record → one row -----------------------------------------------------------------------------------
 
 
+_EMPTY_ROW = dict.fromkeys(COLUMN_NAMES)
+
+
 def session_row(record: dict[str, Any]) -> dict[str, Any]:
-    """Return the session of one parsed EVE http record, without what other records tell (flow, file, hits).
+    """Return the session of one parsed EVE http or tls record, without what other records tell (flow, file, hits).
 
     Odd types are forgiven (a status as text, repeated headers as a list); `BadRecordError` without time or flow number.
     """
+    return _tls_row(record) if record.get("event_type") == "tls" else _http_row(record)
+
+
+def _http_row(record: dict[str, Any]) -> dict[str, Any]:
     http = record.get("http")
     if http is None:
         http = {}
@@ -93,17 +101,10 @@ def session_row(record: dict[str, Any]) -> dict[str, Any]:
         referer = referer or request.get("referer")
         status = _number(response.get(":status"), 0, 99_999) if status is None else status
         content_type = content_type or response.get("content-type")
-    return {
-        "start": _required_time(record.get("timestamp")),
-        "flow_id": flow_in(record),
+    return _EMPTY_ROW | {
+        **_common(record, "http"),
         "tx_id": _number(record.get("tx_id")),
-        "protocol": "http",
         "app_proto": _text(record.get("app_proto")) or ("http2" if is_http2 else "http"),
-        "src_ip": _text(record.get("src_ip")),
-        "src_port": _number(record.get("src_port"), 0, 65_535),
-        "dst_ip": _text(record.get("dest_ip")),
-        "dst_port": _number(record.get("dest_port"), 0, 65_535),
-        "community_id": _text(record.get("community_id")),
         "host": host,
         "method": method,
         "uri": uri,
@@ -114,24 +115,64 @@ def session_row(record: dict[str, Any]) -> dict[str, Any]:
         "status": status,
         "content_type": content_type,
         "response_bytes": _number(http.get("length"), 0),
-        "flow_start": None,
-        "flow_end": None,
-        "bytes_to_server": None,
-        "bytes_to_client": None,
-        "packets_to_server": None,
-        "packets_to_client": None,
-        "file_magic": None,
-        "file_bytes": None,
-        "file_sha256": None,
+    }
+
+
+def _tls_row(record: dict[str, Any]) -> dict[str, Any]:
+    tls = record.get("tls")
+    if tls is None:
+        tls = {}
+    if not isinstance(tls, dict):
+        raise BadRecordError("tls is no object")
+    resumed = tls.get("session_resumed")
+    return _EMPTY_ROW | {
+        **_common(record, "tls"),
+        "tx_id": _number(record.get("tx_id"), 0) or 0,
+        "app_proto": "tls",
+        "host": _text(tls.get("sni")),
+        "tls_version": certificates.version(_text(tls.get("version"))),
+        "ja3": _hash(tls.get("ja3")),
+        "ja3s": _hash(tls.get("ja3s")),
+        "ja4": _text(tls.get("ja4")),
+        "alpn": _joined(tls.get("client_alpns")) or _joined(tls.get("server_alpns")),
+        "session_resumed": int(resumed is True),
+        "cert_subject": _text(tls.get("subject")),
+        "cert_issuer": _text(tls.get("issuerdn")),
+        "cert_serial": certificates.serial(_text(tls.get("serial"))),
+        "cert_sha1": certificates.sha1(_text(tls.get("fingerprint"))),
+        "cert_not_before": certificates.time(_text(tls.get("notbefore"))),
+        "cert_not_after": certificates.time(_text(tls.get("notafter"))),
+        "cert_names": _joined(tls.get("subjectaltname")),
+    }
+
+
+def _common(record: dict[str, Any], protocol: str) -> dict[str, Any]:
+    """Return what a session of either protocol has."""
+    return {
+        "start": _required_time(record.get("timestamp")),
+        "flow_id": flow_in(record),
+        "protocol": protocol,
+        "src_ip": _text(record.get("src_ip")),
+        "src_port": _number(record.get("src_port"), 0, 65_535),
+        "dst_ip": _text(record.get("dest_ip")),
+        "dst_port": _number(record.get("dest_port"), 0, 65_535),
+        "community_id": _text(record.get("community_id")),
         "capture": _text(record.get("pcap_filename")),
         "flow_sessions": 1,
-        **dict.fromkeys(_TLS_COLUMNS),
         "hits": [],
     }
 
 
-# what only TLS sessions tell
-_TLS_COLUMNS = COLUMN_NAMES[COLUMN_NAMES.index("uid") : COLUMN_NAMES.index("hits")]
+def _hash(value: Any) -> str | None:
+    """Return a JA3 that is an object with its hash, or the bare hash."""
+    return _text(value.get("hash")) if isinstance(value, dict) else _text(value)
+
+
+def _joined(value: Any) -> str | None:
+    """Return a list of texts joined by commas; one text stays as it is."""
+    if isinstance(value, list):
+        return ",".join(one for one in value if isinstance(one, str)) or None
+    return _text(value)
 
 
 def decode_uri(uri: str | None) -> str | None:
@@ -331,6 +372,41 @@ class HttpRecord(msgspec.Struct, gc=False, tag_field="event_type", tag="http"):
     pcap_filename: str | None = None
 
 
+class HashPart(msgspec.Struct, gc=False):
+    hash: str | None = None
+
+
+class TlsPart(msgspec.Struct, gc=False):
+    sni: str | None = None
+    version: str | None = None
+    ja3: HashPart | str | None = None
+    ja3s: HashPart | str | None = None
+    ja4: str | None = None
+    client_alpns: list[str] | None = None
+    server_alpns: list[str] | None = None
+    session_resumed: bool | None = None
+    subject: str | None = None
+    issuerdn: str | None = None
+    serial: str | None = None
+    fingerprint: str | None = None
+    notbefore: str | None = None
+    notafter: str | None = None
+    subjectaltname: list[str] | None = None
+
+
+class TlsRecord(msgspec.Struct, gc=False, tag_field="event_type", tag="tls"):
+    timestamp: str
+    flow_id: _Natural
+    tls: TlsPart
+    tx_id: _Natural | None = None
+    src_ip: str | None = None
+    src_port: _Port | None = None
+    dest_ip: str | None = None
+    dest_port: _Port | None = None
+    community_id: str | None = None
+    pcap_filename: str | None = None
+
+
 class HitPart(msgspec.Struct, gc=False):
     signature_id: _Natural
     gid: _Natural | None = None
@@ -375,13 +451,20 @@ class FileRecord(msgspec.Struct, gc=False, tag_field="event_type", tag="fileinfo
 
 # what one http record tells; the rest of a row comes from other records when they are joined
 TOLD = (
-    "start", "flow_id", "tx_id", "app_proto", "src_ip", "src_port", "dst_ip", "dst_port", "community_id",
+    "start", "flow_id", "tx_id", "protocol", "app_proto", "src_ip", "src_port", "dst_ip", "dst_port", "community_id",
     "host", "method", "uri", "uri_decoded", "user_agent", "referer", "http_version", "status", "content_type",
     "response_bytes", "capture",
+)  # fmt: skip
+# and one tls record
+TLS_TOLD = (
+    "start", "flow_id", "tx_id", "protocol", "app_proto", "src_ip", "src_port", "dst_ip", "dst_port", "community_id",
+    "host", "tls_version", "ja3", "ja3s", "ja4", "alpn", "session_resumed", "cert_subject", "cert_issuer",
+    "cert_serial", "cert_sha1", "cert_not_before", "cert_not_after", "cert_names", "capture",
 )  # fmt: skip
 Told = tuple[Any, ...]
 
 _decode_http = msgspec.json.Decoder(HttpRecord).decode
+_decode_tls = msgspec.json.Decoder(TlsRecord).decode
 _decode_hit = msgspec.json.Decoder(HitRecord).decode
 _decode_flow = msgspec.json.Decoder(FlowRecord).decode
 _decode_file = msgspec.json.Decoder(FileRecord).decode
@@ -406,17 +489,36 @@ def told_by(line: bytes) -> Told | None:
         app_proto = app_proto or "http"
     uri = http.url
     return (
-        micros(record.timestamp), record.flow_id, record.tx_id, app_proto, record.src_ip, record.src_port,
+        micros(record.timestamp), record.flow_id, record.tx_id, "http", app_proto, record.src_ip, record.src_port,
         record.dest_ip, record.dest_port, record.community_id, http.hostname, http.http_method,
         uri, decode_uri(uri), http.http_user_agent, http.http_refer, version, http.status,
         http.http_content_type, http.length, record.pcap_filename,
     )  # fmt: skip
 
 
+def tls_told_by(line: bytes) -> Told | None:
+    """Return the values of `TLS_TOLD` for one tls line; None when it is unusual: ask `parse_line` and `told_in`."""
+    try:
+        record = _decode_tls(line)
+    except _UNUSUAL:
+        return None
+    tls = record.tls
+    ja3, ja3s = tls.ja3, tls.ja3s
+    return (
+        micros(record.timestamp), record.flow_id, record.tx_id or 0, "tls", "tls", record.src_ip, record.src_port,
+        record.dest_ip, record.dest_port, record.community_id, tls.sni, certificates.version(tls.version),
+        ja3.hash if isinstance(ja3, HashPart) else ja3, ja3s.hash if isinstance(ja3s, HashPart) else ja3s, tls.ja4,
+        _joined(tls.client_alpns) or _joined(tls.server_alpns), int(tls.session_resumed is True),
+        tls.subject, tls.issuerdn, certificates.serial(tls.serial), certificates.sha1(tls.fingerprint),
+        certificates.time(tls.notbefore), certificates.time(tls.notafter), _joined(tls.subjectaltname),
+        record.pcap_filename,
+    )  # fmt: skip
+
+
 def told_in(record: dict[str, Any]) -> Told:
-    """Return the values of `TOLD` for one parsed http record."""
+    """Return the values of `TOLD` for one parsed http record, of `TLS_TOLD` for a tls one."""
     row = session_row(record)
-    return tuple(row[name] for name in TOLD)
+    return tuple(row[name] for name in (TOLD if row["protocol"] == "http" else TLS_TOLD))
 
 
 class Hit:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import re
 import tempfile
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -30,11 +31,13 @@ from detection.sources.suricata import (
     KIND_TO,
     RECORD,
     SHORTEST,
+    TLS_TOLD,
     TOLD,
     BadRecordError,
     Hit,
     Told,
     hit_told_by,
+    tls_told_by,
     told_by,
 )
 
@@ -93,7 +96,7 @@ class Counts:
 
     lines: int = 0
     http: int = 0
-    tls: int = 0  # sessions; until TLS is read its records are counted under `other`
+    tls: int = 0
     rule_hits: int = 0
     orphan_hits: int = 0
     rejected: int = 0
@@ -106,7 +109,8 @@ _Rows = list[int]
 _KIND_LENGTH = len(KIND)
 _FLOW_DIGITS_AT = FLOW_ID_AT + len(FLOW_ID)
 _FLOW_ID_PLACE = slice(FLOW_ID_AT, _FLOW_DIGITS_AT)
-_DECODED = frozenset({b'http"', b"alert"})
+_HTTP_KIND, _TLS_KIND = b'http"', b'tls",'  # five bytes tell apart what is read
+_DECODED = frozenset({_HTTP_KIND, _TLS_KIND, b"alert"})
 _OTHER_NAMES = 64  # distinct types counted by name
 
 
@@ -124,12 +128,14 @@ class _Window:
         "of_flow",
         "of_tx",
         "raw",
+        "tls_rows",
         "told",
     )
 
     def __init__(self) -> None:
         self.told: list[Told] = []
         self.raw: list[bytes] = []
+        self.tls_rows: _Rows = []
         self.of_flow: dict[int, _Rows] = {}
         self.of_tx: dict[tuple[int, int | None], _Rows] = {}
         self.carried: dict[int, int] = {}  # flow → its sessions in earlier windows
@@ -156,7 +162,42 @@ class _Window:
         return sizes
 
     def drop_sessions(self) -> None:
-        self.told, self.raw, self.of_flow, self.of_tx, self.carried = [], [], {}, {}, {}
+        self.told, self.raw, self.tls_rows, self.of_flow, self.of_tx, self.carried = [], [], [], {}, {}, {}
+
+
+class _Ready:
+    """Sessions of one protocol that were joined and wait to fill a chunk."""
+
+    __slots__ = ("names", "parts", "protocol")
+
+    def __init__(self, protocol: str, names: tuple[str, ...]) -> None:
+        self.protocol = protocol
+        self.names = names  # of the values told
+        # told, sessions of the flow, hits, flow, file, line: lists of one length
+        self.parts: tuple[list[Any], ...] = ([], [], [], [], [], [])
+
+    def extend(self, parts: Iterable[Iterable[Any]]) -> None:
+        for own, more in zip(self.parts, parts, strict=True):
+            own.extend(more)
+
+    def rows_of_next(self, policy: ReaderPolicy, *, everything: bool) -> int:
+        """Return how many sessions the next chunk holds; 0 when it can still grow."""
+        raw = self.parts[-1]
+        sizes = list(accumulate(map(len, raw[: policy.segment_rows])))
+        rows = bisect_right(sizes, policy.segment_bytes) or min(1, len(raw))
+        can_grow = rows == len(raw) and rows < policy.segment_rows
+        return 0 if can_grow and not everything else rows
+
+    def cut(self, rows: int) -> Chunk:
+        told, sizes, hits, flows, files, raw = (part[:rows] for part in self.parts)
+        for part in self.parts:
+            del part[:rows]
+        columns = _columns(self.names, told) | _columns(FLOW_FIELDS, flows) | _columns(FILE_FIELDS, files)
+        return Chunk(self.protocol, columns | {"flow_sessions": sizes, "hits": hits}, raw)
+
+
+def _columns(names: tuple[str, ...], rows: list[tuple[Any, ...]]) -> dict[str, list[Any]]:
+    return {name: list(values) for name, values in zip(names, zip(*rows, strict=True), strict=True)}
 
 
 class Reader:
@@ -171,8 +212,7 @@ class Reader:
         self._bad_lines = 0
         self._excerpt = b""
         self._before, self._waiting, self._window = _Window(), _Window(), _Window()
-        self._ready: list[tuple[Told, int, list[dict[str, Any]], tuple[Any, ...], tuple[Any, ...]]] = []
-        self._ready_raw: list[bytes] = []
+        self._ready = _Ready("http", TOLD), _Ready("tls", TLS_TOLD)
         self._rejected = tempfile.SpooledTemporaryFile(max_size=1 << 20)  # noqa: SIM115 - closed with the reader
         self._orphans = tempfile.SpooledTemporaryFile(max_size=1 << 20)  # noqa: SIM115
 
@@ -256,10 +296,12 @@ class Reader:
                 elif kind == b"filei":
                     flow_digits = line[_FLOW_DIGITS_AT : line.find(b",", _FLOW_DIGITS_AT)]
                     files.setdefault(flow_digits, []).append((number, line))
-                else:
+                elif kind[:4] != _TLS_KIND[:4]:
                     name = line[at : line.find(b'"', at)]
                     others[name] = others.get(name, 0) + 1
                     continue
+                else:
+                    self._read_odd(number, line)
             elif not line.strip(_BLANK):
                 blank += 1
                 continue
@@ -281,8 +323,12 @@ class Reader:
                 if (hit := hit_told_by(line)) is not None:
                     self._take_hit(hit)
                     return True
-            elif (told := told_by(line)) is not None:
-                self._take_session(line, told)
+            elif kind == _HTTP_KIND:
+                if (told := told_by(line)) is not None:
+                    self._take_session(line, told)
+                    return True
+            elif (told := tls_told_by(line)) is not None:
+                self._take_tls(line, told)
                 return True
         except BadRecordError as error:
             self._reject(number, str(error), line)
@@ -296,6 +342,8 @@ class Reader:
             kind = record.get("event_type")
             if kind == "http":
                 self._take_session(line, suricata.told_in(record))
+            elif kind == "tls":
+                self._take_tls(line, suricata.told_in(record))
             elif kind == "alert":
                 self._take_hit(suricata.hit_in(record, line))
             elif kind == "flow":
@@ -331,7 +379,10 @@ class Reader:
             of_flow.append(row)
         window.told.append(told)
         window.raw.append(line)
-        self.counts.http += 1
+
+    def _take_tls(self, line: bytes, told: Told) -> None:
+        self._take_session(line, told)
+        self._window.tls_rows.append(len(self._window.raw) - 1)
 
     def _take_hit(self, hit: Hit) -> None:
         self._window.hits.append(hit)
@@ -407,6 +458,8 @@ class Reader:
 
     def _join(self, before: _Window, window: _Window, following: _Window) -> None:
         rows = len(window.told)
+        self.counts.http += rows - len(window.tls_rows)
+        self.counts.tls += len(window.tls_rows)
         hits: list[list[dict[str, Any]]] = [[] for _ in range(rows)]
         flows: list[tuple[Any, ...]] = [_NO_FLOW] * rows
         files: list[tuple[Any, ...]] = [_NO_FILE] * rows
@@ -414,8 +467,17 @@ class Reader:
             _join_hits(window, near.hits, hits)
             self._join_flows(window, near, flows)
             self._join_files(window, near, files)
-        self._ready.extend(zip(window.told, window.flow_sizes(following), hits, flows, files, strict=True))
-        self._ready_raw.extend(window.raw)
+        parts = (window.told, window.flow_sizes(following), hits, flows, files, window.raw)
+        http, tls = self._ready
+        if not window.tls_rows:
+            http.extend(parts)
+            return
+        for row in window.tls_rows:  # a file before the upgrade to TLS was not sent by it
+            files[row] = _NO_FILE
+        tls_rows = frozenset(window.tls_rows)
+        http_rows = [row for row in range(rows) if row not in tls_rows]
+        for ready, chosen in ((http, http_rows), (tls, window.tls_rows)):
+            ready.extend(map(part.__getitem__, chosen) for part in parts)
 
     def _join_flows(self, window: _Window, near: _Window, into: list[tuple[Any, ...]]) -> None:
         if not near.flows:
@@ -457,14 +519,9 @@ class Reader:
     # --- chunks
 
     def _cut_chunks(self, *, everything: bool = False) -> Iterator[Chunk]:
-        policy = self.policy
-        while self._ready:
-            sizes = accumulate(map(len, self._ready_raw[: policy.segment_rows]))
-            rows = sum(1 for size in sizes if size <= policy.segment_bytes) or 1
-            if rows == len(self._ready) and rows < policy.segment_rows and not everything:
-                return
-            yield _chunk(self._ready[:rows], self._ready_raw[:rows])
-            del self._ready[:rows], self._ready_raw[:rows]
+        for ready in self._ready:
+            while rows := ready.rows_of_next(self.policy, everything=everything):
+                yield ready.cut(rows)
 
 
 _BLANK = b"\0 \t\r"
@@ -504,17 +561,6 @@ def _rows_of_transaction(window: _Window, rows: _Rows, hit: Hit) -> _Rows:
 
 
 _APP_PROTO = TOLD.index("app_proto")
-
-
-def _chunk(rows: list[tuple[Any, ...]], raw: list[bytes]) -> Chunk:
-    told, sizes, hits, flows, files = zip(*rows, strict=True)
-    columns = {name: list(values) for name, values in zip(TOLD, zip(*told, strict=True), strict=True)}
-    columns["protocol"] = ["http"] * len(raw)
-    columns["flow_sessions"] = list(sizes)
-    columns["hits"] = list(hits)
-    for names, parts in ((FLOW_FIELDS, flows), (FILE_FIELDS, files)):
-        columns.update({name: list(values) for name, values in zip(names, zip(*parts, strict=True), strict=True)})
-    return Chunk("http", columns, raw)
 
 
 def is_protocol_notice(signature: str) -> bool:

@@ -47,6 +47,26 @@ def http(flow_id: int = 1, tx_id: int | None = 0, second: float = 0, **fields: A
     return record("http", flow_id, second, **numbered, http=told, **fields)
 
 
+def tls(flow_id: int = 1, second: float = 0, **fields: Any) -> dict[str, Any]:
+    told = {
+        "subject": "C=US, O=Shop, Inc., CN=shop.example",
+        "issuerdn": "C=US, O=CA, CN=CA 1",
+        "serial": "00:96:DF:47:0E",
+        "fingerprint": "f4:27:95:84:25:ff:18:71:78:a9:47:52:8e:c1:9c:6b:28:e5:e4:cb",
+        "sni": "shop.example",
+        "version": "TLS 1.2",
+        "notbefore": "2024-05-21T00:00:00",
+        "notafter": "2025-05-21T23:59:59",
+        "ja3": {"hash": "04307588e98e5900d4e7e3830eb705a9", "string": "771,4865-4866,27-23,29-23,0"},
+        "ja3s": {"hash": "eb1d94daa7e0344597e756a1fb6e7054", "string": "771,4865,51-43"},
+        "ja4": "t13d1516h2_8daaf6152771_e5627efa2ab1",
+        "client_alpns": ["h2", "http/1.1"],
+    }
+    told |= fields.pop("tls", {})
+    told = {name: value for name, value in told.items() if value is not ...}
+    return record("tls", flow_id, second, **{"dest_port": 443} | fields, tls=told)
+
+
 def alert(flow_id: int = 1, tx_id: int | None = 0, second: float = 0, sid: int = 2001, **fields: Any) -> dict[str, Any]:
     told = {
         "action": "allowed",

@@ -554,7 +554,9 @@ def test_types_that_are_not_read_are_counted_by_name() -> None:
     assert len(reader.counts.other) <= 65
 
 
-some_line = st.binary(max_size=80) | st.sampled_from([eve.line(eve.http()), eve.line(eve.alert()), b"{", b"}{", b"\0"])
+some_line = st.binary(max_size=80) | st.sampled_from(
+    [eve.line(eve.http()), eve.line(eve.tls()), eve.line(eve.alert()), b"{", b"}{", b"\0"]
+)
 
 
 @given(st.lists(some_line, max_size=12), st.integers(1, 400))
@@ -564,12 +566,14 @@ def test_no_bytes_break_the_reader_and_none_are_lost(lines: list[bytes], cut: in
     found, reader = eve.read(data)
     assert reader.digest == hashlib.sha256(data).hexdigest()
     counts = reader.counts
-    assert counts.http == len(found)
+    assert counts.http + counts.tls == len(found)
     if reader.refused:
         assert counts.rejected == 1
         assert not found
     else:
-        assert counts.lines == counts.http + counts.rule_hits + sum(counts.other.values()) + counts.rejected
+        assert (
+            counts.lines == counts.http + counts.tls + counts.rule_hits + sum(counts.other.values()) + counts.rejected
+        )
     eve.read(gzip.compress(data)[:-cut])  # any cut
 
 
@@ -695,16 +699,21 @@ def test_real_logs_give_what_plain_json_counts(shared_data: Path) -> None:
                 kinds[record["event_type"]] += 1
                 if record["event_type"] == "http":
                     sessions[record["flow_id"], record["tx_id"]] += 1
+                elif record["event_type"] == "tls":
+                    sessions[record["flow_id"], 0] += 1
                 elif record["event_type"] == "alert" and "tx_id" in record:
                     of_transaction[record["flow_id"], record["tx_id"]] += 1
                 elif record["event_type"] == "alert":
                     of_flow[record["flow_id"]] += 1
         found, reader = eve.read(path.read_bytes())
-        assert reader.counts.http == len(found) == kinds["http"], path.name
+        assert (reader.counts.http, reader.counts.tls) == (kinds["http"], kinds["tls"]), path.name
+        assert Counter(row["protocol"] for row in found) == Counter(
+            {name: kinds[name] for name in ("http", "tls") if kinds[name]}
+        )
         assert reader.counts.rule_hits == kinds["alert"], path.name
         assert reader.counts.rejected == 0, path.name
         assert reader.counts.other == {
-            name: count for name, count in kinds.items() if name not in ("http", "alert", "flow", "fileinfo")
+            name: count for name, count in kinds.items() if name not in ("http", "tls", "alert", "flow", "fileinfo")
         }
         assert Counter((row["flow_id"], row["tx_id"]) for row in found) == sessions
         for row in found:
@@ -718,17 +727,24 @@ def test_real_logs_give_what_plain_json_counts(shared_data: Path) -> None:
         assert reader.counts.orphan_hits == lost, path.name
 
 
+BOTH_WAYS = (
+    (b"http", suricata.told_by, suricata.TOLD),
+    (b"tls", suricata.tls_told_by, suricata.TLS_TOLD),
+)
+
+
 def test_real_records_give_the_same_row_both_ways(shared_data: Path) -> None:
     seen = 0
     for path in sorted((shared_data / "eve").glob("*.eve.json.gz")):
         with gzip.open(path) as lines:
             for line in lines:
-                if b'"event_type":"http"' in line:
-                    row = session_row(orjson.loads(line))
-                    fast = suricata.told_by(line)
-                    assert fast is None or fast == tuple(row[name] for name in suricata.TOLD)
-                    seen += fast is not None
-    assert seen > 2_600  # the other 49 are HTTP/2 settings without a request
+                for kind, tell, names in BOTH_WAYS:
+                    if b'"event_type":"%s"' % kind in line:
+                        row = session_row(orjson.loads(line))
+                        fast = tell(line)
+                        assert fast is None or fast == tuple(row[name] for name in names)
+                        seen += fast is not None
+    assert seen > 2_600 + 1_033  # the other 49 are HTTP/2 settings without a request
 
 
 def test_usual_lines_never_meet_the_slow_parser(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -736,7 +752,7 @@ def test_usual_lines_never_meet_the_slow_parser(monkeypatch: pytest.MonkeyPatch)
         raise AssertionError(line)
 
     monkeypatch.setattr(suricata, "parse_line", forbidden)
-    records = [eve.http(), eve.alert(), eve.flow(), eve.fileinfo(), eve.record("dns", 1), eve.record("tls", 123_456)]
-    (row,), reader = eve.read(records)
+    records = [eve.http(), eve.alert(), eve.flow(), eve.fileinfo(), eve.record("dns", 1), eve.tls(123_456)]
+    (row, _), reader = eve.read(records)
     assert (len(row["hits"]), row["bytes_to_server"], row["file_bytes"]) == (1, 700, 1234)
-    assert reader.counts.other == {"dns": 1, "tls": 1}
+    assert reader.counts.other == {"dns": 1}

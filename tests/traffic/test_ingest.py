@@ -390,9 +390,12 @@ def test_real_traffic_is_counted_as_plain_json_counts_it(shared_data: Path) -> N
             continue
         with gzip.open(folder / name) as lines:
             kinds = Counter(json.loads(line)["event_type"] for line in lines)
-        assert (told["http"], told["rule_hits"], told["rejected"]) == (kinds["http"], kinds["alert"], 0), name
-        assert sum(one.rows for one in Segment.objects.filter(source=ingest.source_of(name))) == kinds["http"]
-        total += kinds["http"]
+        assert (told["http"], told["tls"]) == (kinds["http"], kinds["tls"]), name
+        assert (told["rule_hits"], told["rejected"]) == (kinds["alert"], 0), name
+        for protocol in ("http", "tls"):
+            stored = Segment.objects.filter(source=ingest.source_of(name), protocol=protocol)
+            assert sum(one.rows for one in stored) == kinds[protocol]
+            total += kinds[protocol]
     assert report["sessions"] == total
     assert report["rejected"] == 3  # the two arrays of Suricata 4 and the list of captures
     again = ingest_json(folder)

@@ -47,7 +47,8 @@ class Command(BaseCommand):
             self.stdout.write(f"{result.path}: taken in before, nothing added")
             return
         self.stdout.write(
-            f"{result.path}: {result.http} http, {result.rule_hits} rule hits ({result.orphan_hits} without session), "
+            f"{result.path}: {result.http} http, {result.tls} tls, "
+            f"{result.rule_hits} rule hits ({result.orphan_hits} without session), "
             f"{result.rejected} rejected, {'inspected' if result.inspected else 'not inspected'}"
         )
         for reason, count in result.reasons.items():
