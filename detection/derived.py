@@ -48,10 +48,15 @@ class Code:
         return (self.column,)
 
     def of(self, text: str | None) -> float:
-        if text and self.separator:
-            parts = text.split(self.separator, self.part + 1)
-            text = parts[self.part] if self.part < len(parts) else None
-        return zlib.crc32(text.encode("utf-8", "surrogatepass")) >> 8 if text else NAN
+        coded = self.coded(text)
+        return zlib.crc32(coded.encode("utf-8", "surrogatepass")) >> 8 if coded else NAN
+
+    def coded(self, text: str | None) -> str | None:
+        """Return what stands behind the number."""
+        if not text or not self.separator:
+            return text
+        parts = text.split(self.separator, self.part + 1)
+        return parts[self.part] if self.part < len(parts) else None
 
 
 @dataclass(frozen=True, slots=True)

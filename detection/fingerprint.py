@@ -52,7 +52,9 @@ def shape_of(row: Row) -> str:
 
 
 def shape_parts(row: Row) -> dict[str, str]:
-    """Return what the shape is made of, readable, always the same keys in the same order."""
+    """Return what the shape is made of, readable, for each protocol the same keys in the same order."""
+    if row.get("protocol") == "tls":
+        return _tls_parts(row)
     return {
         "protocol": row.get("protocol") or "",
         "domain": registered_domain(row.get("host")),
@@ -64,16 +66,53 @@ def shape_parts(row: Row) -> dict[str, str]:
     }
 
 
+def _tls_parts(row: Row) -> dict[str, str]:
+    """Who asks for whom. Where no name is asked for, the issuer of the certificate stands for the server."""
+    domain = registered_domain(row.get("host"))
+    named = domain not in (ADDRESS, NO_HOST)
+    return {
+        "protocol": "tls",
+        "domain": domain,
+        "client": tls_client(row.get("ja4"), None if named else row.get("ja3")),
+        "issuer": "" if named else issuer_name(row.get("cert_issuer")),
+    }
+
+
+def tls_client(ja4: str | None, ja3: str | None) -> str:
+    """Return the kind of a TLS client: JA4 without what changes from one connection to the next of one program.
+
+    Counts and the hash of extensions change when a session is resumed; protocol, version, ALPN and ciphers stay. JA3
+    changes with each connection of browsers that shuffle extensions: only where nothing better is known."""
+    parts = (ja4 or "").split("_")
+    if len(parts) == 3 and len(parts[0]) == 10:
+        return f"{parts[0][:4]}{parts[0][8:]}_{parts[1][:12]}"
+    return (ja3 or "")[:32]
+
+
+@lru_cache(maxsize=1 << 14)
+def issuer_name(issuer: str | None) -> str:
+    """Return the organisation that issued a certificate, else its common name, else its whole name; numbers folded."""
+    text = (issuer or "")[:_LONGEST_TEXT]
+    for attribute in ("O", "CN"):
+        if found := re.search(rf"(?:^|[,/])\s*{attribute}\s*=\s*(\"[^\"]*\"|(?:\\.|[^,/\\])+)", text, re.IGNORECASE):
+            return _fold(found[1].strip(' "'))
+    return _fold(text)
+
+
 def fingerprint(detector: str, cell: str, shape: str) -> str:
     """Return the key by which items fold, as hex."""
     return hashlib.sha256(json.dumps([detector, str(cell), shape]).encode("ascii")).hexdigest()
 
 
 def title_of(row: Row) -> str:
-    """Return one line for lists: "GET example.com/cgi-bin/N". Printable, at most 255 characters."""
+    """Return one line for lists: "GET example.com/cgi-bin/N", "TLS example.com". Printable, at most 255 characters."""
     parts = shape_parts(row)
     domain = {ADDRESS: "address", NO_HOST: "no host"}.get(parts["domain"], parts["domain"])
-    text = " ".join(part for part in (parts["method"] or parts["protocol"].upper(), f"{domain}{parts['uri']}") if part)
+    if parts["protocol"] == "tls":
+        words = ["TLS", domain, parts["issuer"] and f"by {parts['issuer']}", parts["client"]]
+    else:
+        words = [parts["method"] or parts["protocol"].upper(), f"{domain}{parts['uri']}"]
+    text = " ".join(word for word in words if word)
     text = "".join(letter if _is_printable(letter) else "\N{REPLACEMENT CHARACTER}" for letter in text)
     return text if len(text) <= TITLE_LENGTH else f"{text[: TITLE_LENGTH - 1]}…"
 

@@ -12,6 +12,7 @@ from typing import Any
 from django.utils.safestring import SafeString
 
 from detection.contract import CONTRACTS, encode
+from detection.derived import Code
 from detection.explain import Contribution, Explanation
 from detection.scoring import probability
 from detection.sessions import FLOW
@@ -80,6 +81,24 @@ class Evidence:
         first, last = self.row["flow_start"], self.row["flow_end"]
         return moment(last) - moment(first) if first is not None and last is not None else None
 
+    @property
+    def is_tls(self) -> bool:
+        return bool(self.row["protocol"] == "tls")
+
+    @cached_property
+    def certificate(self) -> Certificate | None:
+        """The server's certificate; None where none was seen (TLS 1.3 hides it, a resumed session shows none)."""
+        found = Certificate(self.row, self.start)
+        return found if any(self.row[name] is not None for name in _CERTIFICATE) else None
+
+    @property
+    def traffic(self) -> tuple[Direction, Direction] | None:
+        """What went to the server and what came back; None while the flow's end is not known."""
+        row = self.row
+        if row["bytes_to_server"] is None or row["bytes_to_client"] is None:
+            return None
+        return tuple(Direction(row[f"bytes_to_{end}"], row[f"packets_to_{end}"]) for end in ("server", "client"))  # type: ignore[return-value]
+
     @cached_property
     def uri_hex(self) -> str:
         return hex_dump(self.row["uri"] or "")
@@ -113,6 +132,64 @@ class Evidence:
     @cached_property
     def hosts(self) -> list[ItemHost]:
         return list(self.item.group_hosts.order_by("-sessions", "host")[:TOP_HOSTS])
+
+
+_CERTIFICATE = ("cert_subject", "cert_issuer", "cert_serial", "cert_sha1", "cert_not_before", "cert_not_after")
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """When a certificate held, beside the session that showed it."""
+
+    row: Mapping[str, Any]
+    seen: datetime
+
+    @property
+    def begins(self) -> datetime | None:
+        return moment_or_none(self.row["cert_not_before"])
+
+    @property
+    def ends(self) -> datetime | None:
+        return moment_or_none(self.row["cert_not_after"])
+
+    @property
+    def days(self) -> int | None:
+        """How long it holds in all."""
+        return (self.ends - self.begins).days if self.begins and self.ends else None
+
+    @property
+    def age(self) -> int | None:
+        """Days from its begin to the session."""
+        return (self.seen - self.begins).days if self.begins else None
+
+    @property
+    def had_expired(self) -> bool:
+        return self.ends is not None and self.ends < self.seen
+
+    @property
+    def had_not_begun(self) -> bool:
+        return self.begins is not None and self.begins > self.seen
+
+    @property
+    def is_self_issued(self) -> bool:
+        return bool(self.row["cert_subject"] and self.row["cert_subject"] == self.row["cert_issuer"])
+
+
+@dataclass(frozen=True, slots=True)
+class Direction:
+    """One direction of a flow."""
+
+    bytes: int
+    packets: int | None
+
+    @property
+    def mean(self) -> int | None:
+        """Bytes of a packet."""
+        return round(self.bytes / self.packets) if self.packets else None
+
+
+def moment_or_none(microseconds: int | None) -> datetime | None:
+    return None if microseconds is None else moment(microseconds)
 
 
 def _headers(found: Any) -> list[Header]:
@@ -205,7 +282,12 @@ class Why:
     def bars(self) -> list[ContributionBar]:
         items = self._moved
         largest = max((abs(item.contribution) for item in items), default=1.0)
-        return [_bar(item, largest, is_marked=item.feature in self._marks) for item in items]
+        return [_bar(item, largest, self._coded(item), is_marked=item.feature in self._marks) for item in items]
+
+    def _coded(self, item: Contribution) -> str | None:
+        """Return the text behind a code: the number itself says nothing."""
+        code = next((one for one in CONTRACTS[self.item.version.contract].derived if one.name == item.feature), None)
+        return code.coded(self.row[code.column]) if isinstance(code, Code) else None
 
     @property
     def _moved(self) -> list[Contribution]:
@@ -243,9 +325,10 @@ class Why:
         return found
 
 
-def _bar(item: Contribution, largest: float, *, is_marked: bool) -> ContributionBar:
+def _bar(item: Contribution, largest: float, coded: str | None, *, is_marked: bool) -> ContributionBar:
     width = abs(item.contribution) / largest * 100
-    return ContributionBar(item.title, _figure(item.value), item.contribution, f"{width:.1f}", is_marked)
+    value = f"{coded[:12]}…" if coded and len(coded) > 12 else coded or _figure(item.value)
+    return ContributionBar(item.title, value, item.contribution, f"{width:.1f}", is_marked)
 
 
 def _figure(value: float) -> str:

@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from accounts.models import User
 from accounts.roles import Role
+from detection.sessions import COLUMN_NAMES
 from jobs.models import Job
 from labeling.models import Item, ItemRecord, ProofDraw, ProofItem, Queue
 from labeling.services import complaints as complaint_items
@@ -194,44 +195,83 @@ START = 1_772_366_400_000_000  # 2026-03-01 12:00 UTC
 
 def make_row(**fields: Any) -> dict[str, Any]:
     """Return a whole session row."""
-    return {
-        "start": START,
-        "flow_id": 1,
-        "tx_id": 0,
-        "protocol": "http",
-        "app_proto": "http",
-        "src_ip": "10.1.4.22",
-        "src_port": 49152,
-        "dst_ip": "10.9.0.5",
-        "dst_port": 80,
-        "community_id": "1:abc",
-        "host": "intranet.example",
-        "method": "GET",
-        "uri": "/cgi-bin/x.sh?id=1%27%20or%201=1--",
-        "uri_decoded": "/cgi-bin/x.sh?id=1' or 1=1--",
-        "user_agent": "curl/8.4.0",
-        "referer": None,
-        "http_version": "HTTP/1.1",
-        "status": 200,
-        "content_type": "text/html",
-        "response_bytes": 1532,
-        "flow_start": START - 48_000,
-        "flow_end": START,
-        "bytes_to_server": 512,
-        "bytes_to_client": 2048,
-        "packets_to_server": 5,
-        "packets_to_client": 4,
-        "file_magic": None,
-        "file_bytes": None,
-        "file_sha256": None,
-        "capture": None,
-        "flow_sessions": 1,
-        "hits": [],
-    } | fields
+    return (
+        dict.fromkeys(COLUMN_NAMES)
+        | {
+            "start": START,
+            "flow_id": 1,
+            "tx_id": 0,
+            "protocol": "http",
+            "app_proto": "http",
+            "src_ip": "10.1.4.22",
+            "src_port": 49152,
+            "dst_ip": "10.9.0.5",
+            "dst_port": 80,
+            "community_id": "1:abc",
+            "host": "intranet.example",
+            "method": "GET",
+            "uri": "/cgi-bin/x.sh?id=1%27%20or%201=1--",
+            "uri_decoded": "/cgi-bin/x.sh?id=1' or 1=1--",
+            "user_agent": "curl/8.4.0",
+            "referer": None,
+            "http_version": "HTTP/1.1",
+            "status": 200,
+            "content_type": "text/html",
+            "response_bytes": 1532,
+            "flow_start": START - 48_000,
+            "flow_end": START,
+            "bytes_to_server": 512,
+            "bytes_to_client": 2048,
+            "packets_to_server": 5,
+            "packets_to_client": 4,
+            "file_magic": None,
+            "file_bytes": None,
+            "file_sha256": None,
+            "capture": None,
+            "flow_sessions": 1,
+            "hits": [],
+        }
+        | fields
+    )
+
+
+def make_tls_row(**fields: Any) -> dict[str, Any]:
+    """Return a whole TLS session row."""
+    day = 86_400_000_000
+    names = ("method", "uri", "uri_decoded", "user_agent", "http_version", "status", "content_type", "response_bytes")
+    return (
+        make_row(**dict.fromkeys(names))
+        | {
+            "tx_id": None,
+            "protocol": "tls",
+            "app_proto": "tls",
+            "dst_port": 443,
+            "host": "api-3.talk.example",
+            "tls_version": "TLS 1.2",
+            "ja3": "b32309a26951912be7dba376398abc3b",
+            "ja3s": "eb1d94daa7e0344597e756a1fb6e7054",
+            "ja4": "t12d1516h2_8daaf6152771_02713d6af862",
+            "alpn": "h2,http/1.1",
+            "cipher": "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256",
+            "session_resumed": 0,
+            "cert_subject": "C=XX, O=Talk, CN=*.talk.example",
+            "cert_issuer": "C=XX, O=Synthetic Trust, CN=Synthetic CA 1",
+            "cert_serial": "0A:1B",
+            "cert_sha1": "ad1b576cacbe465465f61d6d852a381607" + "7d3117",
+            "cert_not_before": START - 30 * day,
+            "cert_not_after": START + 60 * day,
+            "cert_names": "*.talk.example,talk.example",
+            "flow_end": START + 42_000_000,
+        }
+        | fields
+    )
 
 
 def make_raw(row: dict[str, Any]) -> dict[str, Any]:
     """Return what a sensor would have written about a row."""
+    if row["protocol"] == "tls":
+        tls = {"sni": row["host"], "version": row["tls_version"], "ja3": {"hash": row["ja3"]}, "ja4": row["ja4"]}
+        return {"event_type": "tls", "src_ip": row["src_ip"], "tls": tls}
     return {
         "event_type": "http",
         "src_ip": row["src_ip"],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import time
+import unicodedata
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from detection.fingerprint import (
     agent_family,
     fingerprint,
+    issuer_name,
     registered_domain,
     shape_of,
     shape_parts,
@@ -198,3 +200,81 @@ def test_the_parts_have_always_the_same_keys() -> None:
             "ja4",
         ]
     )
+
+
+# --- TLS
+
+
+def make_tls(**changes: Any) -> dict[str, Any]:
+    return {
+        "protocol": "tls",
+        "host": "api-3.talk.example.com",
+        "ja3": "b32309a26951912be7dba376398abc3b",
+        "ja4": "t13d1516h2_8daaf6152771_02713d6af862",
+        "cert_issuer": "C=XX, O=Synthetic Trust, CN=Synthetic CA 1",
+    } | changes
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"host": "web.example.com"},  # another host of the same domain
+        {"ja4": "t13d1517h2_8daaf6152771_b1ff8ab2d16f"},  # resumed: one extension more
+        {"ja3": "e4d448cdfe06dc1243c1eb026c74ac9a"},  # a browser that shuffles its extensions
+        {"cert_issuer": None},  # hidden by TLS 1.3
+        {"uri": "/", "user_agent": "x"},
+    ],
+)
+def test_connections_of_one_program_to_one_domain_look_alike(changes: dict[str, Any]) -> None:
+    assert shape_of(make_tls(**changes)) == shape_of(make_tls())
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"host": "example.org"},
+        {"ja4": "t13d1516h2_9e2fdc1bd6a8_02713d6af862"},  # other ciphers
+        {"ja4": "t12d1516h2_8daaf6152771_02713d6af862"},  # another version
+        {"host": None},
+        {"protocol": "http"},
+    ],
+)
+def test_another_domain_or_program_looks_different(changes: dict[str, Any]) -> None:
+    assert shape_of(make_tls(**changes)) != shape_of(make_tls())
+
+
+def test_without_a_name_the_issuer_and_the_client_tell_servers_apart() -> None:
+    unnamed = make_tls(host="192.0.2.8", ja4=None)
+    assert shape_of(unnamed) == shape_of(make_tls(host="198.51.100.7", ja4=None))
+    assert shape_of(unnamed) != shape_of(unnamed | {"cert_issuer": "CN=localhost"})
+    assert shape_of(unnamed) != shape_of(unnamed | {"ja3": "e4d448cdfe06dc1243c1eb026c74ac9a"})
+
+
+@pytest.mark.parametrize(
+    ("issuer", "name"),
+    [
+        ("C=US, O=Let's Encrypt, CN=R3", "Let's Encrypt"),
+        ("CN=R3,O=Let's Encrypt,C=US", "Let's Encrypt"),  # as Zeek writes it
+        ('C=US, O="GoDaddy.com, Inc.", CN=x', "GoDaddy.com, Inc."),
+        ("CN=DcRat Server, OU=qwq, O=DcRat By qwq", "DcRat By qwq"),
+        ("CN=host-4711", "host-N"),
+        ("whatever", "whatever"),
+        ("", ""),
+        (None, ""),
+    ],
+)
+def test_issuer_name(issuer: str | None, name: str) -> None:
+    assert issuer_name(issuer) == name
+
+
+def test_titles_of_connections() -> None:
+    assert title_of(make_tls()) == "TLS example.com t13dh2_8daaf6152771"
+    assert title_of(make_tls(host=None)) == "TLS no host by Synthetic Trust t13dh2_8daaf6152771"
+    assert title_of({"protocol": "tls"}) == "TLS no host"
+
+
+@given(st.fixed_dictionaries(dict.fromkeys(("host", "ja3", "ja4", "cert_issuer"), st.none() | st.text(max_size=80))))
+def test_any_connection_has_a_shape_and_a_printable_title(fields: dict[str, Any]) -> None:
+    row = make_tls(**fields)
+    assert len(shape_of(row)) == 64
+    assert not any(unicodedata.category(letter).startswith("C") for letter in title_of(row))
