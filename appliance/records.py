@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from detection.sessions import Row
-from detection.sources.suricata import decode_uri, session_row
+from detection.sources.suricata import session_row
+from detection.sources.values import decode_uri
 
 _TEXT = (str, type(None))
 _NUMBER = (int, type(None))

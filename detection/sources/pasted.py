@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
-from detection.sources.suricata import BadRecordError, parse_line
+from detection.sources.values import BadRecordError, parse_line
 
 LONGEST = 200_000  # characters; a record with a body is smaller
 _REQUEST = re.compile(r"(?:(?P<method>[A-Za-z]{3,16})\s+)?(?P<target>\S+)(?:\s+(?P<version>HTTP/\d(?:\.\d)?))?\s*\Z")

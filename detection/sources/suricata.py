@@ -6,68 +6,24 @@ into typed structs and falls back to `session_row` where a line is unusual. A te
 
 from __future__ import annotations
 
-import json
 import re
-from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
-from urllib.parse import unquote, unquote_plus
 
 import msgspec
-import orjson
 
 from detection.sessions import COLUMN_NAMES, FLOW, TRANSACTION
 from detection.sources import certificates
-
-INT64_MAX = (1 << 63) - 1
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_YEARS = range(1970, 9999)
-_MICROSECOND = timedelta(microseconds=1)
-
-
-class BadRecordError(ValueError):
-    """A line is no usable record; the text says what was expected."""
-
-
-# --- times ---------------------------------------------------------------------------------------------------------
-
-_second_of: dict[str, int] = {}
-
-
-def micros(text: str) -> int:
-    """Return a time stamp as microseconds since 1970 UTC; any offset is honoured, none means UTC."""
-    fraction = text[20:26]
-    known = _second_of.get(text[:20] + text[26:])  # holds only the form Suricata writes
-    if known is not None and fraction.isdecimal():
-        return known + int(fraction)
-    if len(text) == 31 and text[19] == "." and fraction.isdecimal():
-        if len(_second_of) > 100_000:
-            _second_of.clear()
-        known = _second_of[text[:20] + text[26:]] = _parse_time(text[:19] + text[26:])
-        return known + int(fraction)
-    return _parse_time(text)
-
-
-def _parse_time(text: str) -> int:
-    try:
-        time = datetime.fromisoformat(text)
-    except ValueError:
-        raise BadRecordError("timestamp is no ISO 8601 time") from None
-    if time.tzinfo is None:
-        time = time.replace(tzinfo=UTC)
-    if time.year not in _YEARS:
-        raise BadRecordError("timestamp lies outside the years 1970 to 9998")
-    return (time - _EPOCH) // _MICROSECOND
-
-
-def optional_micros(value: Any) -> int | None:
-    """Return a time stamp that may be missing or odd: the session is worth keeping without it."""
-    if not isinstance(value, str):
-        return None
-    try:
-        return micros(value)
-    except BadRecordError:
-        return None
-
+from detection.sources.values import (
+    INT64_MAX,
+    BadRecordError,
+    decode_uri,
+    joined,
+    micros,
+    number_of,
+    optional_micros,
+    parse_line,
+    text_of,
+)
 
 # --- one parsed record → one row -----------------------------------------------------------------------------------
 
@@ -89,32 +45,32 @@ def _http_row(record: dict[str, Any]) -> dict[str, Any]:
         http = {}
     if not isinstance(http, dict):
         raise BadRecordError("http is no object")
-    is_http2 = _text(http.get("version")) == "2" or "http2" in http or record.get("app_proto") == "http2"
-    uri, host = _text(http.get("url")), _text(http.get("hostname"))
-    method, status = _text(http.get("http_method")), _number(http.get("status"), 0, 99_999)
-    user_agent, referer = _text(http.get("http_user_agent")), _text(http.get("http_refer"))
-    content_type = _text(http.get("http_content_type"))
+    is_http2 = text_of(http.get("version")) == "2" or "http2" in http or record.get("app_proto") == "http2"
+    uri, host = text_of(http.get("url")), text_of(http.get("hostname"))
+    method, status = text_of(http.get("http_method")), number_of(http.get("status"), 0, 99_999)
+    user_agent, referer = text_of(http.get("http_user_agent")), text_of(http.get("http_refer"))
+    content_type = text_of(http.get("http_content_type"))
     if is_http2 and uri is None:  # HTTP/2 as some sensors write it: everything in header arrays
         request, response = _headers(http, "request"), _headers(http, "response")
         uri, host = request.get(":path"), host or request.get(":authority") or request.get("host")
         method, user_agent = method or request.get(":method"), user_agent or request.get("user-agent")
         referer = referer or request.get("referer")
-        status = _number(response.get(":status"), 0, 99_999) if status is None else status
+        status = number_of(response.get(":status"), 0, 99_999) if status is None else status
         content_type = content_type or response.get("content-type")
     return _EMPTY_ROW | {
         **_common(record, "http"),
-        "tx_id": _number(record.get("tx_id")),
-        "app_proto": _text(record.get("app_proto")) or ("http2" if is_http2 else "http"),
+        "tx_id": number_of(record.get("tx_id")),
+        "app_proto": text_of(record.get("app_proto")) or ("http2" if is_http2 else "http"),
         "host": host,
         "method": method,
         "uri": uri,
         "uri_decoded": decode_uri(uri),
         "user_agent": user_agent,
         "referer": referer,
-        "http_version": "HTTP/2" if is_http2 else _text(http.get("protocol")),
+        "http_version": "HTTP/2" if is_http2 else text_of(http.get("protocol")),
         "status": status,
         "content_type": content_type,
-        "response_bytes": _number(http.get("length"), 0),
+        "response_bytes": number_of(http.get("length"), 0),
     }
 
 
@@ -127,22 +83,22 @@ def _tls_row(record: dict[str, Any]) -> dict[str, Any]:
     resumed = tls.get("session_resumed")
     return _EMPTY_ROW | {
         **_common(record, "tls"),
-        "tx_id": _number(record.get("tx_id"), 0) or 0,
+        "tx_id": number_of(record.get("tx_id"), 0) or 0,
         "app_proto": "tls",
-        "host": _text(tls.get("sni")),
-        "tls_version": certificates.version(_text(tls.get("version"))),
+        "host": text_of(tls.get("sni")),
+        "tls_version": certificates.version(text_of(tls.get("version"))),
         "ja3": _hash(tls.get("ja3")),
         "ja3s": _hash(tls.get("ja3s")),
-        "ja4": _text(tls.get("ja4")),
-        "alpn": _joined(tls.get("client_alpns")) or _joined(tls.get("server_alpns")),
+        "ja4": text_of(tls.get("ja4")),
+        "alpn": joined(tls.get("client_alpns")) or joined(tls.get("server_alpns")),
         "session_resumed": int(resumed is True),
-        "cert_subject": _text(tls.get("subject")),
-        "cert_issuer": _text(tls.get("issuerdn")),
-        "cert_serial": certificates.serial(_text(tls.get("serial"))),
-        "cert_sha1": certificates.sha1(_text(tls.get("fingerprint"))),
-        "cert_not_before": certificates.time(_text(tls.get("notbefore"))),
-        "cert_not_after": certificates.time(_text(tls.get("notafter"))),
-        "cert_names": _joined(tls.get("subjectaltname")),
+        "cert_subject": text_of(tls.get("subject")),
+        "cert_issuer": text_of(tls.get("issuerdn")),
+        "cert_serial": certificates.serial(text_of(tls.get("serial"))),
+        "cert_sha1": certificates.sha1(text_of(tls.get("fingerprint"))),
+        "cert_not_before": certificates.time(text_of(tls.get("notbefore"))),
+        "cert_not_after": certificates.time(text_of(tls.get("notafter"))),
+        "cert_names": joined(tls.get("subjectaltname")),
     }
 
 
@@ -152,12 +108,12 @@ def _common(record: dict[str, Any], protocol: str) -> dict[str, Any]:
         "start": _required_time(record.get("timestamp")),
         "flow_id": flow_in(record),
         "protocol": protocol,
-        "src_ip": _text(record.get("src_ip")),
-        "src_port": _number(record.get("src_port"), 0, 65_535),
-        "dst_ip": _text(record.get("dest_ip")),
-        "dst_port": _number(record.get("dest_port"), 0, 65_535),
-        "community_id": _text(record.get("community_id")),
-        "capture": _text(record.get("pcap_filename")),
+        "src_ip": text_of(record.get("src_ip")),
+        "src_port": number_of(record.get("src_port"), 0, 65_535),
+        "dst_ip": text_of(record.get("dest_ip")),
+        "dst_port": number_of(record.get("dest_port"), 0, 65_535),
+        "community_id": text_of(record.get("community_id")),
+        "capture": text_of(record.get("pcap_filename")),
         "flow_sessions": 1,
         "hits": [],
     }
@@ -165,47 +121,7 @@ def _common(record: dict[str, Any], protocol: str) -> dict[str, Any]:
 
 def _hash(value: Any) -> str | None:
     """Return a JA3 that is an object with its hash, or the bare hash."""
-    return _text(value.get("hash")) if isinstance(value, dict) else _text(value)
-
-
-def _joined(value: Any) -> str | None:
-    """Return a list of texts joined by commas; one text stays as it is."""
-    if isinstance(value, list):
-        return ",".join(one for one in value if isinstance(one, str)) or None
-    return _text(value)
-
-
-def decode_uri(uri: str | None) -> str | None:
-    """Return a request target percent-decoded, twice at most, + as space: what the server may come to see."""
-    if uri is None or ("%" not in uri and "+" not in uri):
-        return uri
-    decoded = unquote_plus(uri, errors="replace")
-    return unquote(decoded, errors="replace") if "%" in decoded else decoded
-
-
-def _text(value: Any) -> str | None:
-    """Return a text that may be repeated (header arrays: the first), a number, or missing."""
-    if isinstance(value, str):
-        return value
-    if isinstance(value, list):
-        return _text(value[0]) if value and not isinstance(value[0], list) else None
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return str(value)
-    return None
-
-
-_DIGITS = re.compile(r"[0-9]{1,19}\Z")
-
-
-def _number(value: Any, least: int = -INT64_MAX - 1, most: int = INT64_MAX) -> int | None:
-    """Return a number that may be a text or missing; None when it is outside what the column can hold."""
-    if isinstance(value, list) and value:
-        value = value[0]
-    if isinstance(value, str) and _DIGITS.match(value):
-        value = int(value)
-    if not isinstance(value, int) or isinstance(value, bool):
-        return None
-    return value if least <= value <= most else None
+    return text_of(value.get("hash")) if isinstance(value, dict) else text_of(value)
 
 
 def _headers(http: dict[str, Any], side: str) -> dict[str, str]:
@@ -221,7 +137,7 @@ def _headers(http: dict[str, Any], side: str) -> dict[str, str]:
         pairs = [(one.get("name"), one.get("value")) for one in found if isinstance(one, dict)]
     headers: dict[str, str] = {}
     for name, value in pairs:
-        text = _text(value)
+        text = text_of(value)
         if isinstance(name, str) and text is not None:
             headers.setdefault(name.lower(), text)
     return headers
@@ -235,7 +151,7 @@ def _required_time(value: Any) -> int:
 
 def flow_in(record: dict[str, Any]) -> int:
     """Return the flow number of a parsed record."""
-    flow_id = _number(record.get("flow_id"), 0)
+    flow_id = number_of(record.get("flow_id"), 0)
     if flow_id is None:
         raise BadRecordError("flow_id is missing or no number")
     return flow_id
@@ -249,18 +165,18 @@ def hit_of(record: dict[str, Any]) -> dict[str, Any]:
     told = record.get("alert")
     if not isinstance(told, dict):
         raise BadRecordError("alert is no object")
-    sid = _number(told.get("signature_id"), 0)
+    sid = number_of(told.get("signature_id"), 0)
     if sid is None:
         raise BadRecordError("alert.signature_id is missing or no number")
     return {
         "sid": sid,
-        "gid": _number(told.get("gid")),
-        "rev": _number(told.get("rev")),
-        "signature": _text(told.get("signature")),
-        "category": _text(told.get("category")),
-        "severity": _number(told.get("severity")),
-        "action": _text(told.get("action")),
-        "scope": FLOW if _number(record.get("tx_id")) is None else TRANSACTION,
+        "gid": number_of(told.get("gid")),
+        "rev": number_of(told.get("rev")),
+        "signature": text_of(told.get("signature")),
+        "category": text_of(told.get("category")),
+        "severity": number_of(told.get("severity")),
+        "action": text_of(told.get("action")),
+        "scope": FLOW if number_of(record.get("tx_id")) is None else TRANSACTION,
     }
 
 
@@ -276,10 +192,10 @@ def flow_values(record: dict[str, Any]) -> tuple[int | None, ...]:
     return (
         optional_micros(told.get("start")),
         optional_micros(told.get("end")),
-        _number(told.get("bytes_toserver"), 0),
-        _number(told.get("bytes_toclient"), 0),
-        _number(told.get("pkts_toserver"), 0),
-        _number(told.get("pkts_toclient"), 0),
+        number_of(told.get("bytes_toserver"), 0),
+        number_of(told.get("bytes_toclient"), 0),
+        number_of(told.get("pkts_toserver"), 0),
+        number_of(told.get("pkts_toclient"), 0),
     )
 
 
@@ -288,52 +204,8 @@ def file_values(record: dict[str, Any]) -> tuple[int | None, tuple[Any, ...]]:
     told = record.get("fileinfo")
     if not isinstance(told, dict):
         raise BadRecordError("fileinfo is no object")
-    tx_id = _number(told.get("tx_id", record.get("tx_id")))
-    return tx_id, (_text(told.get("magic")), _number(told.get("size"), 0), _text(told.get("sha256")))
-
-
-# --- lines ---------------------------------------------------------------------------------------------------------
-
-_PADDING = b"\0 \t\r\xef\xbb\xbf"  # a crash may leave zeros, an editor a byte order mark
-_SURROGATES = re.compile("[\ud800-\udfff]")
-
-
-def parse_line(line: bytes) -> dict[str, Any]:
-    """Return the JSON object of a line, forgiving bytes that are no UTF-8 and half surrogates (both become U+FFFD).
-
-    An attacker must not be able to hide a session by one odd byte. `BadRecordError` says what else is wrong.
-    """
-    if not line.startswith(b"{") and not line.lstrip(_PADDING).startswith(b"{"):
-        raise BadRecordError("no JSON object")
-    try:
-        value = orjson.loads(line)
-    except orjson.JSONDecodeError:
-        value = _parse_forgiving(line)
-    if not isinstance(value, dict):
-        raise BadRecordError("no JSON object")
-    return value
-
-
-def _parse_forgiving(line: bytes) -> Any:
-    try:
-        value = json.loads(line.decode("utf-8", "replace").strip("\0\ufeff \t\r"))
-    except json.JSONDecodeError as error:
-        reason = "more than one record on a line" if error.msg == "Extra data" else "broken or torn JSON"
-        raise BadRecordError(reason) from None
-    except (RecursionError, ValueError):  # thousands of brackets, or of digits
-        raise BadRecordError("JSON that no sensor writes (too deep or a number too long)") from None
-    return _without_surrogates(value)
-
-
-def _without_surrogates(value: Any) -> Any:
-    if isinstance(value, str):
-        paired = value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-        return _SURROGATES.sub("\ufffd", paired)
-    if isinstance(value, list):
-        return [_without_surrogates(one) for one in value]
-    if isinstance(value, dict):
-        return {_without_surrogates(name): _without_surrogates(one) for name, one in value.items()}
-    return value
+    tx_id = number_of(told.get("tx_id", record.get("tx_id")))
+    return tx_id, (text_of(told.get("magic")), number_of(told.get("size"), 0), text_of(told.get("sha256")))
 
 
 # --- typed decoding, the fast way ----------------------------------------------------------------------------------
@@ -508,9 +380,9 @@ def tls_told_by(line: bytes) -> Told | None:
         micros(record.timestamp), record.flow_id, record.tx_id or 0, "tls", "tls", record.src_ip, record.src_port,
         record.dest_ip, record.dest_port, record.community_id, tls.sni, certificates.version(tls.version),
         ja3.hash if isinstance(ja3, HashPart) else ja3, ja3s.hash if isinstance(ja3s, HashPart) else ja3s, tls.ja4,
-        _joined(tls.client_alpns) or _joined(tls.server_alpns), int(tls.session_resumed is True),
+        joined(tls.client_alpns) or joined(tls.server_alpns), int(tls.session_resumed is True),
         tls.subject, tls.issuerdn, certificates.serial(tls.serial), certificates.sha1(tls.fingerprint),
-        certificates.time(tls.notbefore), certificates.time(tls.notafter), _joined(tls.subjectaltname),
+        certificates.time(tls.notbefore), certificates.time(tls.notafter), joined(tls.subjectaltname),
         record.pcap_filename,
     )  # fmt: skip
 
@@ -563,8 +435,8 @@ def hit_in(record: dict[str, Any], line: bytes) -> Hit:
         line,
         value=hit_of(record),
         flow_id=flow_in(record),
-        tx_id=_number(record.get("tx_id")),
-        app_proto=_text(record.get("app_proto")),
+        tx_id=number_of(record.get("tx_id")),
+        app_proto=text_of(record.get("app_proto")),
     )
 
 

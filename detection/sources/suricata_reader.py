@@ -33,13 +33,13 @@ from detection.sources.suricata import (
     SHORTEST,
     TLS_TOLD,
     TOLD,
-    BadRecordError,
     Hit,
     Told,
     hit_told_by,
     tls_told_by,
     told_by,
 )
+from detection.sources.values import BadRecordError, parse_line
 
 
 @dataclass(frozen=True, slots=True)
@@ -338,7 +338,7 @@ class Reader:
     def _read_odd(self, number: int, line: bytes) -> bool:
         """Read a line with the forgiving parser; False when it was rejected."""
         try:
-            record = suricata.parse_line(line)
+            record = parse_line(line)
             kind = record.get("event_type")
             if kind == "http":
                 self._take_session(line, suricata.told_in(record))

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from detection.sources.pasted import LONGEST, record_of
-from detection.sources.suricata import BadRecordError, session_row
+from detection.sources.suricata import session_row
+from detection.sources.values import BadRecordError
 from tests.detection.eve import record
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)

@@ -19,10 +19,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detection.sessions import COLUMN_NAMES, FLOW, HIT_FIELDS, TRANSACTION
-from detection.sources import suricata
+from detection.sources import suricata, suricata_reader
 from detection.sources.lines import UPLOAD, LineBlocks, TooMuchUnpackedError, UnpackLimits
-from detection.sources.suricata import BadRecordError, micros, session_row
+from detection.sources.suricata import session_row
 from detection.sources.suricata_reader import Reader, ReaderPolicy, Rejected
+from detection.sources.values import BadRecordError, decode_uri, micros, parse_line
 from tests.detection import eve
 
 
@@ -117,7 +118,7 @@ def test_times_agree_with_the_library(moment: datetime, offset: int) -> None:
     ],
 )
 def test_request_targets_are_decoded_twice_at_most(uri: str | None, decoded: str | None) -> None:
-    assert suricata.decode_uri(uri) == decoded
+    assert decode_uri(uri) == decoded
 
 
 @pytest.mark.parametrize(
@@ -230,7 +231,7 @@ def test_both_ways_of_reading_give_the_same_row(http: dict[str, Any], outer: dic
     record["http"] = http
     line = json.dumps(record).encode()
     fast = suricata.told_by(line)
-    row = session_row(suricata.parse_line(line))
+    row = session_row(parse_line(line))
     assert fast is None or fast == tuple(row[name] for name in suricata.TOLD)
     for name in suricata.TOLD:
         value = row[name]
@@ -752,6 +753,7 @@ def test_usual_lines_never_meet_the_slow_parser(monkeypatch: pytest.MonkeyPatch)
         raise AssertionError(line)
 
     monkeypatch.setattr(suricata, "parse_line", forbidden)
+    monkeypatch.setattr(suricata_reader, "parse_line", forbidden)
     records = [eve.http(), eve.alert(), eve.flow(), eve.fileinfo(), eve.record("dns", 1), eve.tls(123_456)]
     (row, _), reader = eve.read(records)
     assert (len(row["hits"]), row["bytes_to_server"], row["file_bytes"]) == (1, 700, 1234)

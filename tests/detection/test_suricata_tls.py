@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from detection.sessions import COLUMN_NAMES, FLOW, TRANSACTION
 from detection.sources import suricata
 from detection.sources.suricata import session_row
+from detection.sources.values import micros, parse_line
 from tests.detection import eve
 from tests.detection.test_suricata import json_values
 
@@ -21,7 +22,7 @@ def test_a_record_becomes_a_row_with_every_column() -> None:
     assert tuple(row) == COLUMN_NAMES
     told = {name: value for name, value in row.items() if value not in (None, [])}
     assert told == {
-        "start": suricata.micros(eve.stamp(1.5)),
+        "start": micros(eve.stamp(1.5)),
         "flow_id": 7,
         "tx_id": 0,
         "protocol": "tls",
@@ -43,8 +44,8 @@ def test_a_record_becomes_a_row_with_every_column() -> None:
         "cert_issuer": "C=US, O=CA, CN=CA 1",
         "cert_serial": "96DF470E",
         "cert_sha1": "f427958425ff187178a947528ec19c6b28e5e4cb",
-        "cert_not_before": suricata.micros("2024-05-21T00:00:00Z"),
-        "cert_not_after": suricata.micros("2025-05-21T23:59:59Z"),
+        "cert_not_before": micros("2024-05-21T00:00:00Z"),
+        "cert_not_after": micros("2025-05-21T23:59:59Z"),
     }
 
 
@@ -64,7 +65,7 @@ def test_a_record_becomes_a_row_with_every_column() -> None:
         ({"session_resumed": "yes"}, "session_resumed", 0),
         ({"version": "UNDETERMINED"}, "tls_version", None),
         ({"fingerprint": "ab"}, "cert_sha1", None),
-        ({"notafter": "9999-12-31T23:59:59"}, "cert_not_after", suricata.micros("9998-12-31T23:59:59Z")),
+        ({"notafter": "9999-12-31T23:59:59"}, "cert_not_after", micros("9998-12-31T23:59:59Z")),
         ({"notafter": "soon"}, "cert_not_after", None),
         ({"sni": ...}, "host", None),
         ({"sni": "\0"}, "host", "\0"),
@@ -104,7 +105,7 @@ outer_fields = st.sampled_from(["tx_id", "src_ip", "src_port", "dest_ip", "dest_
 def test_both_ways_of_reading_give_the_same_row(tls: dict[str, Any], outer: dict[str, Any]) -> None:
     line = json.dumps(eve.tls() | outer | {"tls": tls}).encode()
     fast = suricata.tls_told_by(line)
-    row = session_row(suricata.parse_line(line))
+    row = session_row(parse_line(line))
     assert fast is None or fast == tuple(row[name] for name in suricata.TLS_TOLD)
     for name in suricata.TLS_TOLD:
         value = row[name]

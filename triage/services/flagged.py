@@ -13,7 +13,8 @@ from typing import Any
 from appliance.scorer import BundleScorer
 from detection.sessions import Row
 from detection.sources.pasted import record_of
-from detection.sources.suricata import BadRecordError, session_row
+from detection.sources.suricata import session_row
+from detection.sources.values import BadRecordError
 from models_registry.models import Bundle, BundleEntry, Detector
 from traffic import storage
 
