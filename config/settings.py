@@ -42,6 +42,9 @@ ETALON_STORAGE = env.str("ETALON_STORAGE", default=f"file://{VAR / 'storage'}")
 if not urlparse(ETALON_STORAGE).scheme:
     raise ImproperlyConfigured(f"ETALON_STORAGE={ETALON_STORAGE!r} has no scheme: write file:///path or s3://bucket.")
 
+# what streams gave and is not stored yet: on a disk of this machine that outlives its processes
+ETALON_SPOOL = env.str("ETALON_SPOOL", default=str(VAR / "spool"))
+
 INSTALLED_APPS = [
     "django.contrib.auth",
     "django.contrib.contenttypes",

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from django.db import models
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+ALIVE = timedelta(seconds=60)  # a consumer beats every 5 s, but not while it stores a large window
 
 
 class RuleSet(models.Model):
@@ -34,14 +39,16 @@ class Sensor(models.Model):
 class Intake(models.Model):
     """A file that was read to its end. The digest makes a second reading of the same bytes harmless."""
 
-    digest = models.CharField(max_length=64, unique=True)  # SHA-256 of the bytes as received
+    # SHA-256 of the bytes as received; of a stream's window, which may hold equal bytes again, that of its name
+    digest = models.CharField(max_length=64, unique=True)
     path = models.CharField(max_length=1000)
     sensor = models.ForeignKey(Sensor, on_delete=models.PROTECT, related_name="intakes")
     lines = models.BigIntegerField(default=0)
     http = models.BigIntegerField(default=0)
     tls = models.BigIntegerField(default=0)
     rule_hits = models.BigIntegerField(default=0)
-    orphan_hits = models.BigIntegerField(default=0)  # hits whose session was not in the file
+    # hits whose session was not in the file; with a stream those of the window before, which are only known now
+    orphan_hits = models.BigIntegerField(default=0)
     rejected = models.BigIntegerField(default=0)
     other = models.JSONField(default=dict)  # event types that are not read, with their counts
     reject_reasons = models.JSONField(default=dict)
@@ -94,3 +101,37 @@ class Segment(models.Model):
 
     def __str__(self) -> str:
         return f"{self.source}#{self.pk}"
+
+
+class Stream(models.Model):
+    """One consumer of one endless log, as it was heard of last. Nothing is decided by this row."""
+
+    class State(models.TextChoices):
+        READING = "reading", _("reading")
+        WAITING = "waiting", _("another consumer reads")
+        HELD = "held", _("held back")
+        STOPPED = "stopped", _("stopped")
+
+    name = models.CharField(max_length=500, unique=True)
+    sensor = models.ForeignKey(Sensor, on_delete=models.PROTECT, related_name="streams")
+    spool = models.CharField(max_length=64, blank=True)  # token of the spool it fills
+    state = models.CharField(max_length=16, choices=State.choices, default=State.READING)
+    reason = models.CharField(max_length=255, blank=True)  # why it is held back, or cannot store
+    lag = models.BigIntegerField(default=0)  # what waits unread
+    unit = models.CharField(max_length=16)  # of lag: lines, entries, bytes
+    spool_bytes = models.BigIntegerField(default=0)
+    seen_at = models.DateTimeField(default=timezone.now)  # its process lived
+    caught_up_at = models.DateTimeField(default=timezone.now)  # nothing more waited
+    line_at = models.DateTimeField(null=True)  # a line came
+    # where the last stored window ended: should the spool be lost, a file is read on from here
+    position = models.JSONField(null=True)
+
+    class Meta:
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def is_alive(self) -> bool:
+        """Return whether its process was heard of lately, and did not say goodbye."""
+        return self.state != self.State.STOPPED and timezone.now() - self.seen_at < ALIVE

@@ -6,17 +6,17 @@ import gc
 import gzip
 import hashlib
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Protocol
 
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from detection.sources.lines import UPLOAD
-from detection.sources.suricata_reader import Reader, ReaderPolicy
+from detection.sources.suricata_reader import Chunk, Counts, Reader, ReaderPolicy
 from traffic import storage
 from traffic.models import Intake, RuleSet, Segment, Sensor
 from traffic.services import rule_sets, runs
@@ -43,6 +43,25 @@ class FileResult:
     orphan_hits: int = 0
     inspected: bool = False
     reasons: dict[str, int] = field(default_factory=dict)
+
+
+class Told(Protocol):
+    """What a reader tells of a log: of one that ended, or of a window of one that never does."""
+
+    @property
+    def digest(self) -> str: ...
+    @property
+    def refused(self) -> str | None: ...
+    @property
+    def counts(self) -> Counts: ...
+    @property
+    def quarantine(self) -> Iterator[bytes]: ...
+    @property
+    def orphans(self) -> Iterator[bytes]: ...
+    @property
+    def rules_seen(self) -> Mapping[int, Mapping[str, Any]]: ...
+    @property
+    def is_inspected(self) -> bool: ...
 
 
 def ingest_paths(
@@ -97,34 +116,60 @@ def ingest_stream(
     """Take in one log from any stream; uploads come with `UPLOAD_POLICY` and may raise `TooMuchUnpackedError`."""
     began = time.perf_counter()
     reader = Reader(stream, policy=policy)
+    try:
+        intake = keep(reader, reader, name, source_of(name), sensor, rule_set)
+    finally:
+        reader.close()
+    if intake is None:
+        return FileResult(name, duplicate=True, seconds=round(time.perf_counter() - began, 3))
+    return _result(intake, reader, (rule_set or sensor.rule_set) is not None or reader.is_inspected)
+
+
+def keep(
+    told: Told,
+    chunks: Iterable[Chunk],
+    name: str,
+    source: str,
+    sensor: Sensor,
+    rule_set: RuleSet | None = None,
+    *,
+    also: Callable[[], object] = lambda: None,
+) -> Intake | None:
+    """Store chunks, and what is told when they came to their end, at once; None when this was kept before.
+
+    What `also` writes to the database becomes true together with it."""
+    began = time.perf_counter()
     stored: list[Segment] = []
     with runs.Run() as run:
         try:
-            with _without_cycle_search():
-                for number, chunk in enumerate(reader):
+            with without_cycle_search():
+                for number, chunk in enumerate(chunks):
                     path = runs.path_in(run, str(number))
-                    stored.append(store_segment(chunk, sensor=sensor, source=source_of(name), path=path))
+                    stored.append(store_segment(chunk, sensor=sensor, source=source, path=path))
             seconds = round(time.perf_counter() - began, 3)
-            rule_set = rule_set or sensor.rule_set or _inferred(reader)
-            intake = _seal(reader, stored, name, sensor, rule_set, seconds)
+            rule_set = rule_set or sensor.rule_set or _inferred(told)
+            intake = _seal(told, stored, name, sensor, rule_set, seconds, also)
         except BaseException:
             _drop(run)
             raise
-        finally:
-            reader.close()
         if intake is None:
             _drop(run)
-            return FileResult(name, duplicate=True, seconds=seconds)
-    return _result(intake, reader, rule_set is not None)
+        return intake
 
 
-def _inferred(reader: Reader) -> RuleSet | None:
+def _inferred(reader: Told) -> RuleSet | None:
     """Where nobody said which rules ran: a log in which a threat rule spoke was inspected; of others we cannot tell."""
     return rule_sets.inferred_rule_set(reader.rules_seen) if reader.is_inspected else None
 
 
 def _seal(
-    reader: Reader, stored: Sequence[Segment], name: str, sensor: Sensor, rule_set: RuleSet | None, seconds: float
+    reader: Told,
+    stored: Sequence[Segment],
+    name: str,
+    sensor: Sensor,
+    rule_set: RuleSet | None,
+    seconds: float,
+    also: Callable[[], object],
 ) -> Intake | None:
     """Make everything of one file visible at once; None when its bytes were taken in before, or meanwhile."""
     if _is_duplicate(reader.digest, refused=reader.refused is not None):
@@ -155,6 +200,7 @@ def _seal(
             )
             pks = [segment.pk for segment in stored]
             Segment.objects.filter(pk__in=pks).update(intake=intake, rule_set=rule_set, sealed_at=timezone.now())
+            also()
     except IntegrityError:
         if not Intake.objects.filter(digest=reader.digest).exists():
             raise
@@ -211,7 +257,7 @@ def _result(intake: Intake, reader: Reader, inspected: bool) -> FileResult:
 
 
 @contextmanager
-def _without_cycle_search() -> Iterator[None]:
+def without_cycle_search() -> Iterator[None]:
     """Millions of small tuples make Python search for cycles, and the reader builds none."""
     was_enabled = gc.isenabled()
     gc.disable()
