@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any, ClassVar
 
 from django.conf import settings
 from django.contrib.auth.models import AbstractUser
 from django.contrib.auth.models import UserManager as DjangoUserManager
 from django.db import models
+from django.db.models import Q
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 
 from accounts.evidence import Evidence
 from accounts.roles import Role
@@ -30,6 +33,48 @@ class User(AbstractUser):
 
     def has_role(self, *roles: Role | str) -> bool:
         return self.is_active and self.role in roles
+
+
+class TokenQuerySet(models.QuerySet["Token"]):
+    def usable(self, now: datetime) -> TokenQuerySet:
+        """Neither revoked, nor expired, nor of somebody who was locked out."""
+        return self.filter(Q(owner=None) | Q(owner__is_active=True), revoked_at=None, expires_at__gt=now)
+
+
+class Token(models.Model):
+    """What a machine shows instead of a password. Only the digest of its secret is kept."""
+
+    class Kind(models.TextChoices):
+        SENSOR = "sensor", _("sensor")  # hands traffic in, as the sensor of its name
+        SYSTEM = "system", _("expert system")  # hands rule verdicts in, as the system of its name
+        PERSON = "person", _("person's script")  # does what its owner may; approves nothing
+
+    kind = models.CharField(max_length=8, choices=Kind.choices)
+    name = models.CharField(max_length=100)  # of the sensor or of the system; what a person calls the script
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, related_name="tokens"
+    )  # persons' only
+    prefix = models.CharField(max_length=12, unique=True)  # the part that may be shown: which token it is
+    digest = models.CharField(max_length=64)  # SHA-256 of the secret; 256 random bits need no slow hash
+    created_at = models.DateTimeField(default=timezone.now)
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, related_name="+")
+    expires_at = models.DateTimeField()
+    revoked_at = models.DateTimeField(null=True)
+    last_used_at = models.DateTimeField(null=True)  # to five minutes: not a write per request
+
+    objects = TokenQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(kind="person", owner__isnull=False) | (~Q(kind="person") & Q(owner__isnull=True)),
+                name="persons_tokens_have_owners",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.name} ({self.prefix})"
 
 
 class AuditEntry(Evidence):

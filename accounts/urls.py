@@ -15,5 +15,9 @@ urlpatterns = [
     path("users/<int:pk>/enable/", views.enable_user, name="enable-user"),
     path("users/<int:pk>/password/", views.reset_password, name="reset-password"),
     path("users/<int:pk>/second-factor/", views.reset_second_factor, name="reset-second-factor"),
+    path("tokens/", views.tokens, name="tokens"),
+    path("tokens/new/", views.create_token, name="create-token"),
+    path("tokens/<int:pk>/revoke/", views.revoke_token, name="revoke-token"),
+    path("me/tokens/new/", views.create_own_token, name="create-own-token"),
     path("audit/", views.audit, name="audit"),
 ]

@@ -3,28 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from accounts.forms import NewUserForm, RoleForm
-from accounts.models import AuditEntry, User
+from accounts.forms import NewUserForm, OwnTokenForm, RoleForm, TokenForm
+from accounts.models import AuditEntry, Token, User
 from accounts.rights import role_required
 from accounts.roles import EVERYBODY, Role
+from accounts.services import tokens as token_services
 from accounts.services import users as services
 
 AUDIT_PAGE = 100  # entries
+TOKENS_SHOWN = 200  # newest first
 
 
 @require_safe
 @role_required(*EVERYBODY)
 def me(request: HttpRequest) -> HttpResponse:
-    return render(request, "accounts/me.html")
+    context = {"tokens": _me(request).tokens.all()[:TOKENS_SHOWN], "form": OwnTokenForm(), "now": timezone.now()}
+    return render(request, "accounts/me.html", context)
 
 
 @require_POST
@@ -94,6 +99,54 @@ def reset_second_factor(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 @require_safe
+@role_required(Role.ADMINISTRATOR)
+def tokens(request: HttpRequest) -> HttpResponse:
+    found = Token.objects.select_related("owner", "created_by")[:TOKENS_SHOWN]
+    context = {"tokens": found, "form": TokenForm(), "now": timezone.now()}
+    return render(request, "accounts/tokens.html", context)
+
+
+@require_POST
+@role_required(Role.ADMINISTRATOR)
+@never_cache
+def create_token(request: HttpRequest) -> HttpResponse:
+    form = TokenForm(request.POST)
+    if form.is_valid():
+        told = form.cleaned_data
+        make = partial(token_services.make_token, Token.Kind(told["kind"]), told["name"], days=told["days"])
+        return _secret_page(request, lambda: make(by=_me(request)), "accounts:tokens")
+    messages.error(request, " ".join(text for texts in form.errors.values() for text in texts))
+    return redirect("accounts:tokens")
+
+
+@require_POST
+@role_required(*EVERYBODY)
+@never_cache
+def create_own_token(request: HttpRequest) -> HttpResponse:
+    form = OwnTokenForm(request.POST)
+    if form.is_valid():
+        told = form.cleaned_data
+        make = partial(token_services.make_own_token, _me(request), told["name"], days=told["days"])
+        return _secret_page(request, make, "accounts:me")
+    messages.error(request, " ".join(text for texts in form.errors.values() for text in texts))
+    return redirect("accounts:me")
+
+
+@require_POST
+@role_required(*EVERYBODY)
+def revoke_token(request: HttpRequest, pk: int) -> HttpResponse:
+    """An administrator revokes any, everybody else their own."""
+    token = get_object_or_404(Token, pk=pk)
+    try:
+        token_services.revoke(token, by=_me(request))
+    except services.RefusedError as refusal:
+        messages.error(request, str(refusal))
+    else:
+        messages.success(request, _("Revoked: %(token)s.") % {"token": token})
+    return redirect("accounts:me" if token.owner_id == _me(request).pk else "accounts:tokens")
+
+
+@require_safe
 @role_required(Role.ADMINISTRATOR, Role.AUDITOR)
 def audit(request: HttpRequest) -> HttpResponse:
     """Newest first, paged by key: the page costs the same however long the log is."""
@@ -126,3 +179,13 @@ def _change(request: HttpRequest, pk: int, verb: Callable[..., None], **argument
 
 def _password_page(request: HttpRequest, user: User, password: str) -> HttpResponse:
     return render(request, "accounts/password.html", {"person": user, "password": password})
+
+
+def _secret_page(request: HttpRequest, make: Callable[[], tuple[Token, str]], back: str) -> HttpResponse:
+    """Show a secret, this once."""
+    try:
+        token, secret = make()
+    except services.RefusedError as refusal:
+        messages.error(request, str(refusal))
+        return redirect(back)
+    return render(request, "accounts/secret.html", {"token": token, "secret": secret, "back": back})

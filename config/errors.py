@@ -1,20 +1,30 @@
-"""Error pages: what happened, what was kept, what to do."""
+"""Error pages: what happened, what was kept, what to do. Machines get the same as problem details."""
 
 from __future__ import annotations
 
+from django.core.exceptions import RequestDataTooBig
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
+from config.problems import is_for_machines, problem_response
+
 
 def bad_request(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
-    return render(request, "400.html", status=400)
+    status = 413 if isinstance(exception, RequestDataTooBig) else 400
+    if is_for_machines(request):
+        return problem_response(status, "The request cannot be read.", "bad_request")
+    return render(request, "400.html", status=status)
 
 
 def permission_denied(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
+    if is_for_machines(request):
+        return problem_response(403, "Not for this account.", "permission_denied")
     return render(request, "403.html", status=403)
 
 
 def page_not_found(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
+    if is_for_machines(request):
+        return problem_response(404, "Nothing is here; /api/v1/docs/ says what there is.", "not_found")
     return render(request, "404.html", status=404)
 
 
@@ -28,4 +38,6 @@ def too_many_requests(request: HttpRequest, exception: Exception | None = None) 
 
 def server_error(request: HttpRequest) -> HttpResponse:
     """Draw a page that needs no database: whatever failed may be the database."""
+    if is_for_machines(request):
+        return problem_response(500, "Something of ours failed. What was stored before stays.", "error")
     return render(None, "500.html", status=500)  # no request: no context processors

@@ -34,6 +34,7 @@ PLACES = (
     Place("traffic:intakes", _("Traffic"), "t"),
     Place("jobs:jobs", _("Jobs"), "j"),
     Place("accounts:users", _("Users"), "u"),
+    Place("accounts:tokens", _("Tokens"), "o"),
     Place("accounts:audit", _("Audit"), "a"),
 )
 

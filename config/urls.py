@@ -13,6 +13,7 @@ urlpatterns = [
     path("", include("models_registry.urls")),
     path("", include("traffic.urls")),
     path("", include("jobs.urls")),
+    path("api/v1/", include("config.api")),
 ]
 
 handler400 = "config.errors.bad_request"

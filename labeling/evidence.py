@@ -23,8 +23,10 @@ from labeling.services.verdicts import verdict_of
 from labeling.wire import Mark, characters, hex_dump, marked, visible
 from models_registry.models import Version
 from models_registry.services import versions
+from traffic.models import OutsideHit
 
 TOP_HOSTS = 8
+OUTSIDE_HITS = 50  # of other systems, on one session
 STRONGEST = 12  # contributions shown before "all of them"
 MOST_MARKED = 0.5  # of a text; more than that would only colour it
 
@@ -115,6 +117,11 @@ class Evidence:
     @cached_property
     def hits(self) -> list[dict[str, Any]]:
         return [hit | {"on_flow": hit["scope"] == FLOW} for hit in self.row["hits"] or ()]
+
+    @cached_property
+    def outside_hits(self) -> list[OutsideHit]:
+        """What other expert systems said about this session."""
+        return list(OutsideHit.objects.of_session(self.item.subject_key)[:OUTSIDE_HITS])
 
     @cached_property
     def scores(self) -> list[Bar]:

@@ -10,8 +10,9 @@ from typing import Any
 import orjson
 from django.utils import timezone
 
-from accounts.models import User
+from accounts.models import Token, User
 from accounts.roles import Role
+from accounts.services import tokens
 from detection.sessions import COLUMN_NAMES
 from jobs.models import Job
 from labeling.models import Item, ItemRecord, ProofDraw, ProofItem, Queue
@@ -54,6 +55,19 @@ def make_user(role: Role = Role.EXPERT, **fields: Any) -> User:
 def make_job(**fields: Any) -> Job:
     defaults = {"kind": "retrain", "run_key": f"retrain {next(_number)}", "task": "jobs.none", "queue": "training"}
     return Job.objects.create(**defaults | fields)
+
+
+def make_upload(**fields: Any) -> Job:
+    """Return the job of an uploaded file; the file does not exist."""
+    arguments = {"path": "uploads/none", "name": "eve.json", "sensor": "office", "size": 10}
+    return make_job(**{"kind": "upload", "task": "traffic.tasks.ingest_upload", "arguments": arguments} | fields)
+
+
+def make_token(kind: Token.Kind = Token.Kind.SENSOR, name: str = "office", **fields: Any) -> tuple[Token, str]:
+    """Return a machine's token with its secret."""
+    token, secret = tokens.make_token(kind, name)
+    Token.objects.filter(pk=token.pk).update(**fields)
+    return Token.objects.get(pk=token.pk), secret
 
 
 def make_rule_set(**fields: Any) -> RuleSet:
@@ -387,6 +401,10 @@ URL_ARGS: dict[str, Callable[[], list[Any]]] = {
     "accounts:enable-user": lambda: [make_user().pk],
     "accounts:reset-password": lambda: [make_user().pk],
     "accounts:reset-second-factor": lambda: [make_user().pk],
+    "accounts:revoke-token": lambda: [make_token()[0].pk],
+    "traffic:upload-state": lambda: [make_upload().pk],
+    "traffic:cancel-upload": lambda: [make_upload().pk],
+    "api:detector": lambda: [make_detector().name],
     "jobs:job": lambda: [make_job().pk],
     "jobs:state": lambda: [make_job().pk],
     "jobs:cancel": lambda: [make_job().pk],

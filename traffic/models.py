@@ -8,6 +8,8 @@ from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from accounts.models import Token
+
 ALIVE = timedelta(seconds=60)  # a consumer beats every 5 s, but not while it stores a large window
 
 
@@ -135,3 +137,44 @@ class Stream(models.Model):
     def is_alive(self) -> bool:
         """Return whether its process was heard of lately, and did not say goodbye."""
         return self.state != self.State.STOPPED and timezone.now() - self.seen_at < ALIVE
+
+
+class OutsideHitQuerySet(models.QuerySet["OutsideHit"]):
+    def uncollected(self) -> OutsideHitQuerySet:
+        """The mailbox of whoever corrects counts and items; hits whose session is not here yet stay in it."""
+        return self.filter(collected_at=None)
+
+    def of_session(self, session_key: str) -> OutsideHitQuerySet:
+        return self.filter(session_key=session_key).order_by("id")
+
+
+class OutsideHit(models.Model):
+    """What another expert system said about a session: a rule hit of that system, never a label.
+
+    It may come before its session, or after it; `detection.sessions.session_key` joins them."""
+
+    system = models.CharField(max_length=100)  # the name its token carries
+    session_key = models.CharField(max_length=200)
+    sensor = models.CharField(max_length=100)  # the parts of the key, to find the segment by
+    flow_id = models.BigIntegerField()
+    tx_id = models.BigIntegerField(null=True)
+    start = models.BigIntegerField()  # microseconds since 1970 UTC
+    rule_id = models.CharField(max_length=100)
+    rule_name = models.CharField(max_length=255, blank=True)
+    at = models.DateTimeField()  # when that system said so
+    token = models.ForeignKey(Token, on_delete=models.PROTECT, null=True, related_name="+")
+    received_at = models.DateTimeField(default=timezone.now)
+    collected_at = models.DateTimeField(null=True)
+
+    objects = OutsideHitQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["session_key", "system", "rule_id"], name="one_hit_per_system_and_rule")
+        ]
+        indexes = [
+            models.Index(fields=["id"], condition=models.Q(collected_at=None), name="outside_hit_mailbox"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.system}: {self.rule_id} on {self.session_key}"

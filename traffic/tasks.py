@@ -5,7 +5,7 @@ from __future__ import annotations
 from celery import shared_task
 
 from jobs.services import jobs, ticks
-from traffic.services import log_jobs, runs
+from traffic.services import log_jobs, runs, uploads
 
 
 @shared_task
@@ -15,6 +15,12 @@ def ingest_file(pk: int) -> None:
 
 
 @shared_task
+def ingest_upload(pk: int) -> None:
+    """Take a job's uploaded file in."""
+    jobs.run(pk, uploads.ingest)
+
+
+@shared_task
 def discard_leftovers() -> int | None:
-    """Delete unsealed segments of runs that died."""
-    return ticks.run("traffic.discard_leftovers", runs.discard_leftovers)
+    """Delete unsealed segments of runs that died, and uploads nobody will take in."""
+    return ticks.run("traffic.discard_leftovers", lambda: runs.discard_leftovers() + uploads.discard_uploads())

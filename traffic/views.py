@@ -4,15 +4,21 @@ from __future__ import annotations
 
 from django.core.exceptions import BadRequest
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
-from django.shortcuts import get_object_or_404, render
-from django.views.decorators.http import require_safe
+from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
+from accounts.models import User
 from accounts.rights import role_required
 from accounts.roles import Role
-from traffic.models import Intake
+from jobs.models import Job
+from jobs.services import jobs as job_services
+from traffic.forms import UploadForm
+from traffic.models import Intake, Sensor
 from traffic.services import quarantine as quarantine_services
+from traffic.services import uploads
 
 READERS = (Role.EXPERT, Role.SENIOR, Role.ENGINEER, Role.ADMINISTRATOR, Role.AUDITOR)
+UPLOADERS = (Role.ENGINEER, Role.ADMINISTRATOR)
 PAGE = 50
 
 
@@ -26,7 +32,13 @@ def intakes(request: HttpRequest) -> HttpResponse:
         chosen = chosen.filter(pk__lt=before)
     page = list(chosen[: PAGE + 1])
     older = page[PAGE - 1].pk if len(page) > PAGE else None
-    return render(request, "traffic/intakes.html", {"intakes": page[:PAGE], "older": older, "first": not before})
+    context = {
+        "intakes": page[:PAGE],
+        "older": older,
+        "first": not before,
+        "may_upload": _user(request).has_role(*UPLOADERS),
+    }
+    return render(request, "traffic/intakes.html", context)
 
 
 @require_safe
@@ -51,6 +63,53 @@ def download_quarantine(request: HttpRequest, pk: int) -> StreamingHttpResponse:
         content_type="application/octet-stream",
         headers={"Content-Disposition": f'attachment; filename="quarantine-{intake.pk}.json"'},
     )
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@role_required(*UPLOADERS)
+def upload(request: HttpRequest) -> HttpResponse:
+    """A form that works as it is; with its script each file has a bar of its own and its result follows."""
+    form = UploadForm(request.POST, request.FILES) if request.method == "POST" else UploadForm()
+    user = _user(request)
+    if form.is_bound and form.is_valid():
+        try:
+            started = [
+                uploads.start(file.name, file.chunks(), file.size, form.cleaned_data["sensor"], user)
+                for file in form.cleaned_data["files"]
+            ]
+        except uploads.NoRoom as refusal:
+            form.add_error(None, str(refusal))
+        else:
+            if getattr(request, "htmx", None):
+                return render(request, "traffic/_uploads.html", {"uploads": started})
+            return redirect("traffic:upload")
+    status = 400 if form.errors else 200
+    if getattr(request, "htmx", None) and form.is_bound:
+        return render(request, "traffic/_upload_refused.html", {"form": form})  # htmx shows good answers only
+    context = {"form": form, "uploads": uploads.recent(user), "sensors": Sensor.objects.order_by("name")[:200]}
+    return render(request, "traffic/upload.html", context, status=status)
+
+
+@require_safe
+@role_required(*UPLOADERS)
+def upload_state(request: HttpRequest, pk: int) -> HttpResponse:
+    return render(request, "traffic/_upload.html", {"job": _upload(pk)})
+
+
+@require_POST
+@role_required(*UPLOADERS)
+def cancel_upload(request: HttpRequest, pk: int) -> HttpResponse:
+    cancelled = job_services.cancel(_upload(pk), _user(request))
+    return render(request, "traffic/_upload.html", {"job": _upload(pk)}, status=200 if cancelled else 409)
+
+
+def _upload(pk: int) -> Job:
+    return get_object_or_404(Job, pk=pk, kind=uploads.KIND)
+
+
+def _user(request: HttpRequest) -> User:
+    assert isinstance(request.user, User)  # role_required let them in
+    return request.user
 
 
 def _number(request: HttpRequest, name: str) -> int:

@@ -43,6 +43,7 @@ class FileResult:
     orphan_hits: int = 0
     inspected: bool = False
     reasons: dict[str, int] = field(default_factory=dict)
+    intake: int | None = None  # its row; of a duplicate, the row of the first time
 
 
 class Told(Protocol):
@@ -121,7 +122,8 @@ def ingest_stream(
     finally:
         reader.close()
     if intake is None:
-        return FileResult(name, duplicate=True, seconds=round(time.perf_counter() - began, 3))
+        known = Intake.objects.filter(digest=reader.digest).values_list("pk", flat=True).first()
+        return FileResult(name, duplicate=True, seconds=round(time.perf_counter() - began, 3), intake=known)
     return _result(intake, reader, (rule_set or sensor.rule_set) is not None or reader.is_inspected)
 
 
@@ -253,6 +255,7 @@ def _result(intake: Intake, reader: Reader, inspected: bool) -> FileResult:
         orphan_hits=counts.orphan_hits,
         inspected=inspected,
         reasons=dict(counts.reasons),
+        intake=intake.pk,
     )
 
 

@@ -57,6 +57,11 @@ def is_alive(name: str) -> bool:
     return False
 
 
+def alive() -> int:
+    """Return how many runs this machine, or the machines that share a local store, hold open."""
+    return sum(is_alive(path.stem) for path in _lock_folder().glob("*.lock"))
+
+
 def discard_leftovers() -> int:
     """Delete the unsealed segments of runs that died; return how many there were."""
     count = 0
@@ -88,15 +93,16 @@ def run_of(segment: Segment) -> str:
 def _is_dead(segment: Segment) -> bool:
     if is_alive(run_of(segment)):
         return False
-    return _store_is_local() or segment.created_at < timezone.now() - REMOTE_PATIENCE
+    return store_is_local() or segment.created_at < timezone.now() - REMOTE_PATIENCE
 
 
-def _store_is_local() -> bool:
+def store_is_local() -> bool:
+    """Whether the store is a folder of this machine: its locks and its free space can be seen."""
     return bool(settings.ETALON_STORAGE.startswith("file://"))
 
 
 def _lock_folder() -> Path:
     """The store itself where it is local: every process that shares the store sees the locks."""
-    folder = storage.local_path("locks") if _store_is_local() else Path(tempfile.gettempdir()) / "etalon-runs"
+    folder = storage.local_path("locks") if store_is_local() else Path(tempfile.gettempdir()) / "etalon-runs"
     folder.mkdir(parents=True, exist_ok=True)
     return folder

@@ -1,0 +1,42 @@
+"""How much a form may carry: files of traffic where traffic is uploaded, by whom may; next to nothing elsewhere."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.core.exceptions import RequestDataTooBig
+from django.core.files.uploadhandler import FileUploadHandler
+from django.http import HttpRequest
+from django.urls import reverse
+
+from accounts.rights import may_open
+from traffic.services.uploads import BODY_BYTES
+
+
+class BoundedUpload(FileUploadHandler):
+    """First of the handlers: what it refuses is neither read nor kept, whoever sent it and to whatever page."""
+
+    def handle_raw_input(
+        self,
+        input_data: Any,
+        META: dict[str, Any],  # noqa: N803 - Django's name
+        content_length: int,
+        boundary: str,
+        encoding: str | None = None,
+    ) -> None:
+        if content_length > _limit(self.request):
+            raise RequestDataTooBig("The form carries more than this page takes.")
+
+    def receive_data_chunk(self, raw_data: bytes, start: int) -> bytes:
+        return raw_data
+
+    def file_complete(self, file_size: int) -> None:
+        return None
+
+
+def _limit(request: HttpRequest | None) -> int:
+    user = getattr(request, "user", None)
+    if request and user and user.is_authenticated and request.path == reverse("traffic:upload"):
+        return BODY_BYTES if may_open(user, request.path) else settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+    return int(settings.DATA_UPLOAD_MAX_MEMORY_SIZE)
