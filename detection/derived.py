@@ -10,9 +10,11 @@ from __future__ import annotations
 import zlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from typing import Any
 
 NAN = float("nan")
+_LONGEST = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +36,7 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """A part of a text as a number of 24 bits, the high ones of its CRC-32: equal parts, equal numbers.
+    """A part of a text (of its first 128 characters) as 24 bits, the high ones of a CRC-32: equal parts, equal numbers.
 
     A float32 holds 24 bits exactly, so two cuts of a tree single out one value."""
 
@@ -48,15 +50,11 @@ class Code:
         return (self.column,)
 
     def of(self, text: str | None) -> float:
-        coded = self.coded(text)
-        return zlib.crc32(coded.encode("utf-8", "surrogatepass")) >> 8 if coded else NAN
+        return _code(text[:_LONGEST], self.separator, self.part) if text else NAN
 
     def coded(self, text: str | None) -> str | None:
         """Return what stands behind the number."""
-        if not text or not self.separator:
-            return text
-        parts = text.split(self.separator, self.part + 1)
-        return parts[self.part] if self.part < len(parts) else None
+        return _part(text[:_LONGEST], self.separator, self.part) if text else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +71,7 @@ class Figure:
         return (self.column,)
 
     def of(self, text: str | None) -> float:
-        digits = text[self.start : self.stop] if text else ""
-        return int(digits) if digits.isascii() and digits.isdecimal() else NAN
+        return _figure(text[: self.stop], self.start) if text else NAN
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +104,26 @@ class Same:
 
     def of(self, left: str | None, right: str | None) -> float:
         return NAN if left is None or right is None else float(left == right)
+
+
+# fingerprints repeat; what an attacker makes up pushes out the oldest only
+@lru_cache(maxsize=1 << 12)
+def _code(text: str, separator: str, part: int) -> float:
+    coded = _part(text, separator, part)
+    return zlib.crc32(coded.encode("utf-8", "surrogatepass")) >> 8 if coded else NAN
+
+
+def _part(text: str, separator: str, part: int) -> str:
+    if not separator:
+        return text
+    parts = text.split(separator, part + 1)
+    return parts[part] if part < len(parts) else ""
+
+
+@lru_cache(maxsize=1 << 12)
+def _figure(text: str, start: int) -> float:
+    digits = text[start:]
+    return int(digits) if digits.isascii() and digits.isdecimal() else NAN
 
 
 Derived = Span | Code | Figure | Parts | Same

@@ -113,7 +113,7 @@ VERSIONS = (
     group("tls12", "TLS 1.2", "tls 1.2"),
     group("older", "TLS 1.0 and 1.1", "tls 1.0", "tls 1.1"),
     group("ssl", "SSL", "ssl"),
-    group("draft", "drafts", "draft"),
+    group("datagrams", "DTLS", "dtls"),
 )
 CIPHERS = (
     group("aes128", "AES with 128 bits", "aes_128"),
