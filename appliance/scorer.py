@@ -1,6 +1,7 @@
 """Scoring at the customer: one bundle in force, one parsed EVE record in, one verdict out.
 
-Silent models stay off while answering; the caller runs them afterwards or on a sample.
+A TLS session is judged when its flow has ended: its flow record goes in with it. Silent models stay off while
+answering; the caller runs them afterwards or on a sample.
 """
 
 from __future__ import annotations
@@ -20,6 +21,10 @@ from detection.sessions import Row
 
 class WrongBundle(ValueError):  # noqa: N818
     """The file is not the bundle that was announced, or no bundle."""
+
+
+class WrongRecord(ValueError):  # noqa: N818
+    """The record is of another protocol than the bundle."""
 
 
 class Verdict(NamedTuple):
@@ -54,9 +59,13 @@ class BundleScorer:
         """Return the scorer of a bundle file, refused when its digest is another."""
         return cls(path.read_bytes(), digest)
 
-    def score(self, record: dict[str, Any], *, run_silent: bool = False) -> Verdict:
-        """Return the verdict about one parsed EVE http record."""
-        return self.score_row(model_row(record), run_silent=run_silent)
+    def score(self, record: dict[str, Any], flow: dict[str, Any] | None = None, *, run_silent: bool = False) -> Verdict:
+        """Return the verdict about one parsed EVE record of the bundle's protocol.
+
+        `flow`: the EVE record of its flow's end; TLS models read sizes and duration, which are missing without it."""
+        if record.get("event_type", self.protocol) != self.protocol:
+            raise WrongRecord(f"the bundle reads {self.protocol} records, this one is {record['event_type']!r}")
+        return self.score_row(model_row(record, flow), run_silent=run_silent)
 
     def score_row(self, row: Row, *, run_silent: bool = False) -> Verdict:
         """Return the verdict about one session."""
