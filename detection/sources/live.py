@@ -6,13 +6,15 @@ A window is handed out when the next one was read, so three windows in a row say
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from io import BytesIO
 from tempfile import SpooledTemporaryFile
 from typing import Any
 
 from detection.sources.suricata_reader import Chunk, Counts, Reader, ReaderPolicy
+
+_COUNTED_AT_THE_JOIN = ("http", "tls", "orphan_hits")
 
 
 @dataclass(slots=True)
@@ -54,16 +56,18 @@ class LiveReader(Reader):
         self.rules_seen = {sid: dict(rule) for sid, rule in rules_seen.items()}
         self._last: JoinedWindow | None = None
 
-    def read(self, digest: str, blocks: Iterable[list[bytes]], problem: str | None = None) -> JoinedWindow | None:
-        """Read a window; return the one before it, joined. The caller closes what it gets."""
+    def read(
+        self, digest: str, blocks: Iterable[list[bytes]], problem: Callable[[], str | None] = lambda: None
+    ) -> JoinedWindow | None:
+        """Read a window; return the one before it, joined. `problem` is asked after the last block."""
         window = JoinedWindow(digest, Counts(), _temporary(), _temporary())
         self.counts, self._rejected, self._orphans = window.counts, window.rejected_lines, _temporary()
         number = 1
         for lines in blocks:
             self._read_block(number, lines)
             number += len(lines)
-        if problem is not None:
-            self._reject(None, problem, b"")
+        if why := problem():
+            self._reject(None, why, b"")
         chunks = [*self._close_window(), *self._cut_chunks(everything=True)]
         joined, self._last = self._last, window
         if joined is None:
@@ -71,7 +75,9 @@ class LiveReader(Reader):
             return None
         joined.orphan_lines.close()
         joined.orphan_lines = self._orphans
-        joined.counts.orphan_hits, window.counts.orphan_hits = window.counts.orphan_hits, 0
+        for name in _COUNTED_AT_THE_JOIN:
+            setattr(joined.counts, name, getattr(window.counts, name))
+            setattr(window.counts, name, 0)
         joined.chunks = chunks
         joined.rules_seen, joined.is_inspected = dict(self.rules_seen), self.is_inspected
         return joined

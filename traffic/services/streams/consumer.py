@@ -11,6 +11,7 @@ import re
 import shutil
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -222,7 +223,7 @@ class Consumer:
     def _read_next(self, window: Window) -> None:
         before = next((one for one in reversed(self._spool.closed) if one.number < window.number), None)
         with ingest.without_cycle_search():
-            joined = self._reader.read(self._spool.digest(window), window.blocks())
+            joined = self._reader.read(self._spool.digest(window), window.blocks(), lambda: window.problem)
         if window.problem:
             log.error("spool.damaged", path=str(window.path))
         self._read_up_to = window.number
@@ -287,10 +288,8 @@ class Consumer:
         told: dict[str, Any] = {"state": self._state, "reason": reason, "sensor": self._sensor}
         told |= {"seen_at": timezone.now(), "caught_up_at": self._caught_up_at, "line_at": self._line_at}
         told |= {"spool_bytes": self._spool.size}
-        try:
+        with suppress(redis.RedisError, OSError):  # then the last known one stays
             told["lag"] = self._source.lag()
-        except (redis.RedisError, OSError):
-            pass  # the last known one stays
         try:
             Stream.objects.filter(pk=self._row.pk).update(**told)
         except DATABASE_AWAY as error:
