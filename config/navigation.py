@@ -33,6 +33,7 @@ PLACES = (
     Place("models_registry:customers", _("Customers"), "k"),
     Place("traffic:intakes", _("Traffic"), "t"),
     Place("jobs:jobs", _("Jobs"), "j"),
+    Place("triage:health-page", _("Health"), "l"),
     Place("accounts:users", _("Users"), "u"),
     Place("accounts:tokens", _("Tokens"), "o"),
     Place("accounts:audit", _("Audit"), "a"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.db import models
 from django.utils import timezone
@@ -134,9 +134,9 @@ class Stream(models.Model):
     def __str__(self) -> str:
         return self.name
 
-    def is_alive(self) -> bool:
+    def is_alive(self, now: datetime) -> bool:
         """Return whether its process was heard of lately, and did not say goodbye."""
-        return self.state != self.State.STOPPED and timezone.now() - self.seen_at < ALIVE
+        return self.state != self.State.STOPPED and now - self.seen_at < ALIVE
 
 
 class OutsideHitQuerySet(models.QuerySet["OutsideHit"]):

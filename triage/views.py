@@ -24,6 +24,8 @@ from triage.services import health as health_services
 from triage.services import home as home_services
 from triage.services.flagged import CannotScore
 
+READERS = (Role.EXPERT, Role.SENIOR, Role.ENGINEER, Role.ADMINISTRATOR, Role.AUDITOR)  # of health
+
 
 @require_safe
 @role_required(*EVERYBODY)
@@ -37,6 +39,18 @@ def health(request: HttpRequest) -> JsonResponse:
     """Answer machines that watch this one: open to everybody, names no secret."""
     report = health_services.check()
     return JsonResponse(report.to_dict(), status=200 if report.healthy else 503)
+
+
+@require_safe
+@role_required(*READERS)
+def health_page(request: HttpRequest) -> HttpResponse:
+    return render(request, "triage/health.html", {"health": health_services.check()})
+
+
+@require_safe
+@role_required(*READERS)
+def health_live(request: HttpRequest) -> HttpResponse:
+    return render(request, "triage/_health.html", {"health": health_services.check()})
 
 
 @require_safe

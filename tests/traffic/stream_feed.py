@@ -52,12 +52,13 @@ def expected(feed: Iterable[bytes]) -> dict[str, Any]:
     return {"lines": sum(told.values()), "http": told["http"], "rule_hits": told["alert"], "keys": len(keys)}
 
 
-def stored() -> dict[str, Any]:
+def stored(sensor: str | None = None) -> dict[str, Any]:
     """Count what lies in the store, session by session."""
-    intakes = list(Intake.objects.all())
+    of_sensor = {} if sensor is None else {"sensor__name": sensor}
+    intakes = list(Intake.objects.filter(**of_sensor))
     keys: Counter[str] = Counter()
     hits = flows = 0
-    for segment in Segment.objects.sealed().select_related("sensor"):
+    for segment in Segment.objects.sealed().filter(**of_sensor).select_related("sensor"):
         for row in segments.read_rows(segment, range(segment.rows)):
             keys[sessions.session_key(segment.sensor.name, row)] += 1
             hits += len(row["hits"])

@@ -109,7 +109,7 @@ class Consumer:
     def _claim_name(self) -> None:
         """Two spools under one name would take each other's lines."""
         row = self._row
-        if row.spool not in ("", self._spool.token) and row.is_alive():
+        if row.spool not in ("", self._spool.token) and row.is_alive(timezone.now()):
             raise SpoolInUseError(f"{row.name}: another machine consumes under this name; choose another --consumer")
         Stream.objects.filter(pk=row.pk).update(spool=self._spool.token, seen_at=timezone.now())
 
