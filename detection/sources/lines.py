@@ -6,6 +6,7 @@ import hashlib
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain, islice
 from typing import BinaryIO
 
 GZIP_MAGIC = b"\x1f\x8b"
@@ -47,12 +48,23 @@ class LineBlocks:
         self.is_gzip = False
         self.problem: str | None = None
         self.stopped = False  # set by the caller: the rest is only hashed
+        self._blocks = self._read()
+        self._head: list[tuple[int, list[bytes], bool]] = []
 
     @property
     def digest(self) -> str:
         return self._hash.hexdigest()
 
+    def head(self) -> list[bytes]:
+        """Return the first lines, to see what they are; iterating begins with them all the same."""
+        if not self._head:
+            self._head = list(islice(self._blocks, 1))
+        return self._head[0][1] if self._head else []
+
     def __iter__(self) -> Iterator[tuple[int, list[bytes], bool]]:
+        return chain(self._head, self._blocks)
+
+    def _read(self) -> Iterator[tuple[int, list[bytes], bool]]:
         number, tail, skipping = 1, b"", False
         for piece in self._pieces():
             lines = piece.split(b"\n")

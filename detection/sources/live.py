@@ -28,6 +28,7 @@ class JoinedWindow:
     chunks: list[Chunk] = field(default_factory=list)
     rules_seen: dict[int, dict[str, Any]] = field(default_factory=dict)
     is_inspected: bool = False
+    has_rules: bool = True
     refused: None = None  # a stream is never refused whole
 
     @property

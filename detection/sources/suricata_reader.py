@@ -58,6 +58,9 @@ class ReaderPolicy:
     excerpt_bytes: int = 64 << 10  # of a file that is refused whole
     limits: UnpackLimits = LOCAL_FILE
 
+    def blocks_of(self, stream: BinaryIO) -> LineBlocks:
+        return LineBlocks(stream, limits=self.limits, max_line=self.max_line)
+
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
@@ -90,6 +93,10 @@ class Rejected:
         return cls(told["line"], told["reason"], data)
 
 
+_OTHER_NAMES = 64  # distinct types counted by name
+_WORD = re.compile("[a-z0-9_]{1,32}")
+
+
 @dataclass(slots=True)
 class Counts:
     """What a log held. Lines of `other` types are counted, not validated."""
@@ -103,6 +110,12 @@ class Counts:
     other: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
 
+    def count_other(self, word: str, count: int = 1) -> None:
+        """Count records of a type that is not read, by its name; many or odd names are one."""
+        if word not in self.other and (len(self.other) >= _OTHER_NAMES or not _WORD.fullmatch(word)):
+            word = "unknown"
+        self.other[word] += count
+
 
 _Numbered = tuple[int, bytes]
 _Rows = list[int]
@@ -111,7 +124,6 @@ _FLOW_DIGITS_AT = FLOW_ID_AT + len(FLOW_ID)
 _FLOW_ID_PLACE = slice(FLOW_ID_AT, _FLOW_DIGITS_AT)
 _HTTP_KIND, _TLS_KIND = b'http"', b'tls",'  # five bytes tell apart what is read
 _DECODED = frozenset({_HTTP_KIND, _TLS_KIND, b"alert"})
-_OTHER_NAMES = 64  # distinct types counted by name
 
 
 class _Window:
@@ -203,12 +215,14 @@ def _columns(names: tuple[str, ...], rows: list[tuple[Any, ...]]) -> dict[str, l
 class Reader:
     """Iterate to get chunks of sessions; counts, rejected, orphans, digest, rules_seen, refused tell the rest."""
 
-    def __init__(self, stream: BinaryIO, *, policy: ReaderPolicy | None = None) -> None:
+    has_rules = True  # the sensor looks with rules
+
+    def __init__(self, stream: BinaryIO | LineBlocks, *, policy: ReaderPolicy | None = None) -> None:
         self.policy = policy or ReaderPolicy()
         self.counts = Counts()
         self.rules_seen: dict[int, dict[str, Any]] = {}
         self.refused: str | None = None
-        self._blocks = LineBlocks(stream, limits=self.policy.limits, max_line=self.policy.max_line)
+        self._blocks = stream if isinstance(stream, LineBlocks) else self.policy.blocks_of(stream)
         self._bad_lines = 0
         self._excerpt = b""
         self._before, self._waiting, self._window = _Window(), _Window(), _Window()
@@ -255,12 +269,12 @@ class Reader:
     @property
     def quarantine(self) -> Iterator[bytes]:
         """The same rejected lines as JSON lines, in blocks ready to be stored."""
-        return _blocks(self._rejected)
+        return blocks_of(self._rejected)
 
     @property
     def orphans(self) -> Iterator[bytes]:
         """Lines of hits whose session was not in the log, or too far away, in blocks ready to be stored."""
-        return _blocks(self._orphans)
+        return blocks_of(self._orphans)
 
     def close(self) -> None:
         self._rejected.close()
@@ -277,6 +291,7 @@ class Reader:
         flows, files = window.flows, window.files
         others: dict[bytes, int] = {}
         kept = blank = 0
+        sessions, tls = len(window.raw), len(window.tls_rows)
         for number, line in enumerate(lines, first):
             at = line.find(KIND, KIND_FROM, KIND_TO) + _KIND_LENGTH
             if at < KIND_FROM:
@@ -309,12 +324,15 @@ class Reader:
                 self._read_odd(number, line)
             kept += len(line)
         for name, count in others.items():
-            self._count_other(name, count)
+            self.counts.count_other(name.decode("utf-8", "replace"), count)
         if window.began_at is None:
             window.began_at = suricata.time_of(lines[0])
         window.lines += len(lines)
         window.kept_bytes += kept
-        self.counts.lines += len(lines) - blank
+        counts, tls = self.counts, len(window.tls_rows) - tls
+        counts.lines += len(lines) - blank
+        counts.tls += tls
+        counts.http += len(window.raw) - sessions - tls
 
     def _read_typed(self, kind: bytes, number: int, line: bytes) -> bool:
         """Decode a session or a hit; False when it was rejected."""
@@ -351,7 +369,7 @@ class Reader:
             elif kind == "fileinfo":
                 self._window.files.setdefault(_digits_in(record), []).append((number, line))
             elif isinstance(kind, str):
-                self._count_other(kind.encode("utf-8", "replace"), 1)
+                self.counts.count_other(kind)
             else:
                 raise BadRecordError("no event_type")
         except BadRecordError as error:
@@ -395,13 +413,6 @@ class Reader:
                 "category": told["category"],
                 "priority": told["severity"],
             }
-
-    def _count_other(self, name: bytes, count: int) -> None:
-        counts = self.counts.other
-        word = name.decode("utf-8", "replace")
-        if word not in counts and (len(counts) >= _OTHER_NAMES or not _WORD.fullmatch(word)):
-            word = "unknown"
-        counts[word] += count
 
     def _reject(self, number: int | None, reason: str, data: bytes) -> None:
         self.counts.rejected += 1
@@ -458,8 +469,6 @@ class Reader:
 
     def _join(self, before: _Window, window: _Window, following: _Window) -> None:
         rows = len(window.told)
-        self.counts.http += rows - len(window.tls_rows)
-        self.counts.tls += len(window.tls_rows)
         hits: list[list[dict[str, Any]]] = [[] for _ in range(rows)]
         flows: list[tuple[Any, ...]] = [_NO_FLOW] * rows
         files: list[tuple[Any, ...]] = [_NO_FILE] * rows
@@ -525,7 +534,6 @@ class Reader:
 
 
 _BLANK = b"\0 \t\r"
-_WORD = re.compile("[a-z0-9_]{1,32}")
 _NO_FLOW = (None,) * len(FLOW_FIELDS)
 _NO_FILE = (None,) * len(FILE_FIELDS)
 
@@ -570,7 +578,7 @@ def is_protocol_notice(signature: str) -> bool:
 
 def why_no_log(start: bytes) -> str:
     """Return why a file that begins so is no EVE log, and what was expected."""
-    expected = "expected EVE JSON, one record per line"
+    expected = "expected Suricata EVE or Zeek JSON, one record per line, or a Zeek log with its # header"
     head = start.lstrip(b"\0 \t\r\n")
     if head.startswith(b"["):
         return f"a JSON array; {expected}"
@@ -581,6 +589,7 @@ def why_no_log(start: bytes) -> str:
     return f"text that is no JSON; {expected}"
 
 
-def _blocks(file: Any) -> Iterator[bytes]:
+def blocks_of(file: Any) -> Iterator[bytes]:
+    """Yield what was written to a temporary file."""
     file.seek(0)
     return iter(lambda: file.read(1 << 20), b"")

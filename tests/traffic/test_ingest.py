@@ -64,6 +64,8 @@ def test_a_log_becomes_a_sealed_segment(tmp_path: Path) -> None:
         "orphan_hits": 1,
         "inspected": True,
         "reasons": {"broken or torn JSON": 1},
+        "other": {},
+        "note": "",
     }
     assert (report["sessions"], report["rejected"]) == (2, 1)
     segment = Segment.objects.sealed().get()

@@ -16,10 +16,14 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from detection.sources.lines import UPLOAD
+from detection.sources.logs import open_log
 from detection.sources.suricata_reader import Chunk, Counts, Reader, ReaderPolicy
+from detection.sources.zeek_companions import Companions
+from detection.sources.zeek_reader import ZeekReader
 from traffic import storage
 from traffic.models import Intake, RuleSet, Segment, Sensor
 from traffic.services import rule_sets, runs
+from traffic.services.log_sets import LogSet, sets_of
 from traffic.services.segments import store_segment
 
 LOCAL_POLICY = ReaderPolicy()
@@ -44,6 +48,8 @@ class FileResult:
     inspected: bool = False
     reasons: dict[str, int] = field(default_factory=dict)
     intake: int | None = None  # its row; of a duplicate, the row of the first time
+    other: dict[str, int] = field(default_factory=dict)  # records that are no sessions, by type
+    note: str = ""
 
 
 class Told(Protocol):
@@ -63,6 +69,8 @@ class Told(Protocol):
     def rules_seen(self) -> Mapping[int, Mapping[str, Any]]: ...
     @property
     def is_inspected(self) -> bool: ...
+    @property
+    def has_rules(self) -> bool: ...
 
 
 def ingest_paths(
@@ -79,8 +87,8 @@ def ingest_each(
     files = list(files_in(paths))
     runs.discard_leftovers()
     owner = rule_sets.sensor_named(sensor)
-    for path in files:
-        yield _ingest_file(path, owner, rule_set)
+    for log_set in sets_of(files):
+        yield from _ingest_set(log_set, owner, rule_set)
 
 
 def files_in(paths: Iterable[str | Path]) -> Iterator[Path]:
@@ -98,33 +106,77 @@ def files_in(paths: Iterable[str | Path]) -> Iterator[Path]:
             raise FileNotFoundError(f"{path}: no such file or folder")
 
 
-def _ingest_file(path: Path, sensor: Sensor, rule_set: RuleSet | None) -> FileResult:
+def _ingest_set(log_set: LogSet, sensor: Sensor, rule_set: RuleSet | None) -> Iterator[FileResult]:
+    """Take in files that tell about one another. Companions are read again where there are new sessions to join."""
+    if not log_set.companions:
+        for path in log_set.others:
+            yield _ingest_file(path, sensor, rule_set, log_set.source)
+        return
+    known = [path for path in log_set.others if _is_known(path, path_text(path))]
+    companions = Companions()
+    try:
+        for path in log_set.companions:
+            result = _ingest_file(path, sensor, rule_set, log_set.source, companions)
+            if result.duplicate and len(known) < len(log_set.others):
+                _read_again(path, companions)
+            elif known and not result.duplicate:
+                names = ", ".join(path.name for path in known)
+                result.note = f"taken in after {names}, whose sessions are stored without what it tells"
+            yield result
+        for path in log_set.others:
+            yield _ingest_file(path, sensor, rule_set, log_set.source, companions)
+    finally:
+        companions.close()
+
+
+def _read_again(path: Path, companions: Companions) -> None:
+    with path.open("rb", buffering=0) as stream:
+        reader = open_log(stream, policy=LOCAL_POLICY, companions=companions)
+        for _ in reader:
+            pass
+        reader.close()
+
+
+def _ingest_file(
+    path: Path,
+    sensor: Sensor,
+    rule_set: RuleSet | None,
+    source: str | None = None,
+    companions: Companions | None = None,
+) -> FileResult:
     began = time.perf_counter()
     name = path_text(path)
     try:
         if _is_known(path, name):
             return FileResult(name, duplicate=True, seconds=round(time.perf_counter() - began, 3))
         with path.open("rb", buffering=0) as stream:
-            return ingest_stream(stream, name, sensor, rule_set)
+            return ingest_stream(stream, name, sensor, rule_set, source=source, companions=companions)
     except OSError as error:
         reason = f"cannot be read: {error.strerror or error}"
         return FileResult(name, rejected=1, reasons={reason: 1}, seconds=round(time.perf_counter() - began, 3))
 
 
 def ingest_stream(
-    stream: BinaryIO, name: str, sensor: Sensor, rule_set: RuleSet | None = None, policy: ReaderPolicy = LOCAL_POLICY
+    stream: BinaryIO,
+    name: str,
+    sensor: Sensor,
+    rule_set: RuleSet | None = None,
+    policy: ReaderPolicy = LOCAL_POLICY,
+    *,
+    source: str | None = None,
+    companions: Companions | None = None,
 ) -> FileResult:
     """Take in one log from any stream; uploads come with `UPLOAD_POLICY` and may raise `TooMuchUnpackedError`."""
     began = time.perf_counter()
-    reader = Reader(stream, policy=policy)
+    reader = open_log(stream, policy=policy, companions=companions)
     try:
-        intake = keep(reader, reader, name, source_of(name), sensor, rule_set)
+        intake = keep(reader, reader, name, source or source_of(name), sensor, rule_set)
     finally:
         reader.close()
     if intake is None:
         known = Intake.objects.filter(digest=reader.digest).values_list("pk", flat=True).first()
         return FileResult(name, duplicate=True, seconds=round(time.perf_counter() - began, 3), intake=known)
-    return _result(intake, reader, (rule_set or sensor.rule_set) is not None or reader.is_inspected)
+    return _result(intake, reader, reader.is_inspected or (reader.has_rules and bool(rule_set or sensor.rule_set)))
 
 
 def keep(
@@ -149,7 +201,7 @@ def keep(
                     path = runs.path_in(run, str(number))
                     stored.append(store_segment(chunk, sensor=sensor, source=source, path=path))
             seconds = round(time.perf_counter() - began, 3)
-            rule_set = rule_set or sensor.rule_set or _inferred(told)
+            rule_set = (rule_set or sensor.rule_set or _inferred(told)) if told.has_rules else None
             intake = _seal(told, stored, name, sensor, rule_set, seconds, also)
         except BaseException:
             _drop(run)
@@ -242,7 +294,7 @@ def _put_packed(path: str, blocks: Iterator[bytes]) -> str:
     return path
 
 
-def _result(intake: Intake, reader: Reader, inspected: bool) -> FileResult:
+def _result(intake: Intake, reader: Reader | ZeekReader, inspected: bool) -> FileResult:
     counts = reader.counts
     return FileResult(
         path=intake.path,
@@ -256,6 +308,7 @@ def _result(intake: Intake, reader: Reader, inspected: bool) -> FileResult:
         inspected=inspected,
         reasons=dict(counts.reasons),
         intake=intake.pk,
+        other=dict(counts.other),
     )
 
 

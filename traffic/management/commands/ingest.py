@@ -13,7 +13,7 @@ from traffic.services.ingest import FileResult
 
 
 class Command(BaseCommand):
-    help = "Take Suricata EVE logs in: files or folders, plain or gzip. The same bytes twice add nothing."
+    help = "Take Suricata EVE and Zeek logs in: files or folders, plain or gzip. The same bytes twice add nothing."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("paths", nargs="+", metavar="PATH", help="a log, or a folder of logs")
@@ -51,5 +51,9 @@ class Command(BaseCommand):
             f"{result.rule_hits} rule hits ({result.orphan_hits} without session), "
             f"{result.rejected} rejected, {'inspected' if result.inspected else 'not inspected'}"
         )
+        if result.other:
+            self.stdout.write("  counted: " + ", ".join(f"{count} {name}" for name, count in result.other.items()))
+        if result.note:
+            self.stdout.write(f"  {result.note}")
         for reason, count in result.reasons.items():
             self.stdout.write(f"  {count} x {reason}")
