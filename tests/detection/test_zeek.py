@@ -70,7 +70,7 @@ def test_an_http_line_becomes_a_row(form: str) -> None:
 @FORMS
 def test_an_ssl_line_becomes_a_row_with_its_certificate_and_connection(form: str) -> None:
     companions = Companions()
-    for path, record in (("conn", conn(**{"id.resp_p": 443})), ("x509", x509()), ("files", files())):
+    for path, record in (("conn", conn() | {"id.resp_p": 443}), ("x509", x509()), ("files", files())):
         _, reader = read(log_of(form, path, [record]), companions)
         assert (dict(reader.counts.other), reader.counts.rejected) == ({path: 1}, 0)
     (row,), reader = read(log_of(form, "ssl", [ssl(second=1)]), companions)
@@ -112,7 +112,7 @@ def test_an_ssl_line_becomes_a_row_with_its_certificate_and_connection(form: str
 def test_certificates_are_found_by_fingerprint_too() -> None:
     companions = Companions()
     print_ = "a5b05d2ae076130aa41060f53ecd72bdf864ea0179250e927549c94d5ab2499a"
-    read(json_log([x509(None, fingerprint=print_)]), companions)
+    read(json_log([x509(fingerprint=print_) | {"id": None}]), companions)
     (row,), _ = read(json_log([ssl(cert_chain_fuids=None, cert_chain_fps=[print_], subject="CN=told")]), companions)
     assert (row["cert_subject"], row["cert_serial"], row["cert_sha1"]) == ("CN=told", "96DF", None)
     (row,), _ = read(json_log([ssl(cert_chain_fuids=None, cert_chain_fps=["AB" * 20])]))
@@ -123,7 +123,7 @@ def test_certificates_are_found_by_fingerprint_too() -> None:
 @pytest.mark.parametrize("rows", [10, 500])
 def test_one_file_may_hold_every_kind_in_any_order(companion_first: bool, rows: int) -> None:
     sessions = [http(f"C{n}", 1, n) for n in range(rows)] + [ssl(f"S{n}", n) for n in range(rows)]
-    companions = [conn(f"C{n}", n) for n in range(rows)] + [conn(f"S{n}", n, **{"id.resp_p": 443}) for n in range(rows)]
+    companions = [conn(f"C{n}", n) for n in range(rows)] + [conn(f"S{n}", n) | {"id.resp_p": 443} for n in range(rows)]
     companions.append(x509())
     both = companions + sessions if companion_first else sessions + companions
     random.Random(3).shuffle(both) if companion_first else None
@@ -148,8 +148,8 @@ def test_chunks_are_bounded_and_hold_one_protocol() -> None:
 
 def test_a_uid_that_repeats_with_other_addresses_is_another_connection() -> None:
     companions = Companions()
-    read(json_log([conn("C1"), conn("C1", 60, **{"id.orig_h": "10.9.9.9"}, orig_ip_bytes=1)]), companions)
-    sessions = [http("C1"), http("C1", **{"id.orig_h": "10.9.9.9"}), http("C1", **{"id.orig_p": 1})]
+    read(json_log([conn("C1"), conn("C1", 60, orig_ip_bytes=1) | {"id.orig_h": "10.9.9.9"}]), companions)
+    sessions = [http("C1"), http("C1") | {"id.orig_h": "10.9.9.9"}, http("C1") | {"id.orig_p": 1}]
     found, _ = read(json_log(sessions), companions)
     assert [row["bytes_to_server"] for row in found] == [700, 1, None]
 
@@ -279,10 +279,10 @@ json_values = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=Fa
 names = st.sampled_from(sorted({*zeek.HTTP_NAMES, *zeek.SSL_NAMES}))
 
 
-@given(st.dictionaries(names, json_values), st.sampled_from("hsc"))
+@given(st.dictionaries(names, json_values), st.sampled_from(["http", "ssl", "conn"]))
 @settings(deadline=None, max_examples=200)
 def test_no_value_breaks_a_row(change: dict[str, Any], kind: str) -> None:
-    record = {"h": http, "s": ssl, "c": conn}[kind]() | change | {"_path": {"h": "http", "s": "ssl", "c": "conn"}[kind]}
+    record = {"http": http(), "ssl": ssl(), "conn": conn()}[kind] | change | {"_path": kind}
     found, reader = read(json_log([http("C2") | {"ts": 1.0}, record]))
     assert reader.counts.lines == 2
     assert len(found) + sum(reader.counts.other.values()) + reader.counts.rejected == 2

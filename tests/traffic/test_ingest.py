@@ -55,6 +55,7 @@ def test_a_log_becomes_a_sealed_segment(tmp_path: Path) -> None:
     assert told.pop("seconds") >= 0
     assert told == {
         "path": str(log),
+        "intake": Intake.objects.get().pk,
         "sessions": 2,
         "http": 2,
         "tls": 0,

@@ -43,7 +43,7 @@ def test_a_mixed_folder_is_taken_in_as_what_each_file_is(tmp_path: Path) -> None
     write(tmp_path / "notes.txt", b"no log\n")
     day = tmp_path / "2026-03-01"
     write(day / "http.12:00:00-13:00:00.log.gz", text_log("http", [http("C1")]))
-    write(day / "conn.12:00:00-13:00:00.log.gz", text_log("conn", [conn("C1"), conn("S1", **{"id.resp_p": 443})]))
+    write(day / "conn.12:00:00-13:00:00.log.gz", text_log("conn", [conn("C1"), conn("S1") | {"id.resp_p": 443}]))
     write(day / "ssl.12:00:00-13:00:00.log.gz", text_log("ssl", [ssl("S1")]))
     write(day / "x509.12:00:00-13:00:00.log.gz", text_log("x509", [x509()]))
     write(day / "dns.12:00:00-13:00:00.log.gz", text_log("dns", [{"ts": 1.0, "uid": "D"}] * 4))
@@ -76,7 +76,7 @@ def test_the_same_folder_again_adds_nothing(tmp_path: Path) -> None:
 
 
 def test_a_companion_known_before_is_read_again_for_new_sessions(tmp_path: Path) -> None:
-    write(tmp_path / "conn.log", text_log("conn", [conn("C1"), conn("S1", **{"id.resp_p": 443})]))
+    write(tmp_path / "conn.log", text_log("conn", [conn("C1"), conn("S1") | {"id.resp_p": 443}]))
     write(tmp_path / "http.log", text_log("http", [http("C1")]))
     ingest.ingest_paths([tmp_path])
     write(tmp_path / "ssl.log", text_log("ssl", [ssl("S1")]))
