@@ -18,7 +18,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from models_registry.api import Detectors, OneDetector
+from models_registry.api import Detectors, OneDetector, Proposals
 from traffic.api import RuleVerdicts, Traffic
 
 METHODS = ("get", "post", "put", "patch", "delete")
@@ -133,4 +133,5 @@ urlpatterns = [
     path("rule-verdicts/", RuleVerdicts.as_view(), name="rule-verdicts"),
     path("detectors/", Detectors.as_view(), name="detectors"),
     path("detectors/<slug:name>/", OneDetector.as_view(), name="detector"),
+    path("detectors/<slug:name>/proposals/", Proposals.as_view(), name="proposals"),
 ]

@@ -38,9 +38,14 @@ CLOCK = {
     "collect complaints": every(5, "triage.tasks.collect_complaints", NOTICES),
     "follow complaints": every(30, "triage.tasks.follow_complaints", PIPELINE),
     "sweep": every(10, "jobs.tasks.sweep", NOTICES),
+    # each detector has an hour of its own, UTC
+    "retrain": {
+        "task": "labeling.tasks.retrain_due",
+        "schedule": crontab(minute="0"),
+        "options": {"queue": TRAINING, "expires": 3600},
+    },
     # the night, UTC
     "discard leftovers": at(crontab(hour="1", minute="0"), "traffic.tasks.discard_leftovers", PIPELINE),
-    "retrain": at(crontab(hour="2", minute="0"), "labeling.tasks.retrain_nightly", TRAINING),
     "expire items": at(crontab(hour="3", minute="0"), "labeling.tasks.expire_items", PIPELINE),
     "gate": at(crontab(hour="4", minute="0"), "labeling.tasks.gate_nightly", TRAINING),
     "celery.backend_cleanup": at(crontab(hour="5", minute="0"), "celery.backend_cleanup", NOTICES),  # old errors

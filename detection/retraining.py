@@ -1,10 +1,25 @@
-"""Is there enough that is new to train another version?"""
+"""When is training considered, and is there enough that is new to train another version?"""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """One moment a day, or a week, in UTC."""
+
+    hour: int = 2
+    weekday: int | None = None  # 0 is Monday; None: every day
+
+    def last_due(self, now: datetime) -> datetime:
+        """Return the last such moment that is not after `now`."""
+        moment = now.replace(hour=self.hour, minute=0, second=0, microsecond=0)
+        if moment > now:
+            moment -= timedelta(days=1)
+        return moment if self.weekday is None else moment - timedelta(days=(moment.weekday() - self.weekday) % 7)
 
 
 @dataclass(frozen=True, slots=True)

@@ -129,10 +129,11 @@ def covers(mapping: RuleMapping, rule_index: Iterable[Mapping[str, Any]]) -> boo
     """Does this rule set (sid, msg, classtype, priority of each rule) hold any rule of the class?
 
     Where it does not, silence of the rules says nothing: the sessions are not inspected."""
-    return any(mapping.matches(_hit_of(rule)) for rule in rule_index)
+    return any(mapping.matches(hit_of(rule)) for rule in rule_index)
 
 
-def _hit_of(rule: Mapping[str, Any]) -> dict[str, Any]:
+def hit_of(rule: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the hit that a rule of a set would make."""
     classtype = CLASSTYPES.get(str(rule.get("classtype") or ""))
     priority = rule.get("priority")
     return {

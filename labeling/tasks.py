@@ -21,9 +21,9 @@ def grow_reference_set() -> int | None:
 
 
 @shared_task
-def retrain_nightly() -> int | None:
+def retrain_due() -> int | None:
     """Start the trainings that are worth it."""
-    return ticks.run("labeling.retrain_nightly", retraining.night)
+    return ticks.run("labeling.retrain_due", retraining.start_due)
 
 
 @shared_task

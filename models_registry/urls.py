@@ -7,6 +7,12 @@ from models_registry import views
 app_name = "models_registry"
 urlpatterns = [
     path("models/", views.detectors, name="detectors"),
+    path("models/new/", views.make_detector, name="make-detector"),
+    path("models/new/preview/", views.preview_rules, name="preview-rules"),
+    path("models/<slug:name>/change/", views.change_detector, name="change-detector"),
+    path("models/<slug:name>/schedule/", views.change_schedule, name="change-schedule"),
+    path("changes/<int:pk>/approve/", views.approve_change, name="approve-change"),
+    path("changes/<int:pk>/decline/", views.decline_change, name="decline-change"),
     path("models/<slug:name>/", views.detector, name="detector"),
     path("models/<slug:name>/<int:number>/", views.version, name="version"),
     path("models/<slug:name>/<int:number>/board/", views.board, name="board"),

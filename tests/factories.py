@@ -13,6 +13,7 @@ from django.utils import timezone
 from accounts.models import Token, User
 from accounts.roles import Role
 from accounts.services import tokens
+from detection.rules import RuleMapping
 from detection.sessions import COLUMN_NAMES
 from jobs.models import Job
 from labeling.models import Item, ItemRecord, ProofDraw, ProofItem, Queue
@@ -23,6 +24,7 @@ from models_registry.models import (
     BundleEntry,
     Customer,
     Detector,
+    DetectorProposal,
     GateReport,
     RuleMappingVersion,
     ScoreFile,
@@ -105,6 +107,23 @@ def make_detector(**fields: Any) -> Detector:
     detector = Detector.objects.create(**{"name": f"http-attacks-{next(_number)}"} | fields)
     RuleMappingVersion.objects.create(detector=detector, number=1, mapping={"categories": ["Attack"]}, digest=digest())
     return detector
+
+
+def put_rules_in_force(detector: Detector, **rules: Any) -> RuleMappingVersion:
+    """Give a detector another rule mapping, as two people would."""
+    mapping = RuleMapping.from_dict(rules)
+    number = detector.mapping.number + 1
+    return detector.mappings.create(number=number, mapping=mapping.to_dict(), digest=mapping.digest)
+
+
+def make_change(**fields: Any) -> DetectorProposal:
+    """Return an engineer's proposal of another price."""
+    detector = fields.get("detector") or make_detector()
+    by = fields.get("by") or make_user(Role.ENGINEER)
+    after = detector.mapping
+    defaults = {"detector": detector, "after": after, "mapping": after.mapping, "digest": after.digest, "by": by}
+    costs = {"old_cost": detector.false_positive_cost, "new_cost": 20.0, "role": by.role}
+    return DetectorProposal.objects.create(**defaults | costs | fields)
 
 
 def make_training_set(**fields: Any) -> TrainingSet:
@@ -404,6 +423,11 @@ URL_ARGS: dict[str, Callable[[], list[Any]]] = {
     "accounts:revoke-token": lambda: [make_token()[0].pk],
     "traffic:upload-state": lambda: [make_upload().pk],
     "traffic:cancel-upload": lambda: [make_upload().pk],
+    "models_registry:change-detector": lambda: [make_detector().name],
+    "models_registry:change-schedule": lambda: [make_detector().name],
+    "models_registry:approve-change": lambda: [make_change().pk],
+    "models_registry:decline-change": lambda: [make_change().pk],
+    "api:proposals": lambda: [make_detector().name],
     "api:detector": lambda: [make_detector().name],
     "jobs:job": lambda: [make_job().pk],
     "jobs:state": lambda: [make_job().pk],

@@ -14,6 +14,8 @@ from labeling.models import Answer, Label, ProofDraw, ProofItem
 from models_registry.models import (
     Bundle,
     BundleEntry,
+    DetectorDecision,
+    DetectorProposal,
     GateReport,
     RuleMappingVersion,
     Snapshot,
@@ -52,6 +54,10 @@ MAKERS: dict[type[models.Model], Callable[[], models.Model]] = {
     StageProposal: factories.make_proposal,
     StageDecision: lambda: StageDecision.objects.create(
         proposal=factories.make_proposal(), outcome="declined", by=factories.make_user(), role="senior"
+    ),
+    DetectorProposal: factories.make_change,
+    DetectorDecision: lambda: DetectorDecision.objects.create(
+        proposal=factories.make_change(), outcome="declined", by=factories.make_user(), role="senior"
     ),
     Complaint: factories.make_complaint,
     ComplaintState: lambda: factories.make_complaint().states.get(),

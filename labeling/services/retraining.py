@@ -1,4 +1,4 @@
-"""Retraining: one job per detector from answers to a gated candidate; the night decides which are worth it."""
+"""Retraining: one job per detector, from answers to a gated candidate; at its hour it is asked whether it pays."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from django.db.models import Max
 from django.utils import timezone
 
 from accounts.models import User
-from detection.retraining import RetrainPolicy, decide
+from detection.retraining import decide
 from jobs.models import Job
 from jobs.services import jobs
 from jobs.services.jobs import Lease
@@ -19,7 +19,6 @@ from models_registry.models import Detector, Snapshot, Stage, TrainingSet, Versi
 from models_registry.services import candidates, gates, training
 from traffic.models import Segment
 
-POLICY = RetrainPolicy()
 TASK = "labeling.tasks.retrain"
 KIND = "retrain"
 
@@ -34,16 +33,22 @@ def run_key(detector: Detector) -> str:
     return f"retrain {detector}"
 
 
-def night() -> int:
-    """Start what is worth training tonight; why the others are not is recorded. Return how many were started."""
-    return sum(_tonight(detector) for detector in Detector.objects.all())
+def start_due() -> int:
+    """Start what is due and worth training; why the others are not is recorded. Return how many were started."""
+    return sum(_considered(detector) for detector in Detector.objects.all() if _is_due(detector))
 
 
-def _tonight(detector: Detector) -> bool:
+def _is_due(detector: Detector) -> bool:
+    """Whether nothing was decided since the detector's hour; an hour that was missed is made up for."""
+    decided = Job.objects.filter(run_key=run_key(detector)).aggregate(last=Max("created_at"))["last"]
+    return (decided or detector.created_at) < detector.schedule.last_due(timezone.now())
+
+
+def _considered(detector: Detector) -> bool:
     if not Segment.objects.sealed().filter(protocol=detector.protocol).exists():
         return _skip(detector, "no traffic is stored", new_labels=0)
     new_labels = new_gate_worthy(detector)
-    decision = decide(new_labels, _since_last(detector), POLICY)
+    decision = decide(new_labels, _since_last(detector), detector.retrain_policy)
     if not decision.train:
         return _skip(detector, decision.reason, new_labels=new_labels)
     start(detector, reason=f"night: {decision.reason}")
@@ -51,7 +56,7 @@ def _tonight(detector: Detector) -> bool:
 
 
 def _skip(detector: Detector, reason: str, **facts: Any) -> bool:
-    jobs.skip(TASK, run_key(detector), reason, kind=KIND, policy=POLICY.to_dict(), **facts)
+    jobs.skip(TASK, run_key(detector), reason, kind=KIND, policy=detector.retrain_policy.to_dict(), **facts)
     return False
 
 

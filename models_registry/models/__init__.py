@@ -2,7 +2,13 @@
 
 from models_registry.models.bundles import Bundle, BundleEntry
 from models_registry.models.customers import Customer, Site
-from models_registry.models.detectors import Detector, RuleMappingVersion
+from models_registry.models.detectors import (
+    Detector,
+    DetectorDecision,
+    DetectorProposal,
+    RuleMappingVersion,
+    Weekday,
+)
 from models_registry.models.files import Snapshot, TrainingSet
 from models_registry.models.gates import GateReport
 from models_registry.models.scores import ScoreFailure, ScoreFile
@@ -14,6 +20,8 @@ __all__ = [
     "BundleEntry",
     "Customer",
     "Detector",
+    "DetectorDecision",
+    "DetectorProposal",
     "GateReport",
     "RuleMappingVersion",
     "ScoreFailure",
@@ -26,4 +34,5 @@ __all__ = [
     "StageProposal",
     "TrainingSet",
     "Version",
+    "Weekday",
 ]

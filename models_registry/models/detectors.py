@@ -3,10 +3,29 @@
 from __future__ import annotations
 
 from django.conf import settings
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
+from django.db.models import F, OuterRef, Subquery
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 
-from accounts.evidence import Evidence
+from accounts.evidence import Evidence, EvidenceQuerySet
+from accounts.roles import Role
+from detection.retraining import RetrainPolicy, Schedule
+
+_POLICY = RetrainPolicy()
+
+
+class Weekday(models.TextChoices):
+    """In the order of `datetime.weekday()`."""
+
+    MONDAY = "monday", _("Mondays")
+    TUESDAY = "tuesday", _("Tuesdays")
+    WEDNESDAY = "wednesday", _("Wednesdays")
+    THURSDAY = "thursday", _("Thursdays")
+    FRIDAY = "friday", _("Fridays")
+    SATURDAY = "saturday", _("Saturdays")
+    SUNDAY = "sunday", _("Sundays")
 
 
 class Detector(models.Model):
@@ -19,6 +38,11 @@ class Detector(models.Model):
     positive_key = models.CharField(max_length=1, default="m")
     negative_key = models.CharField(max_length=1, default="b")
     false_positive_cost = models.FloatField(default=10.0)  # price of a false positive, in missed detections
+    # when training is considered, UTC, and what makes it worth it (detection.retraining)
+    retrain_hour = models.PositiveSmallIntegerField(default=2, validators=[MaxValueValidator(23)])
+    retrain_weekday = models.CharField(max_length=9, choices=Weekday.choices, blank=True)  # empty: every night
+    retrain_labels = models.PositiveIntegerField(default=_POLICY.labels, validators=[MinValueValidator(1)])
+    retrain_days = models.PositiveIntegerField(default=_POLICY.days, validators=[MinValueValidator(1)])
     created_at = models.DateTimeField(default=timezone.now)
 
     class Meta:
@@ -26,6 +50,14 @@ class Detector(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def schedule(self) -> Schedule:
+        return Schedule(self.retrain_hour, Weekday.values.index(self.retrain_weekday) if self.retrain_weekday else None)
+
+    @property
+    def retrain_policy(self) -> RetrainPolicy:
+        return RetrainPolicy(labels=self.retrain_labels, days=self.retrain_days)
 
     @property
     def mapping(self) -> RuleMappingVersion:
@@ -53,3 +85,61 @@ class RuleMappingVersion(Evidence):
 
     def __str__(self) -> str:
         return f"{self.detector}: mapping {self.number}"
+
+
+class DetectorProposalQuerySet(EvidenceQuerySet["DetectorProposal"]):
+    def waiting(self) -> DetectorProposalQuerySet:
+        """Proposals without a decision, about what is still in force."""
+        newest = RuleMappingVersion.objects.filter(detector=OuterRef("detector")).order_by("-number").values("pk")[:1]
+        undecided = self.filter(decision=None).annotate(newest=Subquery(newest))
+        return undecided.filter(newest=F("after"), old_cost=F("detector__false_positive_cost"))
+
+
+class DetectorProposal(Evidence):
+    """Other rules, or another price of a false positive. Takes effect when a second person agrees."""
+
+    detector = models.ForeignKey(Detector, on_delete=models.PROTECT, related_name="proposals")
+    after = models.ForeignKey(RuleMappingVersion, on_delete=models.PROTECT, related_name="+")  # in force when made
+    old_cost = models.FloatField()
+    mapping = models.JSONField()  # detection.rules.RuleMapping as a dict; may be the one in force
+    digest = models.CharField(max_length=64)
+    new_cost = models.FloatField()
+    reason = models.CharField(max_length=255, blank=True)
+    by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    role = models.CharField(max_length=16, choices=Role.choices)  # of that person, then
+    at = models.DateTimeField(default=timezone.now)
+
+    objects = DetectorProposalQuerySet.as_manager()  # type: ignore[misc]  # a manager with more questions
+
+    class Meta:
+        ordering = ["-id"]
+
+    def __str__(self) -> str:
+        return f"{self.detector}: rules {self.digest[:12]}, a false positive costs {self.new_cost:g}"
+
+    @property
+    def changes_rules(self) -> bool:
+        return self.digest != self.after.digest
+
+    @property
+    def changes_cost(self) -> bool:
+        return self.new_cost != self.old_cost
+
+
+class DetectorDecision(Evidence):
+    """What became of a proposal. One per proposal: two approvals at once cannot both count."""
+
+    class Outcome(models.TextChoices):
+        APPROVED = "approved", _("approved")
+        DECLINED = "declined", _("declined")
+
+    proposal = models.OneToOneField(DetectorProposal, on_delete=models.PROTECT, related_name="decision")
+    outcome = models.CharField(max_length=10, choices=Outcome.choices)
+    mapping = models.OneToOneField(RuleMappingVersion, on_delete=models.PROTECT, null=True, related_name="decision")
+    reason = models.CharField(max_length=255, blank=True)
+    by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    role = models.CharField(max_length=16, choices=Role.choices)
+    at = models.DateTimeField(default=timezone.now)
+
+    def __str__(self) -> str:
+        return f"{self.proposal}: {self.outcome}"

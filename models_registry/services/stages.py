@@ -7,10 +7,10 @@ from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
 from accounts.models import User
-from accounts.roles import Role
 from accounts.services import audit
 from models_registry.models import Detector, GateReport, Stage, StageChange, StageDecision, StageProposal, Version
 from models_registry.services import gates, snapshots, versions
+from models_registry.services.two_people import PARTNER, refusal
 
 MOVES: dict[Stage, tuple[Stage, ...]] = {
     Stage.CANDIDATE: (Stage.SILENT, Stage.RETIRED),
@@ -18,7 +18,6 @@ MOVES: dict[Stage, tuple[Stage, ...]] = {
     Stage.ACTIVE: (Stage.SILENT, Stage.RETIRED),
     Stage.RETIRED: (),
 }
-PARTNER = {Role.ENGINEER: Role.SENIOR, Role.SENIOR: Role.ENGINEER}  # whose word a proposal needs beside the proposer's
 DISPLACED_TO = (Stage.RETIRED, Stage.SILENT)  # what may become of the version that was active
 
 
@@ -112,11 +111,6 @@ def decline(proposal: StageProposal, by: User, reason: str) -> StageDecision:
     return decision
 
 
-def may_approve(proposal: StageProposal, user: User) -> bool:
-    """Say whether this user is the second person that a proposal waits for."""
-    return user.pk != proposal.by_id and user.has_role(PARTNER[Role(proposal.role)])
-
-
 def _locked(version: Version) -> Version:
     """Return the version as it is now; one writer per detector, so that two promotions follow each other."""
     Detector.objects.select_for_update().get(pk=version.detector_id)
@@ -153,17 +147,8 @@ def _refuse_role(by: User) -> None:
 
 
 def _refuse_approver(proposal: StageProposal, by: User) -> None:
-    if by.pk == proposal.by_id:
-        raise StageRefused(_("Nobody approves his own proposal."))
-    if not may_approve(proposal, by):
-        raise StageRefused(
-            _("%(by)s proposed it as %(role)s: the second person is %(partner)s.")
-            % {
-                "by": proposal.by,
-                "role": Role(proposal.role).label,
-                "partner": PARTNER[Role(proposal.role)].label,
-            }
-        )
+    if told := refusal(proposal, by):
+        raise StageRefused(told)
 
 
 def _refuse_overtaken(proposal: StageProposal, version: Version) -> None:

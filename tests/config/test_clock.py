@@ -79,17 +79,17 @@ def test_a_night(tmp_path, run_jobs):
         once = {task: at[task] for task, count in times.items() if count == 1}
         assert once == {
             "traffic.tasks.discard_leftovers": "01:00",
-            "labeling.tasks.retrain_nightly": "02:00",
             "labeling.tasks.expire_items": "03:00",
             "labeling.tasks.gate_nightly": "04:00",
             "celery.backend_cleanup": "05:00",
         }
+        assert times["labeling.tasks.retrain_due"] == 6  # every hour; each detector at its own
         for task in ("models_registry.tasks.score_segments", "labeling.tasks.route_scores", "jobs.tasks.sweep"):
             assert times[task] == 7 * 12 - 1  # once per step: all that was missed in between is one tick
         # trained an hour ago, nobody has answered: skipped, with the reason
         assert [job.state for job in Job.objects.all()] == [State.SKIPPED]
         assert not Tick.objects.exclude(error="").exists()
-        # a week later it is trained in any case, scored over what is stored
+        # a week later it is trained in any case, as soon as the clock runs again, and scored over what is stored
         clock.move_to(EVENING + timedelta(days=7))
         scheduler = Night(app, lazy=True)
         scheduler.setup_schedule()
@@ -98,6 +98,7 @@ def test_a_night(tmp_path, run_jobs):
             ("retrain", "skipped"),
             ("retrain", "done"),
             ("score candidate", "done"),
+            ("retrain", "skipped"),  # at its own hour that night
         ]
         assert Version.objects.count() == 2
         assert GateReport.objects.filter(version=Version.objects.latest("id")).exists()

@@ -8,13 +8,13 @@ import pytest
 import time_machine
 from django.utils import timezone
 
-from detection.retraining import RetrainPolicy, decide
+from detection.retraining import RetrainPolicy, Schedule, decide
 from jobs.models import Job, State
 from jobs.services import jobs
 from labeling import tasks
 from labeling.models import Answer, Label, Source
 from labeling.services import retraining
-from models_registry.models import GateReport, Snapshot, StageChange, TrainingSet, Version
+from models_registry.models import Detector, GateReport, Snapshot, StageChange, TrainingSet, Version
 from models_registry.services import candidates
 from tests import factories
 from tests.models_registry import loop
@@ -59,13 +59,14 @@ def trained_yesterday(db):
         created_at=NOW - timedelta(days=1),
     )
     factories.make_segment()
+    Detector.objects.update(created_at=NOW - timedelta(days=2))
     with time_machine.travel(NOW, tick=False):
         yield version
 
 
 def test_too_few_labels_are_skipped_with_the_reason_recorded(trained_yesterday):
     answer(trained_yesterday, 3)
-    assert tasks.retrain_nightly() == 0
+    assert tasks.retrain_due() == 0
     job = Job.objects.get()
     assert job.state == State.SKIPPED
     assert job.result["reason"].startswith("3 new labels since the last training set, 50 are wanted")
@@ -73,11 +74,11 @@ def test_too_few_labels_are_skipped_with_the_reason_recorded(trained_yesterday):
     assert job.result["policy"] == POLICY.to_dict()
 
 
-def test_enough_labels_start_one_run(trained_yesterday, monkeypatch):
-    monkeypatch.setattr(retraining, "POLICY", RetrainPolicy(labels=4))
+def test_enough_labels_start_one_run(trained_yesterday):
+    Detector.objects.update(retrain_labels=4)
     answer(trained_yesterday, 4)
-    assert tasks.retrain_nightly() == 1
-    tasks.retrain_nightly()
+    assert tasks.retrain_due() == 1
+    tasks.retrain_due()
     job = Job.objects.get()
     assert (job.state, job.queue) == (State.WAITING, "training")
     assert job.arguments["reason"] == "night: 4 new labels since the last training set"
@@ -85,8 +86,47 @@ def test_enough_labels_start_one_run(trained_yesterday, monkeypatch):
 
 def test_a_week_is_enough_without_any_label(trained_yesterday):
     with time_machine.travel(NOW + timedelta(days=6), tick=False):
-        assert tasks.retrain_nightly() == 1
+        assert tasks.retrain_due() == 1
     assert Job.objects.get().arguments["reason"] == "night: the last training was 7.0 days ago"
+
+
+@pytest.mark.parametrize(
+    ("hour", "weekday", "now", "due"),
+    [
+        (2, None, "2026-03-10 02:00", "2026-03-10 02:00"),
+        (2, None, "2026-03-10 01:59", "2026-03-09 02:00"),
+        (23, None, "2026-03-01 12:00", "2026-02-28 23:00"),
+        (2, 0, "2026-03-10 02:00", "2026-03-09 02:00"),  # a Tuesday: the last Monday was yesterday
+        (2, 1, "2026-03-10 01:00", "2026-03-03 02:00"),
+        (2, 1, "2026-03-10 02:00", "2026-03-10 02:00"),
+    ],
+)
+def test_when_a_detector_was_last_due(hour, weekday, now, due):
+    told = Schedule(hour, weekday).last_due(datetime.fromisoformat(now).replace(tzinfo=UTC))
+    assert told == datetime.fromisoformat(due).replace(tzinfo=UTC)
+
+
+def test_a_new_detector_waits_for_its_hour(trained_yesterday):
+    Detector.objects.update(created_at=NOW)
+    tasks.retrain_due()
+    assert not Job.objects.exists()
+
+
+def test_each_detector_is_considered_at_its_own_hour(trained_yesterday):
+    Detector.objects.update(retrain_hour=5)
+    tasks.retrain_due()  # the hour of yesterday was missed
+    for hours, decisions in ((1, 1), (2, 1), (3, 2), (4, 2), (26, 2), (27, 3)):
+        with time_machine.travel(NOW + timedelta(hours=hours), tick=False):
+            tasks.retrain_due()
+            assert Job.objects.count() == decisions, hours
+
+
+def test_a_detector_may_be_considered_once_a_week(trained_yesterday):
+    Detector.objects.update(retrain_weekday="friday", retrain_days=99)
+    for day, decisions in ((0, 0), (2, 0), (3, 1), (4, 1), (9, 1), (10, 2)):  # NOW is a Tuesday
+        with time_machine.travel(NOW + timedelta(days=day), tick=False):
+            tasks.retrain_due()
+            assert Job.objects.count() == decisions, day
 
 
 def test_only_labels_that_may_gate_count(trained_yesterday):
@@ -99,8 +139,8 @@ def test_only_labels_that_may_gate_count(trained_yesterday):
 
 
 def test_without_traffic_there_is_nothing_to_train_on(db):
-    factories.make_detector()
-    assert tasks.retrain_nightly() == 0
+    factories.make_detector(created_at=NOW)
+    assert tasks.retrain_due() == 0
     assert Job.objects.get().result["reason"] == "no traffic is stored"
 
 

@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 from django.core.management import CommandError, call_command
 
-from models_registry.models import Detector
-from models_registry.services.detectors import DetectorError, make_detector, rules_in_force
-from tests.factories import make_rule_set
+from accounts.roles import Role
+from detection.retraining import RetrainPolicy, Schedule
+from models_registry.models import Detector, DetectorProposal
+from models_registry.services.detectors import DetectorError, NeedsSecondPerson, make_detector, rules_in_force
+from tests.factories import make_rule_set, make_user
 from tests.models_registry.loop import SPEC
 
 pytestmark = pytest.mark.django_db
@@ -31,13 +33,36 @@ def test_the_same_file_changes_nothing() -> None:
     assert Detector.objects.get().mappings.count() == 1
 
 
-def test_a_changed_mapping_is_a_new_version_and_the_old_one_stays() -> None:
-    old = make_detector(SPEC).mapping
-    new = make_detector(SPEC | {"rules": {"sids": [1]}}).mapping
-    assert (old.number, new.number) == (1, 2)
-    assert old.digest != new.digest
-    old.refresh_from_db()
-    assert old.mapping["name_patterns"] == ["ET WEB_SERVER *"]
+@pytest.mark.parametrize("change", [{"rules": {"sids": [1]}}, {"false_positive_cost": 20}])
+def test_other_rules_or_another_price_take_a_second_person(change: dict[str, object]) -> None:
+    detector = make_detector(SPEC)
+    with pytest.raises(NeedsSecondPerson):
+        make_detector(SPEC | change)
+    assert detector.mappings.get().mapping["name_patterns"] == ["ET WEB_SERVER *"]
+    assert Detector.objects.get().false_positive_cost == 10
+
+
+def test_words_and_schedule_follow_the_file() -> None:
+    make_detector(SPEC | {"schedule": {"hour": 4, "weekday": "friday", "labels": 5, "days": 30}})
+    make_detector(SPEC | {"positive_class": "attack", "schedule": {"hour": 5}})
+    detector = Detector.objects.get()
+    assert detector.positive_class == "attack"
+    assert (detector.schedule, detector.retrain_policy) == (Schedule(5, 4), RetrainPolicy(labels=5, days=30))
+
+
+def test_the_command_proposes_what_has_changed(tmp_path: Path) -> None:
+    make_detector(SPEC)
+    path = tmp_path / "detector.yml"
+    path.write_text("name: http-attacks\nrules: {sids: [1]}\n")
+    with pytest.raises(CommandError, match="--by"):
+        call_command("make_detector", str(path))
+    with pytest.raises(CommandError, match="engineer"):
+        call_command("make_detector", str(path), by=make_user(Role.AUDITOR).username)
+    out = StringIO()
+    call_command("make_detector", str(path), by=make_user(Role.ENGINEER).username, stdout=out)
+    assert "second person" in out.getvalue()
+    assert DetectorProposal.objects.get().mapping["sids"] == [1]
+    assert Detector.objects.get().mapping.number == 1
 
 
 @pytest.mark.parametrize(
@@ -46,6 +71,13 @@ def test_a_changed_mapping_is_a_new_version_and_the_old_one_stays() -> None:
         ({"colour": "red"}, "unknown keys: colour"),
         ({"name": ""}, "name is missing"),
         ({"protocol": "smtp"}, "no feature contract"),
+        ({"name": "new"}, "address of ours"),
+        ({"positive_key": "b"}, "keys"),
+        ({"positive_key": "s"}, "keys"),
+        ({"false_positive_cost": 0.0}, "above 0"),
+        ({"false_positive_cost": float("nan")}, "above 0"),
+        ({"schedule": {"minute": 1}}, "schedule"),
+        ({"rules": ["ET *"]}, "rules"),
         ({"rules": {"sid": [1]}}, "sid"),
         ({"rules": {"max_severity": 0}}, "max_severity"),
     ],

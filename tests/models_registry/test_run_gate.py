@@ -9,9 +9,9 @@ import pytest
 
 from models_registry.models import GateReport, Version
 from models_registry.services import gates, snapshots
-from models_registry.services.detectors import make_detector
 from models_registry.services.gates import run_gate
-from tests.models_registry.loop import ATTACK, PAGE, SPEC, keep_snapshot, make_loop, reference_row, right_rows
+from tests.factories import put_rules_in_force
+from tests.models_registry.loop import ATTACK, PAGE, keep_snapshot, make_loop, reference_row, right_rows
 from traffic import storage
 
 pytestmark = pytest.mark.django_db
@@ -77,7 +77,7 @@ def test_one_more_label_changes_the_next_report_and_not_the_last(version: Versio
 def test_a_changed_rule_mapping_is_another_report(version: Version) -> None:
     keep_snapshot(version.detector, *right_rows())
     before = run_gate(version)
-    make_detector(SPEC | {"rules": {"sids": [1]}})
+    put_rules_in_force(version.detector, sids=[1])
     after = run_gate(version)
     assert before.report["digests"]["rule_mapping"] != after.report["digests"]["rule_mapping"]
     assert before.pk != after.pk

@@ -1,0 +1,130 @@
+"""Forms of detectors: what is asked, which rules speak about it, when it is trained."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.utils.translation import gettext_lazy as _
+
+from detection.rules import PROTOCOL_ODDITY
+from models_registry.models import Detector, Weekday
+from models_registry.services.detectors import SCHEDULE, DetectorError, protocols, read_mapping
+
+LINES = {"rows": 4, "class": "wire", "spellcheck": "false"}
+
+
+class LinesField(forms.CharField):
+    """One text per line."""
+
+    widget = forms.Textarea
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(required=False, max_length=20_000, widget=forms.Textarea(attrs=LINES), **kwargs)
+
+    def prepare_value(self, value: Any) -> Any:
+        return "\n".join(map(str, value)) if isinstance(value, list | tuple) else value
+
+    def to_python(self, value: Any) -> Any:
+        return [line.strip() for line in (super().to_python(value) or "").splitlines() if line.strip()]
+
+
+class NumbersField(LinesField):
+    """One number per line."""
+
+    def to_python(self, value: Any) -> Any:
+        lines = super().to_python(value)
+        wrong = [line for line in lines if not (line.isascii() and line.isdecimal() and len(line) < 16)]
+        if wrong:
+            raise forms.ValidationError(_("Expected numbers, one per line; got: %(wrong)s") % {"wrong": wrong[0][:40]})
+        return [int(line) for line in lines]
+
+
+class RulesForm(forms.Form):
+    """detection.rules.RuleMapping, as people write it."""
+
+    name_patterns = LinesField(label=_("names, with * and ?"), help_text="ET EXPLOIT *")
+    categories = LinesField(label=_("categories"))
+    classtypes = LinesField(label=_("classtypes"))
+    sids = NumbersField(label=_("sids"))
+    max_severity = forms.IntegerField(
+        required=False, min_value=1, max_value=255, label=_("worst severity counts down to"), help_text=_("1 is worst")
+    )
+    exclude_name_patterns = LinesField(label=_("but not the names"), initial=[PROTOCOL_ODDITY])
+    exclude_sids = NumbersField(label=_("but not the sids"))
+
+    RULES = (
+        "name_patterns",
+        "categories",
+        "classtypes",
+        "sids",
+        "max_severity",
+        "exclude_name_patterns",
+        "exclude_sids",
+    )
+
+    def clean(self) -> dict[str, Any]:
+        told: dict[str, Any] = self.cleaned_data
+        if not self.errors:
+            told["rules"] = {name: told[name] for name in self.RULES}
+            try:
+                told["mapping"] = read_mapping(told["rules"])
+            except DetectorError as error:
+                raise forms.ValidationError(str(error)) from error
+        return told
+
+
+class CostForm(forms.Form):
+    false_positive_cost = forms.FloatField(
+        min_value=0.01, max_value=1e6, initial=10, label=_("a false positive costs, in missed detections")
+    )
+
+
+class ScheduleForm(forms.Form):
+    """When training is considered."""
+
+    hour = forms.IntegerField(min_value=0, max_value=23, initial=2, label=_("at this hour, UTC"))
+    weekday = forms.ChoiceField(required=False, choices=[("", _("every night")), *Weekday.choices], label=_("on"))
+    labels = forms.IntegerField(
+        min_value=1, max_value=1_000_000, initial=50, label=_("new labels that make it worth it")
+    )
+    days = forms.IntegerField(min_value=1, max_value=3650, initial=7, label=_("in any case after so many days"))
+
+    @property
+    def schedule(self) -> dict[str, Any]:
+        return {name: self.cleaned_data[name] for name in SCHEDULE}
+
+
+class NewDetectorForm(RulesForm, CostForm, ScheduleForm):
+    """Everything a detector is."""
+
+    name = forms.SlugField(max_length=64, label=_("name"), help_text=_("registry_name of build_config.yml"))
+    protocol = forms.ChoiceField(label=_("protocol"))
+    positive_class = forms.CharField(max_length=32, initial="malicious", label=_("positive class"))
+    positive_key = forms.CharField(max_length=1, initial="m", label=_("its key"))
+    negative_class = forms.CharField(max_length=32, initial="benign", label=_("negative class"))
+    negative_key = forms.CharField(max_length=1, initial="b", label=_("its key"))
+
+    TASK = ("name", "protocol", "positive_class", "positive_key", "negative_class", "negative_key")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["protocol"].choices = [(one, one) for one in protocols()]  # type: ignore[attr-defined]
+
+    def clean_name(self) -> str:
+        name: str = self.cleaned_data["name"]
+        if Detector.objects.filter(name=name).exists():
+            raise forms.ValidationError(_("There is a detector of that name."))
+        return name
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        """What models_registry.services.detectors.make_detector takes."""
+        told = self.cleaned_data
+        return {name: told[name] for name in (*self.TASK, "rules", "false_positive_cost")} | {"schedule": self.schedule}
+
+
+class ChangeForm(RulesForm, CostForm):
+    """What takes two people."""
+
+    reason = forms.CharField(required=False, max_length=255, label=_("why"))
