@@ -68,7 +68,7 @@ class Company:
         inside = expand(self._rng, (name for one in INTERNAL for name in one.servers))
         self._found = {
             Way.OUT: Ranked([f"{'www.' * (number % 2)}{self._place(number)}" for number in range(_PLACES_OUTSIDE)]),
-            Way.INTERNAL: Ranked([self._named(name) for name in inside]),
+            Way.INTERNAL: Ranked([self.named(name) for name in inside]),
             Way.IN: Ranked(self.site.published),
         }
         self._addresses: dict[tuple[str, bool], str] = {}
@@ -137,11 +137,12 @@ class Company:
         names = self._names.get(activity.name)
         if names is None:
             rng = random.Random(f"{activity.name}|{self.hosts[0].taste}|{len(self.hosts)}")  # noqa: S311
-            names = Ranked([self._named(name) for name in expand(rng, activity.servers)])
+            names = Ranked([self.named(name) for name in expand(rng, activity.servers)])
             self._names[activity.name] = names
         return names
 
-    def _named(self, name: str) -> str:
+    def named(self, name: str) -> str:
+        """Return a name of what stands inside with the site's own domain."""
         return f"{name.removesuffix('corp')}{self.site.domain}" if name.endswith(".corp") else name
 
     def address_of(self, name: str, *, inside: bool, ipv6: bool) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 import orjson
 
 from detection.classtypes import CLASSTYPES
+from traffic.simulator.handshakes import Handshake, day_of
 from traffic.simulator.vocabulary import Rule
 
 _HEADERS = 420  # bytes of one request's or answer's head, about
@@ -27,10 +28,6 @@ _MAGIC = {
     "text/plain": "ASCII text",
     "text/xml": "XML 1.0 document, ASCII text",
     "application/x-sh": "POSIX shell script, ASCII text executable",
-}
-_JA3 = {
-    "ktalk": ("b32309a26951912be7dba376398abc3b", "t13d1516h2_8daaf6152771_02713d6af862"),
-    "telegram": ("e4d448cdfe06dc1243c1eb026c74ac9a", "t13d301000_9e2fdc1bd6a8_5d65ea3fb1d4"),
 }
 
 
@@ -72,7 +69,7 @@ class Wire:
     version: str = "HTTP/1.1"
     sessions: list[Session] = field(default_factory=list)
     hits: list[Hit] = field(default_factory=list)
-    tls: str | None = None  # the application of a TLS connection
+    tls: Handshake | None = None
     logged_at: int = 0  # when the flow record is written
     flow_id: int = 0
 
@@ -87,7 +84,7 @@ def lines_of(wire: Wire) -> Iterator[tuple[int, bytes]]:
             told = {"http": http, "app_proto": "http", "fileinfo": _file(wire, session, tx_id)}
             yield session.done_at, _line(session.done_at, wire, "fileinfo", around, tx_id, told)
     if wire.tls:
-        yield wire.start + 30_000, _line(wire.start + 30_000, wire, "tls", around, None, {"tls": _tls(wire)})
+        yield wire.start + 30_000, _line(wire.start + 30_000, wire, "tls", around, None, {"tls": _tls(wire.tls)})
     flow = _flow(wire)
     app = "http" if wire.sessions else "tls" if wire.tls else "failed"
     for hit in wire.hits:
@@ -170,8 +167,8 @@ def _file(wire: Wire, session: Session, tx_id: int) -> dict[str, Any]:
 
 
 def _flow(wire: Wire) -> dict[str, Any]:
-    to_server = sum(_HEADERS + len(one.uri) for one in wire.sessions) + (4_800 if wire.tls else 0)
-    to_client = sum(_HEADERS + one.length for one in wire.sessions) + (61_000 if wire.tls else 0)
+    to_server = sum(_HEADERS + len(one.uri) for one in wire.sessions) + (wire.tls.sent if wire.tls else 0)
+    to_client = sum(_HEADERS + one.length for one in wire.sessions) + (wire.tls.received if wire.tls else 0)
     packets = (4 + to_server // _PACKET + to_client // (2 * _PACKET), 3 + to_client // _PACKET)
     return {
         "pkts_toserver": packets[0],
@@ -187,16 +184,25 @@ def _flow(wire: Wire) -> dict[str, Any]:
     }
 
 
-def _tls(wire: Wire) -> dict[str, Any]:
-    ja3, ja4 = _JA3[wire.tls or ""]
-    return {
-        "subject": f"CN={wire.host}",
-        "issuerdn": "C=XX, O=Synthetic Trust, CN=Synthetic CA 1",
-        "sni": wire.host,
-        "version": "TLS 1.3",
-        "ja3": {"hash": ja3},
-        "ja4": ja4,
-    }
+def _tls(seen: Handshake) -> dict[str, Any]:
+    told: dict[str, Any] = {}
+    if seen.subject is not None:
+        told |= {
+            "subject": seen.subject,
+            "issuerdn": seen.issuer,
+            "serial": ":".join(seen.sha1[at : at + 2].upper() for at in range(0, 16, 2)),
+            "fingerprint": ":".join(seen.sha1[at : at + 2] for at in range(0, 40, 2)),
+            "notbefore": day_of(seen.not_before),
+            "notafter": day_of(seen.not_after),
+        }
+    if seen.resumed:
+        told["session_resumed"] = True
+    if seen.name is not None:
+        told["sni"] = seen.name
+    told |= {"version": seen.version, "ja3": {"hash": seen.ja3}, "ja3s": {"hash": seen.ja3s}, "ja4": seen.ja4}
+    if seen.alpn:
+        told["client_alpns"] = seen.alpn.split(",")
+    return told
 
 
 @lru_cache(maxsize=512)

@@ -22,6 +22,7 @@ class Parameters:
     begins: datetime = datetime(2026, 3, 2, tzinfo=UTC)  # a Monday; where a window is not named, it begins here
     days: int = 7  # and lasts so long; any other window may be asked for
     sessions_per_day: int = 100_000  # HTTP sessions of a working day, all kinds together
+    tls_per_day: int = 0  # TLS sessions of a working day, besides those of applications that talk HTTP too
     attack_share: float = 0.04
     families: Mapping[str, float] = field(default_factory=lambda: DEFAULT_FAMILIES)  # weights within the attacks
     known_to_rules: float = 0.55  # share of each family's sessions that the rules hit
@@ -42,6 +43,8 @@ class Parameters:
         for name in ("hosts", "days", "sessions_per_day"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}: expected at least 1, got {getattr(self, name)}")
+        if self.tls_per_day < 0:
+            raise ValueError(f"tls_per_day: expected 0 or more, got {self.tls_per_day}")
         for name in (
             "attack_share",
             "known_to_rules",

@@ -16,6 +16,7 @@ from traffic.simulator.attacks import FAMILIES, known_shares
 from traffic.simulator.company import Company
 from traffic.simulator.eve import Hit, Session, Wire, lines_of
 from traffic.simulator.everyday import ODDITIES, REPUTATION
+from traffic.simulator.handshakes import APPLICATIONS, Application, Client, handshake, is_known, lasting, server_of
 from traffic.simulator.look_alikes import LOOK_ALIKES
 from traffic.simulator.parameters import Parameters
 from traffic.simulator.rhythm import one_or_more, poisson, weight_at
@@ -46,7 +47,8 @@ class Truth(NamedTuple):
     kind: Kind
     family: str  # of an attack, else the activity
     variant: str
-    rules_hit: bool  # a rule of an attack spoke about it
+    rules_hit: bool  # a rule of an attack (of TLS: of the application) spoke about it
+    protocol: str = "http"  # of TLS sessions the family is the application
 
     @property
     def is_attack(self) -> bool:
@@ -155,7 +157,7 @@ class Simulation:
     def _flows(self, start: int, end: int) -> Iterator[tuple[int, _Flow]]:
         """Yield flows by their begin."""
         for slot in range(start // (SLOT * _SECOND), -(-end // (SLOT * _SECOND))):
-            for flow in self._slot(slot):
+            for flow in sorted(self._slot(slot), key=lambda flow: flow.wire.start):
                 if start <= flow.wire.start < end:
                     yield flow.wire.start, flow
 
@@ -164,6 +166,7 @@ class Simulation:
         rng = random.Random(f"{self._name}|{slot}")  # noqa: S311 - a simulation, nothing to guess
         flows = [*self._drawn(rng, slot), *self._of_runs(rng, slot), *self._of_clocks(rng, slot)]
         flows.sort(key=lambda flow: flow.wire.start)
+        flows += self._of_tls(slot)  # after the others, whose numbers it leaves alone
         for place, flow in enumerate(flows):
             number = slot * _FLOWS_PER_SLOT + place
             flow.wire.flow_id = (number * _SCRAMBLE + self._salt) & _FLOW_MASK
@@ -257,14 +260,52 @@ class Simulation:
         return int(30_000 * rng.random() ** 2) if source.activity.way is Way.IN else rng.getrandbits(20)
 
     def _tls_beside(self, rng: random.Random, activity: Activity, http: Wire, slot: int) -> Iterator[_Flow]:
+        """Applications talk TLS beside their HTTP, to the same server."""
         for _ in range(int(activity.tls + rng.random()) if activity.tls else 0):
             at = self._moment(rng, slot)
             end = at + int(rng.expovariate(1 / 8) * _SECOND) % _LONGEST
             wire = Wire(
                 http.sensor, at, end, http.src_ip, _client_port(rng), http.dst_ip, 443, http.host,
-                tls=activity.name, logged_at=end + 5 * _SECOND,
+                logged_at=end + 5 * _SECOND,
             )  # fmt: skip
-            yield _Flow(wire, [], activity.name, activity.name, False)
+            own = random.Random(f"{self._name}|tls beside|{at}|{wire.src_port}")  # noqa: S311
+            application = next(one for one in APPLICATIONS if one.name == activity.name)
+            yield self._tls_flow(own, application, wire, http.host or "")
+
+    def _of_tls(self, slot: int) -> list[_Flow]:
+        """Return the TLS connections of ten seconds, drawn apart: the rest stays as it is without them."""
+        if not self.parameters.tls_per_day:
+            return []
+        rng = random.Random(f"{self._name}|tls|{slot}")  # noqa: S311
+        hour = self._local_hour(slot * SLOT)
+        whole = sum(one.share for one in APPLICATIONS)
+        flows = []
+        for application in APPLICATIONS:
+            mean = self.parameters.tls_per_day * application.share / whole * self.site.more.get(application.name, 1.0)
+            for _ in range(poisson(rng, mean * weight_at(application.rhythm, hour % 168) * SLOT / _DAY)):
+                at = self._moment(rng, slot)
+                client = self.company.host_at(rng, _INFECTED, hour % 24)
+                name = self.company.named(server_of(rng, application))
+                address = self.company.address_of(
+                    name or f"unnamed-{rng.getrandbits(4)}.example",
+                    inside=application.inside,
+                    ipv6=":" in client.address,
+                )
+                end = at + min(lasting(rng, application), _LONGEST)
+                wire = Wire(
+                    self.sensors[0], at, end, client.address, _client_port(rng), address, application.port, name,
+                    logged_at=end + int(rng.random() * 20 * _SECOND),
+                )  # fmt: skip
+                flows.append(self._tls_flow(rng, application, wire, name))
+        return sorted(flows, key=lambda flow: flow.wire.start)
+
+    def _tls_flow(self, rng: random.Random, application: Application, wire: Wire, server: str) -> _Flow:
+        wire.tls = handshake(rng, application, _pick_client(rng, application, wire.src_ip), server, wire.start)
+        is_mistaken = application.kind is Kind.LOOK_ALIKE and rng.random() < self.parameters.rule_mistakes
+        is_hit = is_known(application, wire.tls.name) or is_mistaken
+        if is_hit and application.rule:
+            wire.hits.append(Hit(application.rule, wire.start + 35_000, None))
+        return _Flow(wire, [application.kind], application.name, application.name, is_hit and bool(application.rule))
 
     def _probe(self, rng: random.Random, at: int) -> _Flow:
         """Somebody of ill repute knocks; no session comes of it."""
@@ -381,7 +422,8 @@ def _truths(flow: _Flow) -> Iterator[Truth]:
         hit = flow.hit and (about_flow or tx_id in told)
         visit = kind is Kind.BENIGN and flow.kinds[-1] is Kind.ATTACK
         family, variant = ("visitors", "visitors") if visit else (flow.family, flow.variant)
-        yield Truth(wire.flow_id, tx_id, wire.start, wire.sensor, kind, family, variant, hit)
+        protocol = "tls" if wire.tls else "http"
+        yield Truth(wire.flow_id, tx_id, wire.start, wire.sensor, kind, family, variant, hit, protocol)
 
 
 # --- choices that last ---------------------------------------------------------------------------------------------
@@ -408,6 +450,12 @@ def _is_steadfast(activity: Activity) -> bool:
 def _of_actor(actor: int) -> random.Random:
     """Return a source of choices that are the same whenever the same actor makes them."""
     return random.Random(actor)  # noqa: S311
+
+
+def _pick_client(rng: random.Random, application: Application, address: str) -> Client:
+    """Return the program of a host: each keeps to its own, mostly."""
+    own = _mix(address, application.name) % len(application.clients)
+    return application.clients[own if rng.random() < 0.85 else int(rng.random() * len(application.clients))]
 
 
 def _pick(rng: random.Random, things: tuple[str, ...]) -> str:
@@ -466,6 +514,7 @@ def _implants(source: _Source) -> int:
 def _rules(parameters: Parameters) -> Iterator[Rule]:
     yield from ODDITIES
     yield from REPUTATION
+    yield from (one.rule for one in APPLICATIONS if one.rule)
     for one in (*SITES[parameters.site].activities(), *LOOK_ALIKES, *SITES[parameters.site].look_alikes()):
         yield from one.noise
         if one.rule:
@@ -476,7 +525,10 @@ def _rules(parameters: Parameters) -> Iterator[Rule]:
 
 
 def _rule_line(rule: Rule) -> str:
-    return f'alert http any any -> any any (msg:"{rule.msg}"; classtype:{rule.classtype}; sid:{rule.sid}; rev:1;)\n'
+    protocol = "tls" if "TLS" in rule.msg or "Certificate" in rule.msg else "http"
+    return (
+        f'alert {protocol} any any -> any any (msg:"{rule.msg}"; classtype:{rule.classtype}; sid:{rule.sid}; rev:1;)\n'
+    )
 
 
 def _micros(moment: datetime) -> int:

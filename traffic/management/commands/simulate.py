@@ -30,6 +30,7 @@ class Command(BaseCommand):
         parser.add_argument("--site", choices=sorted(SITES), default="core")
         parser.add_argument("--sensor", metavar="NAME", help="the lines of one of the site's sensors only")
         parser.add_argument("--sessions-per-day", type=int, default=_USUAL.sessions_per_day)
+        parser.add_argument("--tls-per-day", type=int, default=_USUAL.tls_per_day)
         parser.add_argument("--hosts", type=int, default=_USUAL.hosts)
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -53,7 +54,10 @@ class Command(BaseCommand):
 def _simulation(options: dict[str, Any]) -> Simulation:
     try:
         parameters = Parameters(
-            site=options["site"], hosts=options["hosts"], sessions_per_day=options["sessions_per_day"]
+            site=options["site"],
+            hosts=options["hosts"],
+            sessions_per_day=options["sessions_per_day"],
+            tls_per_day=options["tls_per_day"],
         )
     except ValueError as error:
         raise CommandError(str(error)) from None
