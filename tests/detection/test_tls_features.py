@@ -52,9 +52,9 @@ def values_of(**values: Any) -> dict[str, float]:
 # --- the slow and obvious way --------------------------------------------------------------------------------------
 
 
-def slow(one: dict[str, Any]) -> dict[str, float]:
+def slow(one: dict[str, Any]) -> dict[str, Any]:
     """Everything again, text by text and byte by byte."""
-    found: dict[str, float] = {name: number(one[name]) for name in TLS_1.columns}
+    found: dict[str, Any] = {name: number(one[name]) for name in TLS_1.columns}
     found["duration"] = difference(one["flow_start"], one["flow_end"], 1_000_000)
     found["cert_days"] = difference(one["cert_not_before"], one["cert_not_after"], DAY)
     found["cert_age"] = difference(one["cert_not_before"], one["start"], DAY)

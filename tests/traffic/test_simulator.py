@@ -32,6 +32,7 @@ from traffic.simulator import SITES, Kind, Parameters, Simulation
 from traffic.simulator.attacks import FAMILIES, known_shares
 from traffic.simulator.eve import community_id
 from traffic.simulator.rhythm import one_or_more, poisson, weight_at
+from traffic.simulator.simulation import Truth
 from traffic.simulator.vocabulary import Rhythm
 
 BEGINS = Parameters().begins
@@ -55,14 +56,20 @@ def hour(simulation: Simulation) -> list[bytes]:
     return list(simulation.lines(MORNING, MORNING + timedelta(hours=1)))
 
 
-def read(lines: list[bytes]) -> tuple[list[dict[str, Any]], Reader]:
+def read(lines: list[bytes], protocol: str = "http") -> tuple[list[dict[str, Any]], Reader]:
+    """Return the sessions of one protocol."""
     reader = Reader(io.BytesIO(b"\n".join(lines)))
     rows = [
-        dict(zip(chunk.columns, values, strict=True))
+        dict.fromkeys(COLUMN_NAMES) | dict(zip(chunk.columns, values, strict=True))
         for chunk in reader
+        if chunk.protocol == protocol
         for values in zip(*chunk.columns.values(), strict=True)
     ]
     return rows, reader
+
+
+def http_truth(simulation: Simulation, start: datetime, end: datetime) -> list[Truth]:
+    return [one for one in simulation.truth(start, end) if one.protocol == "http"]
 
 
 # --- the same every time
@@ -121,11 +128,12 @@ def test_our_reader_takes_everything_and_joins_it(simulation: Simulation, hour: 
     rows, reader = read(hour)
     assert reader.counts.rejected == 0
     assert reader.counts.lines == len(hour)
-    assert (reader.counts.http, reader.counts.rule_hits) == (kinds["http"], kinds["alert"])
-    assert reader.counts.other == Counter(tls=kinds["tls"])
-    without = sum(record["event_type"] == "alert" and record["app_proto"] != "http" for record in records)
+    counts = reader.counts
+    assert (counts.http, counts.tls, counts.rule_hits) == (kinds["http"], kinds["tls"], kinds["alert"])
+    assert not counts.other
+    without = sum(record["event_type"] == "alert" and record["app_proto"] == "failed" for record in records)
     assert reader.counts.orphan_hits == without > 0
-    truth = list(simulation.truth(MORNING, MORNING + timedelta(hours=1)))
+    truth = http_truth(simulation, MORNING, MORNING + timedelta(hours=1))
     assert sorted((row["flow_id"], row["tx_id"]) for row in rows) == sorted((one.flow_id, one.tx_id) for one in truth)
     assert all(row["flow_start"] <= row["start"] and row["bytes_to_client"] for row in rows)
     assert any(row["file_sha256"] for row in rows)
@@ -197,7 +205,7 @@ def test_flow_numbers_tell_nothing_but_the_simulation_knows_them(simulation: Sim
 
 def test_shares_of_a_working_day_are_as_asked() -> None:
     parameters = Parameters(sessions_per_day=60_000, attack_share=0.1, look_alike_share=0.05, known_to_rules=0.4)
-    truth = list(Simulation(parameters, seed=4).truth(BEGINS, BEGINS + timedelta(days=1)))
+    truth = http_truth(Simulation(parameters, seed=4), BEGINS, BEGINS + timedelta(days=1))
     kinds = Counter(one.kind for one in truth)
     assert len(truth) == pytest.approx(60_000, rel=0.04)
     assert kinds[Kind.ATTACK] / len(truth) == pytest.approx(0.1, rel=0.1)
@@ -398,7 +406,9 @@ def test_the_command_writes_log_truth_and_rules_apart(tmp_path: Path) -> None:
     rows, reader = read(log.read_bytes().splitlines())
     told = [orjson.loads(line) for line in truth.read_bytes().splitlines()]
     assert reader.counts.rejected == 0
-    assert {(row["flow_id"], row["tx_id"]) for row in rows} == {(one["flow_id"], one["tx_id"]) for one in told}
+    assert {(row["flow_id"], row["tx_id"]) for row in rows} == {
+        (one["flow_id"], one["tx_id"]) for one in told if one["protocol"] == "http"
+    }
     assert min(row["start"] for row in rows) >= datetime(2026, 5, 4, 10, tzinfo=UTC).timestamp() * 1e6
     assert list(read_rules(rules.read_bytes()))
 

@@ -107,8 +107,8 @@ APPLICATIONS = (
                 port=993, cert_days=365),
     Application("inside", ("wiki.corp", "git.corp", "printer-~p.corp"), (CHROME, FIREFOX, JAVA, CURL), 9, 3_000, 26_000,
                 8, issuer="CN=Corp Issuing CA", cert_days=1_825, inside=True, tls13=0.4),
-    Application("implant", ("", "~w~h.test"), (IMPLANT,), 1.5, 1_400, 900, 2, Kind.ATTACK, issuer="",
-                cert_days=3_650, unnamed=0.7, tls13=0, spread=0.15, rhythm=Rhythm.MACHINES, rule=IMPLANT_CERT,
+    Application("implant", ("~w~h.test", ""), (IMPLANT,), 1.5, 1_400, 900, 2, Kind.ATTACK, issuer="",
+                cert_days=3_650, unnamed=0.3, tls13=0, spread=0.15, rhythm=Rhythm.MACHINES, rule=IMPLANT_CERT,
                 known=("a.test", "b.test", "c.test", "d.test", "e.test", "1.test", "2.test", "3.test")),
 )  # fmt: skip
 
