@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Collection, Sequence
+from operator import itemgetter
 from typing import Any
 
 from detection.sources import certificates
@@ -98,20 +99,24 @@ class Header:
 
     def reader_of(self, names: Sequence[str]) -> Callable[[str], Values]:
         """Return what picks the values of some fields out of a line; a field the log does not have is None."""
+        count = len(self.fields)
         place = {name: at for at, name in reversed(list(enumerate(self.fields)))}
-        places = [place.get(name, -1) for name in names]
-        lists = [name in _LISTS for name in names]
-        wanted = list(zip(places, lists, strict=True))
-        separator, unset, count = self.separator, self.unset, len(self.fields)
+        pick = itemgetter(*(place.get(name, count) for name in names))  # behind the last value stands an unset one
+        lists = [at for at, name in enumerate(names) if name in _LISTS and name in place]
+        separator, unset, empty = self.separator, self.unset, self.empty
 
         def read(line: str) -> Values:
             parts = line.split(separator)
             if len(parts) != count:
                 raise BadRecordError(f"{len(parts)} values, expected {count} as the #fields line names")
-            return [
-                None if at < 0 or parts[at] == unset else self._list(parts[at]) if is_list else self._text(parts[at])
-                for at, is_list in wanted
-            ]
+            parts.append(unset)
+            values: list[Any] = [None if told == unset else told for told in pick(parts)]
+            for at in lists:
+                if values[at] is not None:
+                    values[at] = self._list(values[at])
+            if "\\" in line or empty in line:
+                return [self._text(told) if isinstance(told, str) else told for told in values]
+            return values
 
         return read
 
@@ -137,10 +142,18 @@ def record_of(line: bytes) -> dict[str, Any]:
         inner = record.get(name)
         if isinstance(inner, dict):
             record |= {f"{name}.{key}": value for key, value in inner.items()}
-    for dotted, flat in _FLAT_NAMES:
-        if flat in record and dotted not in record:
-            record[dotted] = record[flat]
+    if not record.keys().isdisjoint(_FLAT_NAMES):
+        record |= {dotted: record[flat] for flat, dotted in _FLAT_NAMES.items() if flat in record}
     return record
+
+
+def values_in(record: dict[str, Any], names: Sequence[str]) -> Values:
+    """Return the values of some fields of a JSON record; what should be text is text or None."""
+    values = [record.get(name) for name in names]
+    for at, (name, value) in enumerate(zip(names, values, strict=True)):
+        if value is not None and value.__class__ is not str and name not in _NOT_TEXT:
+            values[at] = text_of(value)
+    return values
 
 
 def kind_in(record: dict[str, Any]) -> str:
@@ -182,7 +195,15 @@ X509_NAMES = (
 FILES_NAMES = ("fuid", "source", "sha1")
 NAMES = {"http": HTTP_NAMES, "ssl": SSL_NAMES, "conn": CONN_NAMES, "x509": X509_NAMES, "files": FILES_NAMES}
 _LISTS = frozenset({"resp_mime_types", "cert_chain_fps", "cert_chain_fuids", "san.dns"})
-_FLAT_NAMES = tuple((name, name.replace(".", "_")) for name in {*CONNECTION, *X509_NAMES} if "." in name)
+_FLAT_NAMES = {name.replace(".", "_"): name for name in (*CONNECTION, *X509_NAMES) if "." in name}
+
+_NO_UID = "uid is missing"
+# the others are texts
+_NOT_TEXT = frozenset({
+    *_LISTS, "ts", "id.orig_p", "id.resp_p", "trans_depth", "response_body_len", "status_code", "resumed", "duration",
+    "orig_ip_bytes", "resp_ip_bytes", "orig_pkts", "resp_pkts", "certificate.not_valid_before",
+    "certificate.not_valid_after",
+})  # fmt: skip
 
 # what a line of http tells
 HTTP_TOLD = (
@@ -220,14 +241,14 @@ def http_told(values: Values) -> tuple[Any, ...]:
         uid, source, source_port, target, target_port, ts, depth, method, host, uri, referrer, version, agent,
         length, status, mime_types,
     ) = values  # fmt: skip
-    start, uid = time_of(ts), _uid_of(uid)
-    depth, uri, version = number_of(depth, 1), text_of(uri), text_of(version)
+    if not uid:
+        raise BadRecordError(_NO_UID)
+    depth = number_of(depth, 1)
     return (
-        start, flow_id_of(uid), None if depth is None else depth - 1, "http", "http", text_of(source),
-        number_of(source_port, 0, 65_535), text_of(target), number_of(target_port, 0, 65_535), uid, text_of(host),
-        text_of(method), uri, decode_uri(uri), text_of(agent), text_of(referrer),
-        f"HTTP/{version}" if version else None, number_of(status, 0, 99_999), text_of(mime_types),
-        number_of(length, 0),
+        time_of(ts), flow_id_of(uid), None if depth is None else depth - 1, "http", "http", source,
+        number_of(source_port, 0, 65_535), target, number_of(target_port, 0, 65_535), uid, host,
+        method, uri, decode_uri(uri), agent, referrer, f"HTTP/{version}" if version else None,
+        number_of(status, 1, 99_999), text_of(mime_types), number_of(length, 0),
     )  # fmt: skip
 
 
@@ -237,13 +258,12 @@ def tls_told(values: Values) -> tuple[Any, ...]:
         uid, source, source_port, target, target_port, ts, version, cipher, host, resumed, alpn, ja3, ja3s, ja4,
         _, _, subject, issuer,
     ) = values  # fmt: skip
-    start, uid = time_of(ts), _uid_of(uid)
+    if not uid:
+        raise BadRecordError(_NO_UID)
     return (
-        start, flow_id_of(uid), 0, "tls", "tls", text_of(source), number_of(source_port, 0, 65_535),
-        text_of(target), number_of(target_port, 0, 65_535), uid, text_of(host),
-        certificates.version(text_of(version)), text_of(cipher), _truth_of(resumed), text_of(alpn),
-        text_of(ja3), text_of(ja3s), text_of(ja4), certificates.name(text_of(subject)),
-        certificates.name(text_of(issuer)),
+        time_of(ts), flow_id_of(uid), 0, "tls", "tls", source, number_of(source_port, 0, 65_535), target,
+        number_of(target_port, 0, 65_535), uid, host, certificates.version(version), cipher, _truth_of(resumed),
+        alpn, ja3, ja3s, ja4, certificates.name(subject), certificates.name(issuer),
     )  # fmt: skip
 
 
@@ -259,20 +279,20 @@ def flow_told(values: Values) -> tuple[Any, ...]:
     length = _seconds_of(duration)
     return (
         start, None if length is None else start + length, number_of(to_server, 0), number_of(to_client, 0),
-        number_of(packets_to_server, 0), number_of(packets_to_client, 0), text_of(community_id),
+        number_of(packets_to_server, 0), number_of(packets_to_client, 0), community_id,
     )  # fmt: skip
 
 
 def certificate_told(values: Values) -> tuple[tuple[str, ...], tuple[Any, ...]]:
     """Return the keys and the values of `CERTIFICATE_TOLD` for the values of `X509_NAMES`."""
     number, fingerprint, subject, issuer, serial, before, after, names = values
-    keys = tuple(key for key in (text_of(number), text_of(fingerprint)) if key)
+    keys = tuple(key for key in (number, fingerprint) if key)
     if not keys:
         raise BadRecordError("a certificate without id and fingerprint")
     if isinstance(names, list):
         names = ",".join(one for one in names if isinstance(one, str))
     return keys, (
-        certificates.name(text_of(subject)), certificates.name(text_of(issuer)), certificates.serial(text_of(serial)),
+        certificates.name(subject), certificates.name(issuer), certificates.serial(serial),
         _validity_of(before), _validity_of(after), text_of(names) or None,
     )  # fmt: skip
 
@@ -318,13 +338,6 @@ def _validity_of(value: Any) -> int | None:
         return None if value is None or isinstance(value, bool) else certificates.seconds(float(value))
     except (TypeError, ValueError):
         return None
-
-
-def _uid_of(value: Any) -> str:
-    uid = text_of(value)
-    if not uid:
-        raise BadRecordError("uid is missing")
-    return uid
 
 
 def _truth_of(value: Any) -> int | None:

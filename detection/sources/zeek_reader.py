@@ -162,7 +162,7 @@ class ZeekReader:
         if names is None:
             self.counts.count_other(kind)
         else:
-            self._take(kind, [record.get(name) for name in names], line)
+            self._take(kind, zeek.values_in(record, names), line)
 
     def _take(self, kind: str, values: Values, line: bytes) -> None:
         if kind == "http":
