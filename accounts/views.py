@@ -115,7 +115,7 @@ def create_token(request: HttpRequest) -> HttpResponse:
         told = form.cleaned_data
         make = partial(token_services.make_token, Token.Kind(told["kind"]), told["name"], days=told["days"])
         return _secret_page(request, lambda: make(by=_me(request)), "accounts:tokens")
-    messages.error(request, " ".join(text for texts in form.errors.values() for text in texts))
+    messages.error(request, " ".join(str(text) for texts in form.errors.values() for text in texts))
     return redirect("accounts:tokens")
 
 
@@ -128,7 +128,7 @@ def create_own_token(request: HttpRequest) -> HttpResponse:
         told = form.cleaned_data
         make = partial(token_services.make_own_token, _me(request), told["name"], days=told["days"])
         return _secret_page(request, make, "accounts:me")
-    messages.error(request, " ".join(text for texts in form.errors.values() for text in texts))
+    messages.error(request, " ".join(str(text) for texts in form.errors.values() for text in texts))
     return redirect("accounts:me")
 
 

@@ -136,7 +136,7 @@ def change_schedule(request: HttpRequest, name: str) -> HttpResponse:
         detector_service.change_schedule(found, form.schedule, by=_user(request))
         messages.success(request, _("The schedule is changed."))
     else:
-        messages.error(request, " ".join(text for texts in form.errors.values() for text in texts))
+        messages.error(request, " ".join(str(text) for texts in form.errors.values() for text in texts))
     return redirect("models_registry:detector", name)
 
 
@@ -355,7 +355,7 @@ def _changes(request: HttpRequest, about: Detector | None = None) -> list[dict[s
 def _difference(old: dict[str, Any], new: dict[str, Any]) -> list[tuple[str, str, str]]:
     """Return what a mapping loses and gains: name, gone, come."""
     return [
-        (name.replace("_", " "), *(" · ".join(sorted(one - other)) for one, other in ((was, now), (now, was))))
+        (name.replace("_", " "), " · ".join(sorted(was - now)), " · ".join(sorted(now - was)))
         for name in new
         if (was := _words(old.get(name))) != (now := _words(new[name]))
     ]

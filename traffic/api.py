@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from django.urls import reverse
@@ -82,8 +83,8 @@ class Traffic(APIView):
         except TooMuchUnpackedError as error:
             raise TooMuch(f"The log {error}.") from error
         quarantine = reverse("traffic:quarantine", args=[result.intake]) if result.rejected and result.intake else None
-        answer = {name: getattr(result, name) for name in IntakeSerializer().fields if name != "quarantine"}
-        return Response(answer | {"quarantine": quarantine}, status=200 if result.duplicate else 201)
+        answer = IntakeSerializer(asdict(result) | {"quarantine": quarantine}).data
+        return Response(answer, status=200 if result.duplicate else 201)
 
 
 def _body(request: Request) -> uploads.Body:
@@ -153,7 +154,9 @@ def _is_number(text: str) -> bool:
 class VerdictResultSerializer(serializers.Serializer[Any]):
     index = serializers.IntegerField()
     status = serializers.ChoiceField(choices=["accepted", "known", "rejected"])
-    errors = serializers.DictField(child=serializers.ListField(child=serializers.CharField()), required=False)
+    errors = serializers.DictField(  # type: ignore[assignment]  # DRF takes fields out of the class
+        child=serializers.ListField(child=serializers.CharField()), required=False
+    )
 
 
 class VerdictResultsSerializer(serializers.Serializer[Any]):

@@ -40,4 +40,4 @@ class UploadForm(forms.Form):
         validators=[one_printable_line],
         widget=forms.TextInput(attrs={"list": "known-sensors", "autocomplete": "off"}),
     )
-    files = SeveralFiles(label=_("logs"))
+    logs = SeveralFiles(label=_("logs"))

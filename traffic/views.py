@@ -75,7 +75,7 @@ def upload(request: HttpRequest) -> HttpResponse:
         try:
             started = [
                 uploads.start(file.name, file.chunks(), file.size, form.cleaned_data["sensor"], user)
-                for file in form.cleaned_data["files"]
+                for file in form.cleaned_data["logs"]
             ]
         except uploads.NoRoom as refusal:
             form.add_error(None, str(refusal))

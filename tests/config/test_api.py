@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 import schemathesis
+from django.core.signals import request_finished, request_started
+from django.db import close_old_connections
 from django.test import Client
 from hypothesis import HealthCheck, Phase, given, settings
 from schemathesis.checks import CHECKS
@@ -15,6 +17,7 @@ from schemathesis.checks import CHECKS
 from accounts.models import Token
 from accounts.roles import Role
 from accounts.services import tokens
+from config.api import document
 from config.wsgi import application
 from models_registry.models import Detector
 from tests.factories import make_detector, make_token, make_user
@@ -73,7 +76,11 @@ def test_what_is_not_there_is_a_problem(auditor_client, path):
 
 def test_a_broken_body_is_a_problem():
     secret = make_token(Token.Kind.SYSTEM)[1]
-    for body, kind, status in (("{", "application/json", 400), ("[]", "text/csv", 415), ("[NaN]", "application/json", 400)):
+    for body, kind, status in (
+        ("{", "application/json", 400),
+        ("[]", "text/csv", 415),
+        ("[NaN]", "application/json", 400),
+    ):
         answer = bearer(secret).post("/api/v1/rule-verdicts/", body, content_type=kind)
         assert (answer.status_code, answer.headers["Content-Type"]) == (status, "application/problem+json"), body
 
@@ -85,9 +92,19 @@ def test_an_answer_in_another_form_is_refused():
 
 def test_the_page_of_the_api_names_every_address(page, accessible):
     page.goto("/api/v1/docs/")
-    for path in schema().raw_schema["paths"]:
+    for path in document()["paths"]:
         assert page.locator(f"code:has-text('{path}')").count(), path
     accessible(page)
+
+
+@pytest.fixture
+def one_connection():
+    """Keep the test's transaction open over requests, as Django's own test client does."""
+    for signal in (request_started, request_finished):
+        signal.disconnect(close_old_connections)
+    yield
+    for signal in (request_started, request_finished):
+        signal.connect(close_old_connections)
 
 
 def schema():
@@ -95,21 +112,28 @@ def schema():
 
 
 # every operation with what its description allows, and with what it does not
-OPERATIONS = ("send_traffic", "send_rule_verdicts", "list_detectors", "read_detector", "make_detector", "propose_change")
+OPERATIONS = (
+    "send_traffic",
+    "send_rule_verdicts",
+    "list_detectors",
+    "read_detector",
+    "make_detector",
+    "propose_change",
+)
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
-def test_the_openapi_document_is_true(name, settings_of_operation=None):
+def test_the_openapi_document_is_true(name, one_connection):
     make_detector(name="known")
     secrets = {
         "send_traffic": lambda: make_token()[1],
         "send_rule_verdicts": lambda: make_token(Token.Kind.SYSTEM)[1],
     }
     secret = secrets.get(name, lambda: tokens.make_own_token(make_user(Role.ENGINEER), "script")[1])()
-    operation = schema().get_operation_by_id(name)
+    operation = schema().find_operation_by_id(name)
 
     @settings(
-        max_examples=12,
+        max_examples=25,
         derandomize=True,
         database=None,
         deadline=None,
@@ -121,9 +145,7 @@ def test_the_openapi_document_is_true(name, settings_of_operation=None):
         answer = case.call(headers={"Authorization": f"Bearer {secret}"})
         case.validate_response(answer, checks=_checks())
         if answer.status_code >= 400:
-            assert answer.headers["Content-Type"] == ["application/problem+json"] or "problem" in str(
-                answer.headers["Content-Type"]
-            )
+            assert "application/problem+json" in str(answer.headers), answer.headers
 
     run()
 

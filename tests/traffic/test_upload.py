@@ -23,7 +23,7 @@ URL = "/traffic/upload/"
 
 def upload(client, *bodies, sensor="office", **headers):
     files = [SimpleUploadedFile(f"eve-{number}.json", body) for number, body in enumerate(bodies)]
-    return client.post(URL, {"sensor": sensor, "files": files}, headers=headers)
+    return client.post(URL, {"sensor": sensor, "logs": files}, headers=headers)
 
 
 def left():
@@ -125,7 +125,7 @@ def test_a_full_disk_is_told(engineer_client, monkeypatch):
 
 
 def test_names_are_text_of_attackers(engineer_client):
-    engineer_client.post(URL, {"sensor": "office", "files": SimpleUploadedFile("<b>x</b>.json", lines())})
+    engineer_client.post(URL, {"sensor": "office", "logs": SimpleUploadedFile("<b>x</b>.json", lines())})
     assert "<b>x</b>" not in engineer_client.get(URL).text
     assert "b&gt;.json" in engineer_client.get(URL).text
 
@@ -137,7 +137,7 @@ def test_who_may_not_upload_sends_no_big_file_anywhere(expert):
     client.get("/")
     big = b"x" * (settings.DATA_UPLOAD_MAX_MEMORY_SIZE + 1)
     for url in (URL, "/language/"):
-        answer = client.post(url, {"sensor": "office", "files": SimpleUploadedFile("eve.json", big)})
+        answer = client.post(url, {"sensor": "office", "logs": SimpleUploadedFile("eve.json", big)})
         assert answer.status_code == 413, url
 
 

@@ -18,7 +18,7 @@
     });
     row.addEventListener("htmx:responseError", (answer) => { told.textContent = `${answer.detail.xhr.status} ${answer.detail.xhr.statusText}`; });
     row.addEventListener("htmx:sendError", () => { told.textContent = form.dataset.lost || "×"; });
-    const values = { sensor: waiting.sensor, files: file };
+    const values = { sensor: waiting.sensor, logs: file };
     window.htmx.ajax("POST", form.action, { source: row, target: row, swap: "outerHTML", select: "#uploads > *, .flash", values })
       .finally(done);
   }
