@@ -15,6 +15,7 @@ from typing import Any
 
 from detection import sessions
 from tests.detection import eve
+from tests.jobs.workers import wait_for
 from tests.traffic.test_ingest import ROOT, child_environment
 from traffic.models import Intake, Segment
 from traffic.services import segments
@@ -80,13 +81,13 @@ class Consumers:
 
     def __init__(self, folder: Path, arguments: Iterable[str]) -> None:
         self.folder = folder
-        self.arguments = [*arguments, "--window", WINDOW, "--sensor", "s"]
+        self.arguments = ["--window", WINDOW, "--sensor", "s", *arguments]
         self.processes: list[subprocess.Popen[bytes]] = []
 
     def start(self, name: str = "a", *more: str) -> subprocess.Popen[bytes]:
         command = [sys.executable, "manage.py", "consume", *self.arguments, "--consumer", name, *more]
         environment = child_environment() | {"ETALON_SPOOL": str(self.folder / "spool"), "OMP_NUM_THREADS": "1"}
-        with (self.folder / f"{name}.log").open("ab") as log:
+        with (self.folder / f"consumer-{len(self.processes)}.log").open("wb") as log:
             process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
         self.processes.append(process)
         return process
@@ -94,11 +95,14 @@ class Consumers:
     def drain(self, name: str = "a") -> None:
         """Run until nothing waits any more and everything is stored."""
         process = self.start(name, "--once")
-        assert process.wait(120) == 0, self.log(name)
-        assert "Traceback" not in self.log(name)
+        assert process.wait(120) == 0, self.log(process)
+        assert "Traceback" not in self.log(process)
 
-    def log(self, name: str) -> str:
-        return (self.folder / f"{name}.log").read_text()
+    def wait_for_begin(self, process: subprocess.Popen[bytes]) -> None:
+        wait_for(lambda: "stream.began" in self.log(process), "its begin")
+
+    def log(self, process: subprocess.Popen[bytes]) -> str:
+        return (self.folder / f"consumer-{self.processes.index(process)}.log").read_text()
 
 
 def kill(process: subprocess.Popen[bytes]) -> None:

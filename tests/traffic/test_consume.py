@@ -476,8 +476,7 @@ def test_killed_three_times_while_lines_come(server: redis.Redis, redis_url: str
             else:
                 stream_feed.feed_file(log, some)
             process = children.start()
-            spooled = tmp_path / "spool"
-            wait_for(lambda folder=spooled: list(folder.rglob("*.open")) or list(folder.rglob("*.window")), "a spool")
+            children.wait_for_begin(process)
             time.sleep(0.3 * part)
             stream_feed.kill(process)
         children.drain()
@@ -495,7 +494,7 @@ def test_a_clean_stop_loses_nothing_and_says_goodbye(server: redis.Redis, redis_
         process = children.start()
         wait_for(lambda: server.llen("eve") == 0, "an empty list")
         process.terminate()
-        assert process.wait(20) == 0, children.log("a")
+        assert process.wait(20) == 0, children.log(process)
         assert Stream.objects.get().state == Stream.State.STOPPED
         assert server.keys("*:turn") == []
         children.drain()

@@ -49,12 +49,14 @@ def feeding(feed: list[bytes], write: Callable[[list[bytes]], None]) -> threadin
 
 
 def kill_at_random(children: Consumers, names: tuple[str, ...], feeder: threading.Thread, choice: random.Random) -> int:
-    """Kill and start anew while lines come; a process needs seconds to begin, so some die before they have begun."""
+    """Kill and start anew while lines come; now and then one dies before it has begun."""
     running = {name: children.start(name) for name in names}
     kills = 0
     while feeder.is_alive() or kills < KILLS:
-        time.sleep(choice.uniform(1, 6))
         name = choice.choice(names)
+        if kills < len(names) or choice.random() < 0.8:
+            children.wait_for_begin(running[name])
+        time.sleep(choice.uniform(0, 4))
         kill(running[name])
         kills += 1
         running[name] = children.start(name)
