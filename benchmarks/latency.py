@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from appliance.scorer import BundleScorer
-from benchmarks.python_features import python_features
+from benchmarks.python_features import PythonFeatures
 from benchmarks.real_model import RealModel, real_model
-from detection.contract import HTTP_1, encode, session_columns
+from detection.contract import encode, session_columns
 from detection.scoring import features
 from detection.sources.suricata import session_row
 from detection.thresholds import raw_threshold
@@ -24,16 +24,22 @@ Answer = Callable[[dict[str, Any]], Any]
 
 
 def rows() -> list[dict[str, Any]]:
-    model = real_model()
-    ours, theirs = _ours(model), _theirs(model)
-    _check(model)
+    return [row for protocol in ("http", "tls") for row in _rows(protocol)]
+
+
+def _rows(protocol: str) -> list[dict[str, Any]]:
+    model = real_model(protocol)
+    python = PythonFeatures(model.contract)
+    ours, theirs = _ours(model), _theirs(model, python)
+    _check(model, python)
     warm = _warm(model, ours, theirs)
     cold = [_percentiles(_times(answer, model.records, COLD_CALLS, cold=True)) for answer in (ours, theirs)]
+    name = f"one {protocol} answer"
     return [
-        _row("one answer, warm p50, us", warm[0][0], warm[1][0], target=50.0, times=2.0),
-        _row("one answer, warm p99, us", warm[0][1], warm[1][1], target=100.0, times=2.0),
-        _row("one answer, cold p50, us", cold[0][0], cold[1][0]),
-        _row("one answer, cold p99, us", cold[0][1], cold[1][1]),
+        _row(f"{name}, warm p50, us", warm[0][0], warm[1][0], target=50.0, times=2.0),
+        _row(f"{name}, warm p99, us", warm[0][1], warm[1][1], target=100.0, times=2.0),
+        _row(f"{name}, cold p50, us", cold[0][0], cold[1][0]),
+        _row(f"{name}, cold p99, us", cold[0][1], cold[1][1]),
     ]
 
 
@@ -49,22 +55,22 @@ def _ours(model: RealModel) -> Answer:
     return BundleScorer(model.bundle, hashlib.sha256(model.bundle).hexdigest()).score
 
 
-def _theirs(model: RealModel) -> Answer:
+def _theirs(model: RealModel, python: PythonFeatures) -> Answer:
     limit = raw_threshold(0.5)
 
     def answer(record: dict[str, Any]) -> bool:
-        values = np.array([python_features(session_row(record))], dtype=np.float32)
+        values = np.array([python(session_row(record))], dtype=np.float32)
         return bool(model.booster.predict(values, raw_score=True, num_threads=1)[0] >= limit)
 
     return answer
 
 
-def _check(model: RealModel) -> None:
+def _check(model: RealModel, python: PythonFeatures) -> None:
     """Both sides must do the same work: all but strings that overlap themselves are equal."""
     sessions = [session_row(record) for record in model.records[:500]]
-    graph = features(HTTP_1, encode(HTTP_1, session_columns(sessions)))
-    python = np.array([python_features(session) for session in sessions], dtype=np.float32)
-    equal = np.isclose(graph, python, rtol=1e-6, equal_nan=True).mean()
+    graph = features(model.contract, encode(model.contract, session_columns(sessions)))
+    theirs = np.array([python(session) for session in sessions], dtype=np.float32)
+    equal = np.isclose(graph, theirs, rtol=1e-6, equal_nan=True).mean()
     if equal < 0.999:
         raise RuntimeError(f"the Python features are others: {equal:.4f} equal")
 

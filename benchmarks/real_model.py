@@ -12,7 +12,7 @@ import orjson
 
 from benchmarks.traffic_files import is_session, real_lines
 from detection.bundle import ConfigEntry, Member, build_bundle
-from detection.contract import HTTP_1, Inputs, encode, session_columns
+from detection.contract import Contract, Inputs, contract_for, encode, session_columns
 from detection.scoring import Scorer, features
 from detection.sources.suricata import session_row
 from detection.trees import build_version_model
@@ -23,6 +23,7 @@ TRAINING_ROWS = 20_000
 
 @dataclass(frozen=True)
 class RealModel:
+    contract: Contract
     records: list[dict[str, Any]]
     inputs: Inputs
     booster: lightgbm.Booster
@@ -30,23 +31,25 @@ class RealModel:
     bundle: bytes
 
 
-@lru_cache(maxsize=1)
-def real_model() -> RealModel:
+@lru_cache(maxsize=2)
+def real_model(protocol: str = "http") -> RealModel:
     """Return sessions and a model of flows with rule hits; a tenth of wrong labels keeps the trees full."""
+    contract = contract_for(protocol)
     records, hit_flows = [], set()
     for line in real_lines():
-        if is_session(line):
+        if is_session(line, protocol):
             records.append(orjson.loads(line))
         elif b'"event_type":"alert"' in line[:600]:
             hit_flows.add(orjson.loads(line).get("flow_id"))
-    inputs = encode(HTTP_1, session_columns([session_row(record) for record in records]))
+    inputs = encode(contract, session_columns([session_row(record) for record in records]))
     draw = np.random.default_rng(1)
     chosen = draw.integers(0, len(records), TRAINING_ROWS)
     label = np.array([record["flow_id"] in hit_flows for record in records])[chosen]
     label ^= draw.random(TRAINING_ROWS) < 0.1
     parameters = {"objective": "binary", "num_leaves": LEAVES, "min_data_in_leaf": 5, "verbose": -1, "seed": 1}
-    data = lightgbm.Dataset(features(HTTP_1, inputs)[chosen], label.astype(int))
+    data = lightgbm.Dataset(features(contract, inputs)[chosen], label.astype(int))
     booster = lightgbm.train(parameters, data, TREES)
-    version = build_version_model(HTTP_1, booster.dump_model(), {})
-    member = Member(ConfigEntry("web", 1, 0.5, False), version, "", "", "http", "malicious")
-    return RealModel(records, inputs, booster, Scorer(version), build_bundle([member], config_text=""))
+    version = build_version_model(contract, booster.dump_model(), {})
+    member = Member(ConfigEntry("web", 1, 0.5, False), version, "", "", protocol, "malicious")
+    bundle = build_bundle([member], config_text="")
+    return RealModel(contract, records, inputs, booster, Scorer(version), bundle)

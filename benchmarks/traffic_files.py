@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent
 _FLOW = re.compile(rb'("flow_id": ?)(\d+)')
 _DAY = re.compile(rb'("(?:timestamp|start|end)": ?")(\d{4}-\d{2}-\d{2})')
 _SOURCE = re.compile(rb'("src_ip": ?"10\.)(\d{1,3})')
-_SESSION = re.compile(rb'"event_type": ?"http"')
+_SESSION = {name: re.compile(rb'"event_type": ?"%s"' % name.encode()) for name in ("http", "tls")}
 
 
 def shared_data() -> Path:
@@ -32,8 +32,8 @@ def real_lines() -> list[bytes]:
     return [line for file in files for line in gzip.decompress(file.read_bytes()).splitlines()]
 
 
-def is_session(line: bytes) -> bool:
-    return _SESSION.search(line, 0, 600) is not None
+def is_session(line: bytes, protocol: str = "http") -> bool:
+    return _SESSION[protocol].search(line, 0, 600) is not None
 
 
 def repeated(lines: list[bytes], copies: int) -> Iterator[bytes]:
