@@ -21,9 +21,9 @@ def grow_reference_set() -> int | None:
 
 
 @shared_task
-def retrain_due() -> int | None:
-    """Start the trainings that are worth it."""
-    return ticks.run("labeling.retrain_due", retraining.start_due)
+def retrain_due(early: bool = False) -> int | None:
+    """Start the trainings whose hour has come, or all of them `early`, where they are worth it."""
+    return ticks.run("labeling.retrain_due", lambda: retraining.start_due(early=early))
 
 
 @shared_task

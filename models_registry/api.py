@@ -133,11 +133,18 @@ class Detectors(APIView):
     authentication_classes = [TokenAuthentication, PersonAuthentication]
     permission_classes = [people(*READERS, writing=MAKERS)]
 
-    @extend_schema(operation_id="list_detectors", responses={200: DetectorSerializer(many=True)})
+    @extend_schema(
+        operation_id="list_detectors", description="All detectors.", responses={200: DetectorSerializer(many=True)}
+    )
     def get(self, request: Request) -> Response:
         return Response(DetectorSerializer(_detectors(), many=True).data)
 
-    @extend_schema(operation_id="make_detector", request=NewDetectorSerializer, responses={201: DetectorSerializer})
+    @extend_schema(
+        operation_id="make_detector",
+        description="A new detector; its first rules take effect at once. For an engineer or a senior expert.",
+        request=NewDetectorSerializer,
+        responses={201: DetectorSerializer},
+    )
     def post(self, request: Request) -> Response:
         told = NewDetectorSerializer(data=request.data)
         told.is_valid(raise_exception=True)
@@ -156,7 +163,7 @@ class OneDetector(APIView):
     authentication_classes = [TokenAuthentication, PersonAuthentication]
     permission_classes = [people(*READERS, writing=MAKERS)]
 
-    @extend_schema(operation_id="read_detector", responses={200: DetectorSerializer})
+    @extend_schema(operation_id="read_detector", description="One detector.", responses={200: DetectorSerializer})
     def get(self, request: Request, name: str) -> Response:
         return Response(DetectorSerializer(get_object_or_404(_detectors(), name=name)).data)
 

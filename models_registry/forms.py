@@ -48,7 +48,7 @@ class RulesForm(forms.Form):
     classtypes = LinesField(label=_("classtypes"))
     sids = NumbersField(label=_("sids"))
     max_severity = forms.IntegerField(
-        required=False, min_value=1, max_value=255, label=_("worst severity counts down to"), help_text=_("1 is worst")
+        required=False, min_value=1, max_value=255, label=_("severity at most (1 is worst)")
     )
     exclude_name_patterns = LinesField(label=_("but not the names"), initial=[PROTOCOL_ODDITY])
     exclude_sids = NumbersField(label=_("but not the sids"))
@@ -95,15 +95,19 @@ class ScheduleForm(forms.Form):
         return {name: self.cleaned_data[name] for name in SCHEDULE}
 
 
+def _key() -> forms.TextInput:
+    return forms.TextInput(attrs={"size": 2, "autocomplete": "off"})
+
+
 class NewDetectorForm(RulesForm, CostForm, ScheduleForm):
     """Everything a detector is."""
 
     name = forms.SlugField(max_length=64, label=_("name"), help_text=_("registry_name of build_config.yml"))
     protocol = forms.ChoiceField(label=_("protocol"))
     positive_class = forms.CharField(max_length=32, initial="malicious", label=_("positive class"))
-    positive_key = forms.CharField(max_length=1, initial="m", label=_("its key"))
+    positive_key = forms.CharField(max_length=1, initial="m", label=_("its key"), widget=_key())
     negative_class = forms.CharField(max_length=32, initial="benign", label=_("negative class"))
-    negative_key = forms.CharField(max_length=1, initial="b", label=_("its key"))
+    negative_key = forms.CharField(max_length=1, initial="b", label=_("its key"), widget=_key())
 
     TASK = ("name", "protocol", "positive_class", "positive_key", "negative_class", "negative_key")
 

@@ -33,9 +33,11 @@ def run_key(detector: Detector) -> str:
     return f"retrain {detector}"
 
 
-def start_due() -> int:
-    """Start what is due and worth training; why the others are not is recorded. Return how many were started."""
-    return sum(_considered(detector) for detector in Detector.objects.all() if _is_due(detector))
+def start_due(*, early: bool = False) -> int:
+    """Start what is due and worth training; why the others are not is recorded. Return how many were started.
+
+    With `early` every detector is due: the nights of the demo are short."""
+    return sum(_considered(detector) for detector in Detector.objects.all() if early or _is_due(detector))
 
 
 def _is_due(detector: Detector) -> bool:

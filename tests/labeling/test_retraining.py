@@ -110,6 +110,8 @@ def test_a_new_detector_waits_for_its_hour(trained_yesterday):
     Detector.objects.update(created_at=NOW)
     tasks.retrain_due()
     assert not Job.objects.exists()
+    tasks.retrain_due(early=True)
+    assert Job.objects.count() == 1
 
 
 def test_each_detector_is_considered_at_its_own_hour(trained_yesterday):
