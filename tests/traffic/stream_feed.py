@@ -83,13 +83,16 @@ class Consumers:
         self.folder = folder
         self.arguments = ["--window", WINDOW, "--sensor", "s", *arguments]
         self.processes: list[subprocess.Popen[bytes]] = []
+        self.logs: dict[int, Path] = {}
 
     def start(self, name: str = "a", *more: str) -> subprocess.Popen[bytes]:
         command = [sys.executable, "manage.py", "consume", *self.arguments, "--consumer", name, *more]
         environment = child_environment() | {"ETALON_SPOOL": str(self.folder / "spool"), "OMP_NUM_THREADS": "1"}
-        with (self.folder / f"consumer-{len(self.processes)}.log").open("wb") as log:
+        path = self.folder / f"consumer-{name}-{len(self.processes)}.log"
+        with path.open("wb") as log:
             process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
         self.processes.append(process)
+        self.logs[process.pid] = path
         return process
 
     def drain(self, name: str = "a") -> None:
@@ -102,7 +105,7 @@ class Consumers:
         wait_for(lambda: "stream.began" in self.log(process), "its begin")
 
     def log(self, process: subprocess.Popen[bytes]) -> str:
-        return (self.folder / f"consumer-{self.processes.index(process)}.log").read_text()
+        return self.logs[process.pid].read_text()
 
 
 def kill(process: subprocess.Popen[bytes]) -> None:
