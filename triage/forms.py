@@ -22,7 +22,7 @@ class FlaggedForm(forms.Form):
         max_length=LONGEST,
         strip=False,
         widget=forms.Textarea(attrs={"rows": 8, "class": "wire", "spellcheck": "false", "autocomplete": "off"}),
-        help_text=_("One EVE http record, or a URL with its headers below."),
+        help_text=_("One EVE http or tls record, or a URL with its headers below."),
     )
     bundle = forms.ModelChoiceField(
         Bundle.objects.none(), required=False, label=_("Bundle"), empty_label=_("the newest")

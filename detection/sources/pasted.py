@@ -1,6 +1,6 @@
-"""What a customer saw flagged, as somebody pasted it: an EVE http record, or a request line with headers.
+"""What a customer saw flagged, as somebody pasted it: an EVE http or tls record, or a request line with headers.
 
-Both become an EVE http record, so that it is scored by the same code as at the customer."""
+All become an EVE record, so that it is scored by the same code as at the customer."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _PORTS = {"http": 80, "https": 443}
 
 
 def record_of(text: str, received: datetime) -> dict[str, Any]:
-    """Return the EVE http record that a pasted text tells; what it does not tell is missing from it.
+    """Return the EVE record that a pasted text tells; what it does not tell is missing from it.
 
     BadRecordError says what was expected, and where."""
     text = text.strip("\ufeff \t\r\n\0")
     if not text:
-        raise BadRecordError("nothing was pasted: expected an EVE http record, or a URL with headers")
+        raise BadRecordError("nothing was pasted: expected an EVE http or tls record, or a URL with headers")
     if len(text) > LONGEST:
         raise BadRecordError(f"{len(text)} characters were pasted, {LONGEST} are taken: paste one record")
     record = _eve(text) if text.startswith("{") else _request(text)
@@ -40,9 +40,10 @@ def _eve(text: str) -> dict[str, Any]:
         record = parse_line(text.encode("utf-8", "surrogatepass"))
     except BadRecordError as error:
         raise BadRecordError(f"the record cannot be read ({error}): paste one whole EVE record") from None
-    if not isinstance(record.get("http"), dict):
-        raise BadRecordError("the record has no http object: paste the http record of the session")
-    return record | {"event_type": "http"}
+    for protocol in ("http", "tls"):
+        if isinstance(record.get(protocol), dict):
+            return record | {"event_type": protocol}
+    raise BadRecordError("the record has no http object and no tls object: paste the http or tls record of the session")
 
 
 def _request(text: str) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from detection.sources.pasted import LONGEST, record_of
 from detection.sources.suricata import session_row
 from detection.sources.values import BadRecordError
+from tests.detection import eve
 from tests.detection.eve import record
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -110,3 +111,11 @@ def test_whatever_is_pasted_is_a_row_or_a_clear_refusal(text):
         session_row(record_of(text, NOW))
     except BadRecordError as error:
         assert str(error)
+
+
+def test_a_tls_record_is_taken_as_it_is():
+    pasted = json.dumps(eve.tls())
+    row = session_row(record_of(pasted, NOW))
+    assert (row["protocol"], row["ja4"]) == ("tls", "t13d1516h2_8daaf6152771_e5627efa2ab1")
+    with pytest.raises(BadRecordError, match="paste the http or tls record"):
+        record_of(json.dumps(eve.flow()), NOW)

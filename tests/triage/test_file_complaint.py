@@ -16,6 +16,7 @@ from accounts.roles import Role
 from labeling.models import Item
 from labeling.services import claims
 from models_registry.models import Site
+from tests.detection import eve
 from tests.factories import make_customer, make_item, make_user
 from tests.models_registry.loop import http
 from tests.triage.conftest import ATTACK, build
@@ -159,3 +160,8 @@ def test_filing_is_for_support(client: Client, role):
     client.force_login(make_user(role))
     assert client.get(URL).status_code == client.post(URL).status_code == 403
     assert URL not in client.get(reverse("triage:complaints")).text
+
+
+def test_a_session_of_another_protocol_than_the_bundle_is_refused(loud, customer, support):
+    with pytest.raises(CannotScore, match="reads http sessions, this one is tls"):
+        complaints.file(customer, json.dumps(eve.tls()), "x", support)

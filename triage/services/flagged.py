@@ -18,18 +18,6 @@ from detection.sources.values import BadRecordError
 from models_registry.models import Bundle, BundleEntry, Detector
 from traffic import storage
 
-MODEL_INPUTS = (
-    "host",
-    "uri",
-    "user_agent",
-    "method",
-    "status",
-    "content_type",
-    "response_bytes",
-    "referer",
-    "dst_port",
-)
-
 
 class CannotScore(ValueError):  # noqa: N818 (says what is true, as ObjectDoesNotExist does)
     """What was pasted cannot be scored; the message is for the person who pasted it."""
@@ -62,13 +50,14 @@ class Scored:
 
     bundle: Bundle
     row: Row
+    reads: tuple[str, ...]  # columns of the session that the bundle's models read
     said: tuple[Said, ...]  # one per version of the bundle, in its order
     fired: frozenset[str]  # detectors whose verdict the customer sees
 
     @property
     def missing(self) -> list[str]:
         """Return what a model would have read and was not told; the score may differ from the customer's."""
-        return [name for name in MODEL_INPUTS if self.row[name] is None]
+        return [name for name in self.reads if self.row[name] is None]
 
     def of(self, detector: Detector | None = None) -> Said:
         """Return the loud version of a detector, or of the one that is surest. CannotScore without any."""
@@ -94,9 +83,14 @@ def score(text: str, bundle: Bundle, received: datetime) -> Scored:
 
 
 def score_row(row: Row, bundle: Bundle) -> Scored:
-    """Score a session by a bundle."""
-    verdict = _scorer(bundle.path, bundle.digest).score_row(row, run_silent=True)
-    return Scored(bundle, row, tuple(_said(bundle, verdict.scores)), frozenset(verdict.detectors))
+    """Score a session by a bundle. CannotScore where the bundle reads another protocol."""
+    scorer = _scorer(bundle.path, bundle.digest)
+    if row["protocol"] != scorer.protocol:
+        raise CannotScore(f"bundle {bundle} reads {scorer.protocol} sessions, this one is {row['protocol']}.")
+    verdict = scorer.score_row(row, run_silent=True)
+    return Scored(
+        bundle, row, scorer.contract.reads, tuple(_said(bundle, verdict.scores)), frozenset(verdict.detectors)
+    )
 
 
 def _said(bundle: Bundle, scores: tuple[float, ...]) -> Iterator[Said]:
