@@ -148,3 +148,16 @@ def test_the_command_makes_and_revokes():
 def test_the_command_says_what_is_wrong(arguments):
     with pytest.raises(CommandError):
         call_command("make_token", *arguments)
+
+
+def test_the_pages_are_accessible(sign_in, administrator, accessible):
+    make_token()
+    tokens.make_own_token(administrator, "script")
+    tab = sign_in(administrator)
+    for path in ("/tokens/", "/me/"):
+        tab.goto(path)
+        accessible(tab)
+    tab.get_by_label("Name").fill("another")
+    tab.get_by_role("button", name="Make").click()
+    tab.locator("#secret:has-text('etalon_')").wait_for()
+    accessible(tab)

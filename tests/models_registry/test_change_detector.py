@@ -171,3 +171,13 @@ def test_the_schedule_is_changed_at_once(detector, engineer_client):
     detector.refresh_from_db()
     assert (detector.retrain_hour, detector.retrain_weekday, detector.retrain_labels) == (4, "sunday", 9)
     assert AuditEntry.objects.filter(action="detector.schedule").exists()
+
+
+def test_the_pages_are_accessible(detector, engineer, sign_in, accessible):
+    propose(detector, engineer, rules=RULES, cost=25)
+    tab = sign_in(engineer)
+    for path in (f"/models/{detector.name}/", f"/models/{detector.name}/change/"):
+        tab.goto(path)
+        tab.locator("h1").wait_for()
+        tab.wait_for_load_state("networkidle")
+        accessible(tab)

@@ -152,6 +152,30 @@ def test_the_page_lists_ones_own_uploads(engineer_client, administrator_client):
     assert "eve-0.json" not in administrator_client.get(URL).text
 
 
+def test_a_file_that_is_too_big_is_told_beside_its_name(sign_in, engineer, tmp_path, monkeypatch):
+    monkeypatch.setattr("config.upload_limits.BODY_BYTES", 2000)
+    (tmp_path / "small.json").write_bytes(lines(1))
+    (tmp_path / "big.json").write_bytes(lines(50))
+    tab = sign_in(engineer)
+    tab.goto(URL)
+    tab.set_input_files("input[type=file]", [tmp_path / "big.json", tmp_path / "small.json"])
+    tab.get_by_role("button", name="Take in").click()
+    tab.locator("[data-sending]:has-text('big.json'):has-text('larger than')").wait_for()
+    tab.locator("section.upload:has-text('small.json')").wait_for()
+    assert Job.objects.count() == 1
+
+
+def test_a_file_on_its_way_can_be_stopped(sign_in, engineer, tmp_path):
+    (tmp_path / "eve.json").write_bytes(lines(1))
+    tab = sign_in(engineer)
+    tab.goto(URL)
+    tab.route("**/traffic/upload/", lambda route: None)  # never answered
+    tab.set_input_files("input[type=file]", [tmp_path / "eve.json"])
+    tab.get_by_role("button", name="Take in").click()
+    tab.locator("[data-sending]").get_by_role("button", name="Cancel").click()
+    tab.locator("[data-sending]:has-text('stopped; nothing was kept')").wait_for()
+
+
 def test_files_are_sent_one_by_one_with_bars(sign_in, engineer, tmp_path, accessible, run_jobs):
     """In a real browser: two files, two fragments, no reload."""
     for number in (1, 2):

@@ -16,11 +16,21 @@
       bar.value = (100 * progress.detail.loaded) / progress.detail.total;
       told.textContent = `${Math.round(bar.value)} %`;
     });
-    row.addEventListener("htmx:responseError", (answer) => { told.textContent = `${answer.detail.xhr.status} ${answer.detail.xhr.statusText}`; });
-    row.addEventListener("htmx:sendError", () => { told.textContent = form.dataset.lost || "×"; });
+    const stop = row.querySelector("[data-stop]");
+    const end = (text) => {
+      told.textContent = text;
+      bar.remove();
+      stop.remove();
+    };
+    stop.addEventListener("click", () => {
+      window.htmx.trigger(row, "htmx:abort");
+      end(row.dataset.stopped);
+    });
+    row.addEventListener("htmx:responseError", ({ detail }) => end(detail.xhr.status === 413 ? row.dataset.tooMuch : `HTTP ${detail.xhr.status}`));
+    row.addEventListener("htmx:sendError", () => end(row.dataset.lost));
     const values = { sensor: waiting.sensor, logs: file };
     window.htmx.ajax("POST", form.action, { source: row, target: row, swap: "outerHTML", select: "#uploads > *, .flash", values })
-      .finally(done);
+      .then(done, done);
   }
 
   function send(form, files) {
