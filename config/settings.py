@@ -45,6 +45,10 @@ if not urlparse(ETALON_STORAGE).scheme:
 # what streams gave and is not stored yet: on a disk of this machine that outlives its processes
 ETALON_SPOOL = env.str("ETALON_SPOOL", default=str(VAR / "spool"))
 
+# saved captures: the program that reads them, and the rules it reads them with (none: rules say nothing)
+ETALON_SURICATA = env.str("ETALON_SURICATA", default="suricata")
+ETALON_SURICATA_RULES = env.str("ETALON_SURICATA_RULES", default="")
+
 INSTALLED_APPS = [
     "django.contrib.auth",
     "django.contrib.contenttypes",

@@ -56,10 +56,11 @@ class Reason(StrEnum):
     MISSED = "missed"
     DISAGREEMENT = "disagreement"
     UNCERTAIN = "uncertain"
+    DUMP = "dump"  # a saved capture that somebody labelled: no score decides about it
 
 
 # code of a reason in arrays: its place here and one; 0 is no reason
-REASON_CODES = tuple(Reason)
+REASON_CODES = (Reason.UNIQUE_CANDIDATE, Reason.MISSED, Reason.DISAGREEMENT, Reason.UNCERTAIN)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from celery import shared_task
 
 from jobs.services import jobs, ticks
-from labeling.services import gating, queues, reference, retraining, routing
+from labeling.services import dumps, gating, queues, reference, retraining, routing
 
 
 @shared_task
 def route_scores() -> int | None:
     """Turn verdicts into items."""
-    return ticks.run("labeling.route_scores", routing.route_waiting)
+    return ticks.run("labeling.route_scores", lambda: routing.route_waiting() + dumps.route_waiting())
 
 
 @shared_task

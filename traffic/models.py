@@ -38,12 +38,20 @@ class Sensor(models.Model):
         return self.name
 
 
+class Kind(models.TextChoices):
+    """What a log tells about."""
+
+    TRAFFIC = "traffic", _("traffic")  # what a sensor saw in the network
+    DUMP = "dump", _("dump")  # a saved capture: judged, but never counted as traffic
+
+
 class Intake(models.Model):
     """A file that was read to its end. The digest makes a second reading of the same bytes harmless."""
 
     # SHA-256 of the bytes as received; of a stream's window, which may hold equal bytes again, that of its name
     digest = models.CharField(max_length=64, unique=True)
     path = models.CharField(max_length=1000)
+    kind = models.CharField(max_length=8, choices=Kind.choices, default=Kind.TRAFFIC)
     sensor = models.ForeignKey(Sensor, on_delete=models.PROTECT, related_name="intakes")
     lines = models.BigIntegerField(default=0)
     http = models.BigIntegerField(default=0)
@@ -75,6 +83,10 @@ class SegmentQuerySet(models.QuerySet["Segment"]):
         """Segments whose file was read to its end; the only ones that anybody may use."""
         return self.filter(sealed_at__isnull=False)
 
+    def of_traffic(self) -> SegmentQuerySet:
+        """Sealed segments of what was seen in the network: saved dumps say nothing about how often a thing occurs."""
+        return self.sealed().filter(kind=Kind.TRAFFIC)
+
 
 class Segment(models.Model):
     """An immutable Parquet file of sessions from one sensor."""
@@ -83,6 +95,7 @@ class Segment(models.Model):
     intake = models.ForeignKey(Intake, on_delete=models.PROTECT, null=True, related_name="segments")
     source = models.CharField(max_length=100)  # what leave-one-source-out leaves out: file stem, or sensor for streams
     protocol = models.CharField(max_length=16, default="http")
+    kind = models.CharField(max_length=8, choices=Kind.choices, default=Kind.TRAFFIC)
     rule_set = models.ForeignKey(RuleSet, on_delete=models.PROTECT, null=True, related_name="segments")  # null: unknown
     sessions_path = models.CharField(max_length=255)
     raw_path = models.CharField(max_length=255)

@@ -1,6 +1,7 @@
 """What is true about labelling: one noun per file."""
 
 from labeling.models.complaints import ComplaintItem, RetrainRequest
+from labeling.models.dumps import DumpLabel
 from labeling.models.items import Item, ItemHost, ItemRecord, ItemState, NotAdmitted, Queue, QueueDay, Skip, SubjectKind
 from labeling.models.labels import Answer, Label, ReasonCode, Source
 from labeling.models.proof import ProofDraw, ProofItem
@@ -9,6 +10,7 @@ from labeling.models.reference import ReferenceRow, Role
 __all__ = [
     "Answer",
     "ComplaintItem",
+    "DumpLabel",
     "Item",
     "ItemHost",
     "ItemRecord",

@@ -30,6 +30,7 @@ class Queue(models.Model):
         DISAGREEMENT = "disagreement", _("disagreement")  # versions differ
         UNCERTAIN = "uncertain", _("uncertain")  # scores close to the threshold
         MISSED = "missed", _("missed")  # rules hit, the model is silent
+        DUMP = "dump", _("saved dumps")  # captures that came with a label, for a second pair of eyes
         PROOF = "proof", _("proof")  # drawn at random; all others are hunted
 
     detector = models.ForeignKey(Detector, on_delete=models.PROTECT, related_name="queues")
@@ -67,6 +68,7 @@ REASON_NAMES = {
     "missed": _("missed by the model"),
     "disagreement": _("versions differ"),
     "uncertain": _("close to the threshold"),
+    "dump": _("saved dump"),
     "proof": _("drawn for proof"),
     "complaint": _("complaint"),
 }

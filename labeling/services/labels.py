@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 
 from accounts.models import User
 from accounts.roles import Role
-from labeling.models import Answer, ComplaintItem, Item, ItemState, Label, Queue, ReasonCode, ReferenceRow
+from labeling.models import Answer, ComplaintItem, Item, ItemState, Label, Queue, ReasonCode, ReferenceRow, Source
 from labeling.services.queues import move
 from models_registry.models import Detector
 
@@ -83,7 +83,8 @@ def undo(expert: User) -> Label | None:
     """Withdraw the expert's newest answer and reopen its item; None when there is nothing recent.
 
     Raises UndoRefused."""
-    recent = Label.objects.current().filter(expert=expert, created_at__gt=timezone.now() - UNDO_WITHIN)
+    own = Label.objects.current().filter(expert=expert, source=Source.EXPERT)
+    recent = own.filter(created_at__gt=timezone.now() - UNDO_WITHIN)
     label = recent.order_by("-created_at", "-id").first()
     if label is None:
         return None
@@ -112,7 +113,7 @@ def undo(expert: User) -> Label | None:
 def answered_today(expert: User) -> int:
     """Return how many items the expert has answered since midnight UTC."""
     midnight = timezone.now().replace(hour=0, minute=0, second=0, microsecond=0)
-    return Label.objects.current().filter(expert=expert, created_at__gte=midnight).count()
+    return Label.objects.current().filter(expert=expert, source=Source.EXPERT, created_at__gte=midnight).count()
 
 
 def _lock(item: Item) -> Item:

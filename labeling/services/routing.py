@@ -51,6 +51,7 @@ KINDS = {
     Reason.MISSED: Queue.Kind.MISSED,
     Reason.DISAGREEMENT: Queue.Kind.DISAGREEMENT,
     Reason.UNCERTAIN: Queue.Kind.UNCERTAIN,
+    Reason.DUMP: Queue.Kind.DUMP,
 }
 EXAMPLES = 5
 BATCH = 500  # rows per statement
@@ -80,11 +81,11 @@ def _waiting() -> list[int]:
 
 
 def _route(pk: int) -> int:
-    file = _files().get(pk=pk)
+    file = score_files().get(pk=pk)
     counted = _counted(file)
     # reading files inside the transaction would hold the only write lock of SQLite
     found = _fold(file, counted)
-    _read_lines(file, found)
+    read_lines(file, found)
     drawn = proofs.draw(file)
     with transaction.atomic():
         Segment.objects.select_for_update().get(pk=file.segment_id)  # two versions of one segment, one after the other
@@ -92,12 +93,12 @@ def _route(pk: int) -> int:
             return 0
         if _counted(file) != counted:  # another version's file of this segment was routed meanwhile
             found = _fold(file, _counted(file))
-        routed = sum(_write(file, reason, groups) for reason, groups in found.items())
+        routed = sum(write(file, reason, groups) for reason, groups in found.items())
         proofs.write(file, drawn)
     return routed
 
 
-def _files() -> Any:
+def score_files() -> Any:
     return ScoreFile.objects.select_related("version__detector", "segment__rule_set", "segment__sensor", "mapping")
 
 
@@ -148,7 +149,7 @@ def _fold(file: ScoreFile, counted: Iterable[int]) -> dict[Reason, dict[str, Gro
     scores = read_scores(file, columns=["raw", "verdict", "rules", "cell"])
     earlier = [
         _spoken(other, read_scores(other, columns=["raw", "verdict", "rules"]))
-        for other in _files().filter(pk__in=list(counted)).order_by("pk")
+        for other in score_files().filter(pk__in=list(counted)).order_by("pk")
     ]
     codes = new_reasons(_spoken(file, scores), earlier, POLICY)
     raws, cells = scores["raw"].to_numpy(), scores["cell"].to_numpy()
@@ -194,11 +195,11 @@ def _thinned(codes: NDArray[np.int8], numbers: Sequence[int], rows: Sequence[Row
         yield uncertain[place]
 
 
-def _read_lines(file: ScoreFile, found: Mapping[Reason, Mapping[str, Group]]) -> None:
+def read_lines(file: ScoreFile, found: Mapping[Reason, Mapping[str, Group]]) -> None:
     fresh = []
     for reason, groups in found.items():
         queue = queue_of(file.version.detector, KINDS[reason])
-        known = set(_existing(queue, list(groups)).values_list("fingerprint", flat=True))
+        known = set(existing(queue, list(groups)).values_list("fingerprint", flat=True))
         fresh += [group for mark, group in groups.items() if mark not in known]
     lines = segments.raw_lines(file.segment, [_number(group.subject[1]) for group in fresh]) if fresh else []
     for group, line in zip(fresh, lines, strict=True):
@@ -209,10 +210,10 @@ def _line(file: ScoreFile, group: Group) -> bytes:
     return segments.raw_line(file.segment, _number(group.subject[1]))
 
 
-def _write(file: ScoreFile, reason: Reason, groups: Mapping[str, Group]) -> int:
+def write(file: ScoreFile, reason: Reason, groups: Mapping[str, Group]) -> int:
     """Write the items of one queue; return how many sessions they stand for."""
     queue = queue_of(file.version.detector, KINDS[reason])
-    states = dict(_existing(queue, list(groups)).values_list("fingerprint", "state"))
+    states = dict(existing(queue, list(groups)).values_list("fingerprint", "state"))
     absent = [mark for mark in groups if states.get(mark) in (None, ItemState.EXPIRED)]
     places = _places(file, queue, reason, {mark: groups[mark] for mark in absent})
     # in the order of fingerprints, here and below, so that two writers cannot wait for each other in a circle
@@ -221,7 +222,7 @@ def _write(file: ScoreFile, reason: Reason, groups: Mapping[str, Group]) -> int:
     # counts start at zero: whoever was faster with the same fingerprint, the sums below are right
     made = [_item(file, queue, mark, groups[mark], places[mark]) for mark in fresh]
     Item.objects.bulk_create(made, batch_size=BATCH, ignore_conflicts=True)
-    items = {item.fingerprint: item for item in _existing(queue, marks).select_for_update().order_by("fingerprint")}
+    items = {item.fingerprint: item for item in existing(queue, marks).select_for_update().order_by("fingerprint")}
     _add_records(file, [(items[mark], groups[mark]) for mark in fresh])
     _add_examples([(items[mark], groups[mark]) for mark in marks if items[mark].sessions <= EXAMPLES])
     _add_counts([(items[mark], groups[mark]) for mark in marks])
@@ -260,7 +261,7 @@ def _reopen(items: Iterable[Item]) -> None:
     Item.objects.filter(pk__in=pks).update(state=ItemState.OPEN, created_at=timezone.now(), opened_at=None)
 
 
-def _existing(queue: Queue, marks: Sequence[str]) -> Any:
+def existing(queue: Queue, marks: Sequence[str]) -> Any:
     return Item.objects.filter(queue=queue, fingerprint__in=marks)
 
 

@@ -7,13 +7,13 @@ from django.utils import timezone
 
 from models_registry.models.detectors import RuleMappingVersion
 from models_registry.models.versions import Version
-from traffic.models import Segment
+from traffic.models import Kind, Segment
 
 
 class ScoreFileQuerySet(models.QuerySet["ScoreFile"]):
     def unrouted(self) -> ScoreFileQuerySet:
-        """The workshop's mailbox."""
-        return self.filter(routed_at=None)
+        """The workshop's mailbox. Saved dumps come to it by their labels."""
+        return self.filter(routed_at=None, segment__kind=Kind.TRAFFIC)
 
     def take_for_routing(self, pk: int) -> bool:
         """Mark one file as routed; False when somebody was faster. Call inside atomic()."""

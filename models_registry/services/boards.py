@@ -14,6 +14,7 @@ from detection.selection import CELL_CODES, Cell
 from models_registry.models import ScoreFile, Version
 from models_registry.services.scoring import COUNTERS, ScoreMismatch
 from traffic import storage
+from traffic.models import Kind
 
 BINS = 40  # bars of a score histogram
 
@@ -80,7 +81,7 @@ def board(version: Version, since: datetime | None = None, *, hosts: bool = True
 
 
 def _files(version: Version, since: datetime | None) -> QuerySet[ScoreFile]:
-    files = version.score_files.all()
+    files = version.score_files.filter(segment__kind=Kind.TRAFFIC)
     return files.filter(segment__last_at__gte=since) if since else files
 
 

@@ -40,7 +40,7 @@ def weak_rows(detector: Detector) -> TrainingRows:
     More background than BACKGROUND_ROWS is thinned by a hash of the session, so the same traffic gives the same rows.
     """
     rules = rules_in_force(detector)
-    stored = list(Segment.objects.sealed().filter(protocol=detector.protocol).select_related("rule_set", "sensor"))
+    stored = list(Segment.objects.of_traffic().filter(protocol=detector.protocol).select_related("rule_set", "sensor"))
     quiet = sum(int((_weak_labels(segment, rules) == NEGATIVE).sum()) for segment in stored)
     share = min(1.0, BACKGROUND_ROWS / quiet) if quiet else 1.0
     columns: dict[str, list[Any]] = {name: [] for name in COLUMN_NAMES}

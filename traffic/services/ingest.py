@@ -21,7 +21,7 @@ from detection.sources.suricata_reader import Chunk, Counts, Reader, ReaderPolic
 from detection.sources.zeek_companions import Companions
 from detection.sources.zeek_reader import ZeekReader
 from traffic import storage
-from traffic.models import Intake, RuleSet, Segment, Sensor
+from traffic.models import Intake, Kind, RuleSet, Segment, Sensor
 from traffic.services import rule_sets, runs
 from traffic.services.log_sets import LogSet, sets_of
 from traffic.services.segments import store_segment
@@ -167,10 +167,22 @@ def ingest_stream(
     companions: Companions | None = None,
 ) -> FileResult:
     """Take in one log from any stream; uploads come with `UPLOAD_POLICY` and may raise `TooMuchUnpackedError`."""
+    return take_in(open_log(stream, policy=policy, companions=companions), name, sensor, rule_set, source=source)
+
+
+def take_in(
+    reader: Reader | ZeekReader,
+    name: str,
+    sensor: Sensor,
+    rule_set: RuleSet | None = None,
+    *,
+    source: str | None = None,
+    kind: Kind = Kind.TRAFFIC,
+) -> FileResult:
+    """Store what a reader reads, and close it."""
     began = time.perf_counter()
-    reader = open_log(stream, policy=policy, companions=companions)
     try:
-        intake = keep(reader, reader, name, source or source_of(name), sensor, rule_set)
+        intake = keep(reader, reader, name, source or source_of(name), sensor, rule_set, kind=kind)
     finally:
         reader.close()
     if intake is None:
@@ -187,6 +199,7 @@ def keep(
     sensor: Sensor,
     rule_set: RuleSet | None = None,
     *,
+    kind: Kind = Kind.TRAFFIC,
     also: Callable[[], object] = lambda: None,
 ) -> Intake | None:
     """Store chunks, and what is told when they came to their end, at once; None when this was kept before.
@@ -199,10 +212,10 @@ def keep(
             with without_cycle_search():
                 for number, chunk in enumerate(chunks):
                     path = runs.path_in(run, str(number))
-                    stored.append(store_segment(chunk, sensor=sensor, source=source, path=path))
+                    stored.append(store_segment(chunk, sensor=sensor, source=source, path=path, kind=kind))
             seconds = round(time.perf_counter() - began, 3)
             rule_set = (rule_set or sensor.rule_set or _inferred(told)) if told.has_rules else None
-            intake = _seal(told, stored, name, sensor, rule_set, seconds, also)
+            intake = _seal(told, stored, name, sensor, rule_set, seconds, kind, also)
         except BaseException:
             _drop(run)
             raise
@@ -223,6 +236,7 @@ def _seal(
     sensor: Sensor,
     rule_set: RuleSet | None,
     seconds: float,
+    kind: Kind,
     also: Callable[[], object],
 ) -> Intake | None:
     """Make everything of one file visible at once; None when its bytes were taken in before, or meanwhile."""
@@ -239,6 +253,7 @@ def _seal(
             intake = Intake.objects.create(
                 digest=reader.digest,
                 path=name[:1000],
+                kind=kind,
                 sensor=sensor,
                 lines=counts.lines,
                 http=counts.http,

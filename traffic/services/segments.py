@@ -13,18 +13,19 @@ import pyarrow.parquet as pq
 from detection import tables
 from detection.sources.suricata_reader import Chunk
 from traffic import storage
-from traffic.models import Segment, Sensor
+from traffic.models import Kind, Segment, Sensor
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def store_segment(chunk: Chunk, *, sensor: Sensor, source: str, path: str) -> Segment:
+def store_segment(chunk: Chunk, *, sensor: Sensor, source: str, path: str, kind: Kind = Kind.TRAFFIC) -> Segment:
     """Store sessions and raw lines as an unsealed segment: the row first, so that no file lies unknown."""
     starts = chunk.columns["start"]
     segment = Segment.objects.create(
         sensor=sensor,
         source=source,
         protocol=chunk.protocol,
+        kind=kind,
         sessions_path=f"{path}.sessions.parquet",
         raw_path=f"{path}.raw.parquet",
         digest="",

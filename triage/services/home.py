@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from accounts.models import User
 from detection.proof import Proof
-from labeling.models import Label, Queue
+from labeling.models import Label, Queue, Source
 from labeling.services import proofs, queues
 from models_registry.models import Detector, Stage, Version
 from models_registry.services import boards
@@ -68,7 +68,9 @@ def state(reader: User) -> State:
         queues=loads,
         has_traffic=Segment.objects.sealed().exists(),
         complaints=complaints.figures(),
-        own_labels=Label.objects.current().filter(expert=reader, created_at__gte=timezone.now() - OWN_WINDOW).count(),
+        own_labels=Label.objects.current()
+        .filter(expert=reader, source=Source.EXPERT, created_at__gte=timezone.now() - OWN_WINDOW)
+        .count(),
     )
 
 

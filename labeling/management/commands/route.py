@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 from django.core.management.base import BaseCommand
 
+from labeling.services import dumps
 from labeling.services.queues import loads
 from labeling.services.routing import route_waiting
 
@@ -19,7 +20,7 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true", help="print one JSON object")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        routed = route_waiting()
+        routed = route_waiting() + dumps.route_waiting()
         waiting = {load.queue.slug: load.waiting for load in loads()}
         if options["json"]:
             self.stdout.write(orjson.dumps({"sessions": routed, "waiting": waiting}).decode())
