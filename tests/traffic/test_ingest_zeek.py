@@ -156,10 +156,11 @@ def test_all_real_logs_in_one_go(shared_data: Path) -> None:
     stored: Counter[str] = Counter()
     for path, result in results.items():
         lines, kinds = records_of(path)
-        if path.parent.name == "btest-baselines" or "btest-baselines" in path.parts:
-            masked = [line for line in lines if line.startswith("XXXXXXXXXX.XXXXXX\t")]
-            if kinds and set(kinds) <= {"http", "ssl", "conn"} and masked:
-                assert result.rejected == len(masked), path
+        if "btest-baselines" in path.parts:  # times are masked; some tests of Zeek end in the same bytes
+            masked = sum(line.startswith("XXXXXXXXXX.XXXXXX\t") for line in lines)
+            if set(kinds) & {"http", "ssl", "conn"} and not result.duplicate:
+                assert result.rejected == masked, path
+                assert result.sessions + sum(result.other.values()) == len(lines) - masked, path
             continue
         if not kinds:
             assert (result.sessions, result.rejected) == (0, 1), path
