@@ -12,6 +12,7 @@ from django.conf import settings
 from django.test import Client
 
 from accounts.models import Token
+from tests.detection import zeek_logs
 from tests.factories import make_token
 from tests.models_registry.loop import hit, http
 from traffic.models import Intake, Segment, Sensor
@@ -48,6 +49,11 @@ def test_a_log_is_taken_in_under_the_name_of_the_token(send):
     intake = Intake.objects.get(pk=told["intake"])
     assert intake.sensor.name == "office"
     assert intake.segments.sealed().count() == 1
+
+
+def test_lines_of_zeek_are_taken_in_too(send):
+    answer = send(zeek_logs.json_log([zeek_logs.http(), zeek_logs.http("C2")]))
+    assert (answer.status_code, answer.json()["http"]) == (201, 2), answer.content
 
 
 def test_the_same_bytes_again_are_the_same_intake(send):

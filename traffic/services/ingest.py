@@ -112,7 +112,7 @@ def _ingest_set(log_set: LogSet, sensor: Sensor, rule_set: RuleSet | None) -> It
         for path in log_set.others:
             yield _ingest_file(path, sensor, rule_set, log_set.source)
         return
-    known = [path for path in log_set.others if _is_known(path, path_text(path))]
+    known = [path for path in log_set.others if _known(path, path_text(path))]
     companions = Companions()
     try:
         for path in log_set.companions:
@@ -147,8 +147,8 @@ def _ingest_file(
     began = time.perf_counter()
     name = path_text(path)
     try:
-        if _is_known(path, name):
-            return FileResult(name, duplicate=True, seconds=round(time.perf_counter() - began, 3))
+        if known := _known(path, name):
+            return FileResult(name, duplicate=True, seconds=round(time.perf_counter() - began, 3), intake=known)
         with path.open("rb", buffering=0) as stream:
             return ingest_stream(stream, name, sensor, rule_set, source=source, companions=companions)
     except OSError as error:
@@ -282,14 +282,15 @@ def _is_duplicate(digest: str, *, refused: bool) -> bool:
     return known.exists() if refused else known.exclude(lines=0, rejected__gt=0).exists()
 
 
-def _is_known(path: Path, name: str) -> bool:
-    """Return whether this very file was read before; where its name is known, a digest is cheap to compare."""
+def _known(path: Path, name: str) -> int | None:
+    """Return the intake of this very file, if it was read before; where its name is known, a digest is cheap."""
     known = Intake.objects.filter(path=name[:1000]).exclude(lines=0, rejected__gt=0)
     if not known.exists():
-        return False
+        return None
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return Intake.objects.filter(digest=digest).exclude(lines=0, rejected__gt=0).exists()
+    whole = Intake.objects.filter(digest=digest).exclude(lines=0, rejected__gt=0)
+    return whole.values_list("pk", flat=True).first()
 
 
 def _drop(run: runs.Run) -> None:
