@@ -14,8 +14,6 @@ from typing import Any
 
 from detection.sources.suricata_reader import Chunk, Counts, Reader, ReaderPolicy
 
-_COUNTED_AT_THE_JOIN = ("http", "tls", "orphan_hits")
-
 
 @dataclass(slots=True)
 class JoinedWindow:
@@ -76,9 +74,7 @@ class LiveReader(Reader):
             return None
         joined.orphan_lines.close()
         joined.orphan_lines = self._orphans
-        for name in _COUNTED_AT_THE_JOIN:
-            setattr(joined.counts, name, getattr(window.counts, name))
-            setattr(window.counts, name, 0)
+        joined.counts.orphan_hits, window.counts.orphan_hits = window.counts.orphan_hits, 0
         joined.chunks = chunks
         joined.rules_seen, joined.is_inspected = dict(self.rules_seen), self.is_inspected
         return joined

@@ -18,7 +18,7 @@ from tests.jobs.workers import redis_broker, wait_for
 from tests.traffic import stream_feed
 from traffic.models import Intake, Segment, Stream
 from traffic.services import ingest, rule_sets, runs, segments
-from traffic.services.streams import Batch, Position, StreamPolicy
+from traffic.services.streams import Batch, Position, Source, StreamPolicy
 from traffic.services.streams import consumer as consumer_module
 from traffic.services.streams.consumer import Consumer, spool_folder
 from traffic.services.streams.redis_sources import RedisList, RedisStream
@@ -93,6 +93,21 @@ def test_a_file_is_followed(tmp_path: Path, settings: Any) -> None:
     assert (counted["lines"], counted["http"], counted["keys"]) == (200, 80, 80)
 
 
+def test_once_reads_a_file_and_all_that_came_after_it(tmp_path: Path, settings: Any) -> None:
+    settings.ETALON_SPOOL = str(tmp_path / "spool")
+    log = tmp_path / "eve.json"
+    stream_feed.feed_file(log, stream_feed.lines(50))
+    consume("--follow", str(log))
+    for number in range(1, 4):
+        log.rename(tmp_path / f"eve.json.{4 - number}")
+        time.sleep(0.01)
+        stream_feed.feed_file(log, stream_feed.lines(50, first=number * 100))
+    began = time.monotonic()
+    consume("--follow", str(log))
+    assert stream_feed.stored()["lines"] == 200
+    assert time.monotonic() - began < 3 * StreamPolicy().rotated_seconds, "it waits once, not for each"
+
+
 def test_a_lost_spool_costs_a_followed_file_nothing(tmp_path: Path, settings: Any) -> None:
     log = tmp_path / "eve.json"
     for number in range(3):
@@ -144,6 +159,9 @@ class Fake:
         lines = [eve.line(record) for record in told]
         return Batch(lines, {"at": self.given, "ids": [f"{self.given}-{n}" for n in range(len(lines))]}, more=False)
 
+    def is_waiting(self) -> bool:
+        return False
+
     def lag(self) -> int:
         return len(self.batches)
 
@@ -157,7 +175,7 @@ def spool(settings: Any, tmp_path: Path) -> Path:
     return spool_folder("fake")
 
 
-def run(source: Fake, *, seconds: float | None = None, **policy: Any) -> Consumer:
+def run(source: Source, *, seconds: float | None = None, **policy: Any) -> Consumer:
     """Consume until the source is empty, or for a while."""
     made = Consumer(source, "s", StreamPolicy(poll_seconds=0.01, **policy))
     if seconds is None:
@@ -166,8 +184,8 @@ def run(source: Fake, *, seconds: float | None = None, **policy: Any) -> Consume
     end = time.monotonic() + seconds
     turn = made._turn_over
 
-    def turn_over(*, read: bool) -> None:
-        turn(read=read)
+    def turn_over() -> None:
+        turn()
         if time.monotonic() > end:
             made.stop()
 
@@ -180,12 +198,12 @@ class Slow(Fake):
     """Every answer takes longer than a window: each batch, and each silence, has one of its own."""
 
     def take(self, after: Position | None) -> Batch | None:
-        time.sleep(0.12)
+        time.sleep(0.5)
         return super().take(after)
 
 
 def test_a_hit_and_a_flow_in_the_next_window_are_joined(spool: Path) -> None:
-    run(Slow([eve.http(1), eve.http(2)], None, [eve.alert(1), eve.flow(2)]), seconds=1.2, window_seconds=0.1)
+    run(Slow([eve.http(1), eve.http(2)], None, [eve.alert(1), eve.flow(2)]), seconds=4, window_seconds=0.4)
     (segment,) = Segment.objects.sealed()
     first, second = segments.read_rows(segment, [0, 1])
     assert [hit["sid"] for hit in first["hits"]] == [2001]
@@ -271,9 +289,9 @@ def test_a_crash_after_each_step_of_storing_changes_nothing(spool: Path, monkeyp
     monkeypatch.setattr(ingest, "keep", dying)
     while source.batches:
         with pytest.raises(Died):
-            run(source, seconds=60, window_seconds=0.1)
+            run(source, seconds=60, window_seconds=0.4)
     monkeypatch.setattr(ingest, "keep", keep)
-    run(source, window_seconds=0.1)
+    run(source, window_seconds=0.4)
     assert len(calls) >= 6
     counted = stream_feed.stored()
     assert (counted["http"], counted["keys"], counted["lines"]) == (6, 6, 24)
@@ -331,6 +349,35 @@ def test_entries_that_a_dead_consumer_held_are_claimed_and_its_own_copy_is_left_
     lost = back.settle(spooled.position)
     assert lost == spooled.position["ids"]
     assert back.settle(spooled.position) == lost  # the answer is kept: it may die again before it hears it
+
+
+def test_a_redis_that_forgot_everything_does_not_take_spooled_lines_away(server: redis.Redis, redis_url: str) -> None:
+    server.xadd("eve", {"eve": b"1"})
+    batch = RedisStream(redis_url, "eve", "g", "a", StreamPolicy(poll_seconds=0.01)).take(None)
+    assert batch is not None
+    server.flushall()
+    assert RedisStream(redis_url, "eve", "g", "a", StreamPolicy()).settle(batch.position) == []
+
+
+def test_a_redis_that_is_away_when_it_should_hear_of_a_batch_hears_of_it_before_the_next(
+    server: redis.Redis, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settle, failures = RedisStream.settle, [1, 1, 1]
+
+    def breaks(self: RedisStream, position: Position) -> list[str]:
+        if self._handed and failures:
+            failures.pop()
+            raise redis.ConnectionError("gone")
+        return settle(self, position)
+
+    monkeypatch.setattr(RedisStream, "settle", breaks)
+    for number in range(25):
+        server.xadd("eve", {"eve": eve.line(eve.http(number))})
+    policy = StreamPolicy(poll_seconds=0.01, batch_lines=10, window_seconds=0.1)
+    run(RedisStream(redis_url, "eve", "g", "a", policy), seconds=1.5, window_seconds=0.1)
+    run(RedisStream(redis_url, "eve", "g", "a", policy))
+    counted = stream_feed.stored()
+    assert (counted["http"], counted["keys"], failures) == (25, 25, [])
 
 
 def test_entries_acknowledged_just_before_a_crash_stay_ours(server: redis.Redis, redis_url: str) -> None:

@@ -58,6 +58,9 @@ class Source(Protocol):
     def take(self, after: Position | None) -> Batch | None:
         """Return what follows; None after a moment without anything; OtherReadsError."""
 
+    def is_waiting(self) -> bool:
+        """Return whether more is there, although nothing can be taken right now."""
+
     def lag(self) -> int:
         """Return how much waits unread."""
 

@@ -56,6 +56,7 @@ class Consumer:
         self._once = self._stopping = False
         self._more = True  # waits in the source, as far as we know
         self._is_empty = False  # it said so
+        self._is_settled = False  # it knows what lies in the spool; until then no window is closed
         self._state = Stream.State.READING
         self._held = self._not_stored = ""  # why
         self._beat_at = self._retry_at = 0.0
@@ -78,11 +79,9 @@ class Consumer:
                 self._spool.position = self._row.position
             self._reader = LiveReader(self._rules_known(), policy=_reader_policy(self._policy))
             log.info("stream.began", stream=self._source.name, sensor=self._sensor.name, spooled=self._spool.size)
-            is_settled = False
             try:
                 while not self._stopping:
-                    is_settled = is_settled or self._try(self._settle)
-                    self._turn_over(read=is_settled)
+                    self._turn_over()
                     if once and self._is_empty:
                         break
                 if once and not self._stopping:
@@ -94,13 +93,14 @@ class Consumer:
                 self._reader.close()
                 log.info("stream.ended", stream=self._source.name, spooled=self._spool.size)
 
-    def _turn_over(self, *, read: bool) -> None:
+    def _turn_over(self) -> None:
         """Take a batch, close what is due, store what is closed."""
-        if read and (reason := self._why_full()):
-            self._hold(reason)
-        elif read:
-            self._try(self._take)
-        if self._is_due():
+        if self._is_settled or self._try(self._settle):
+            if reason := self._why_full():
+                self._hold(reason)
+            else:
+                self._try(self._take)
+        if self._is_settled and self._is_due():
             self._spool.close_window()
         self._store_closed()
         if time.monotonic() >= self._beat_at:
@@ -143,28 +143,33 @@ class Consumer:
 
     def _hold(self, reason: str) -> None:
         """Read nothing for a moment; the source keeps it meanwhile."""
+        if self._once and not self._unread():
+            raise OSError(reason)  # nobody would wait for its end
         if self._held != reason:
             log.warning("stream.held", stream=self._source.name, reason=reason)
         self._state, self._held, self._more = Stream.State.HELD, reason, False
         time.sleep(self._policy.poll_seconds)
 
     def _settle(self) -> None:
-        """The last batch may have been spooled without its source hearing of it."""
+        """Tell the source what is spooled, before anything else: also a batch of which it could not hear earlier."""
         if self._spool.position is not None and (lost := self._source.settle(self._spool.position)):
             self._spool.lose(lost)
+        self._is_settled = True
 
     def _take(self) -> None:
         batch = self._source.take(self._spool.position)
         self._state, self._held = Stream.State.READING, ""
         if batch is None:
-            self._note_empty()
+            if not self._source.is_waiting():
+                self._note_empty()
             return
         self._spool.append(batch.lines, batch.position)
-        self._settle()
+        self._is_settled = False
         self._line_at = timezone.now()
         self._is_empty, self._more = False, batch.more
         if not batch.more:
             self._caught_up_at = timezone.now()
+        self._settle()
 
     def _note_empty(self) -> None:
         self._is_empty, self._more, self._caught_up_at = True, False, timezone.now()

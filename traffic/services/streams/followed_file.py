@@ -79,12 +79,19 @@ class FollowedFile:
         if after != self._handed:  # the first time, or what we handed over could not be kept
             self.close()
             self._handed = after
+        # a file of which nothing was read cannot be told from its successor: come to it again from the one before
+        if self._file is not None and not self._file.offset and after and (before := self._find_same(after)):
+            self.close()
+            self._file = before
         if self._file is None:
             self._file = self._find(after)
         if self._file is None:
             time.sleep(self._policy.poll_seconds)
             return None
         return self._read(self._file) or self._at_end(self._file)
+
+    def is_waiting(self) -> bool:
+        return self._file is not None and bool(self._later(self._file))
 
     def lag(self) -> int:
         if self._file is None:
@@ -128,12 +135,17 @@ class FollowedFile:
         later = self._later(file)
         if not later:
             self._quiet_since = None
-        elif self._quiet_since is None:
-            self._quiet_since = self._clock()
-        elif self._clock() - self._quiet_since >= self._policy.rotated_seconds:
+        elif self._was_quiet(file):
             return self._leave(file, later[0])
         time.sleep(self._policy.poll_seconds)
         return None
+
+    def _was_quiet(self, file: _Open) -> bool:
+        """Return whether a file that has a successor was left alone for long enough."""
+        if self._quiet_since is None:
+            self._quiet_since = self._clock()
+        quiet = max(self._clock() - self._quiet_since, time.time() - os.fstat(file.descriptor).st_mtime)
+        return quiet >= self._policy.rotated_seconds
 
     def _leave(self, file: _Open, following: Path) -> Batch | None:
         """Go to the next file; a last line without end is handed over as it is."""
@@ -144,7 +156,7 @@ class FollowedFile:
         self._quiet_since = None
         self._file = _open(following)
         log.info("stream.rotated", path=str(following))
-        return None
+        return self._read(self._file) if self._file is not None else None
 
     # --- finding
 
@@ -152,17 +164,22 @@ class FollowedFile:
         """Open the file a position belongs to; where there is none, the oldest that came later."""
         if after is None:
             return _open(self.path)
+        if (same := self._find_same(after)) is not None:
+            return same
+        later = [path for path in self._rotated() if _changed(path) > after["changed"]]
+        found = next((file for path in (*later, self.path) if (file := _open(path)) is not None), None)
+        if found is not None:
+            log.warning("stream.lost_track", path=str(self.path), offset=after["offset"])
+        return found
+
+    def _find_same(self, after: Position) -> _Open | None:
         for path in (self.path, *reversed(self._rotated())):  # a copy may stand beside a file that is not emptied yet
             file = _open(path, after)
             if file is not None and file.is_same():
                 return file
             if file is not None:
                 os.close(file.descriptor)
-        later = [path for path in self._rotated() if _changed(path) > after["changed"]]
-        found = next((file for path in (*later, self.path) if (file := _open(path)) is not None), None)
-        if found is not None:
-            log.warning("stream.lost_track", path=str(self.path), offset=after["offset"])
-        return found
+        return None
 
     def _later(self, file: _Open) -> list[Path]:
         """Return the files that came after this one, oldest first."""

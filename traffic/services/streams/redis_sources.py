@@ -63,23 +63,31 @@ _LEAVE = """
 if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end
 """
 
-# acknowledge what is still this consumer's; the answer to a tag is kept, because we may die before we hear it
+# acknowledge what nobody claimed from us; the answer to a tag is kept, because we may die before we hear it
 _SETTLE = """
-local stream, settled = KEYS[1], KEYS[2]
-local group, consumer, tag = ARGV[1], ARGV[2], ARGV[3]
+local stream, settled, claimed = KEYS[1], KEYS[2], KEYS[3]
+local group, consumer, tag, claims, days = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local last = redis.call('HGET', settled, consumer)
 if last and cjson.decode(last)[1] == tag then return cjson.decode(last)[2] end
-local ours = {}
-for _, entry in ipairs(redis.call('XPENDING', stream, group, ARGV[4], ARGV[#ARGV], 1000000, consumer)) do
-  ours[entry[1]] = true
+local holder = {}
+for _, entry in ipairs(redis.call('XPENDING', stream, group, ARGV[6], ARGV[#ARGV], 1000000)) do
+  holder[entry[1]] = entry[2]
 end
 local lost = {}
-for i = 4, #ARGV do
-  if ours[ARGV[i]] then redis.call('XACK', stream, group, ARGV[i]) else lost[#lost + 1] = ARGV[i] end
+for i = 6, #ARGV do
+  local id = ARGV[i]
+  if holder[id] == consumer then
+    redis.call('XACK', stream, group, id)
+    if claims == '1' then redis.call('SADD', claimed, id) end
+  elseif holder[id] or redis.call('SISMEMBER', claimed, id) == 1 then
+    lost[#lost + 1] = id
+  end
 end
+if claims == '1' then redis.call('EXPIRE', claimed, days * 86400) end
 redis.call('HSET', settled, consumer, cjson.encode({tag, lost}))
 return lost
 """
+_CLAIMS_KEPT = 365  # days: a machine that comes back later than that may bring a batch a second time
 
 _COUNT = "return #redis.call('XRANGE', KEYS[1], '(' .. ARGV[1], '+', 'COUNT', 10000)"  # more need not be told apart
 
@@ -116,6 +124,9 @@ class RedisList:
         ms = int(self._policy.turn_seconds * 1000)
         spooled, tag = (after or {}).get("tag", ""), uuid.uuid4().hex
         return self._take(keys, [spooled, tag, self._consumer, ms, lines, 8 * self._policy.batch_bytes, self._oldest])
+
+    def is_waiting(self) -> bool:
+        return False
 
     def lag(self) -> int:
         return int(self._redis.llen(self._key))
@@ -158,8 +169,9 @@ class RedisStream:
         if not ids:
             return []
         self._handed = position["tag"]
-        arguments = [self._group, self._consumer, position["tag"], *ids]
-        lost = self._settle([self._key, f"{self._key}:{self._group}:settled"], arguments)
+        claims = "1" if position.get("claimed") else "0"
+        keys = [self._key, f"{self._key}:{self._group}:settled", f"{self._key}:{self._group}:claimed"]
+        lost = self._settle(keys, [self._group, self._consumer, position["tag"], claims, _CLAIMS_KEPT, *ids])
         return [one.decode() for one in lost]
 
     def take(self, after: Position | None) -> Batch | None:
@@ -167,8 +179,8 @@ class RedisStream:
         self._wait_for_turn()
         if self._handed != (after or {}).get("tag"):  # what we handed over could not be kept
             self._own_from = "0"
-        entries, more = self._entries()
-        return self._batch(entries, more) if entries else None
+        entries, more, claimed = self._entries()
+        return self._batch(entries, more, claimed=claimed) if entries else None
 
     def _wait_for_turn(self) -> None:
         answer = self._ask_turn([self._turn], [self._consumer, int(self._policy.turn_seconds * 1000)])
@@ -179,28 +191,31 @@ class RedisStream:
             time.sleep(self._policy.poll_seconds)
             raise OtherReadsError(answer.decode())
 
-    def _entries(self) -> tuple[list[Any], bool]:
-        """Return what is ours already, then what a dead consumer held, then what nobody has seen."""
+    def _entries(self) -> tuple[list[Any], bool, bool]:
+        """Return what is ours already, then what a dead consumer held, then what nobody has seen.
+
+        With it, whether more waits, and whether it may lie in another one's spool: what is ours may have been claimed
+        by an earlier process."""
         count = self._policy.batch_lines
         if self._own_from is not None:
             told = self._redis.xreadgroup(self._group, self._consumer, {self._key: self._own_from}, count=count)
             entries = told[0][1] if told else []
             self._own_from = entries[-1][0].decode() if entries else None
             if entries:
-                return entries, True
+                return entries, True, True
         if self._clock() >= self._claim_at:
             idle = int(self._policy.turn_seconds * 1000)
             claimed = self._redis.xautoclaim(self._key, self._group, self._consumer, idle, "0-0", count=count)
             if claimed[1]:
                 log.info("stream.claimed", stream=self.name, entries=len(claimed[1]))
-                return claimed[1], True
+                return claimed[1], True, True
             self._claim_at = self._clock() + self._policy.turn_seconds
         block = max(int(self._policy.poll_seconds * 1000), 1)
         told = self._redis.xreadgroup(self._group, self._consumer, {self._key: ">"}, count=count, block=block)
         entries = told[0][1] if told else []
-        return entries, len(entries) == count
+        return entries, len(entries) == count, False
 
-    def _batch(self, entries: Sequence[Any], more: bool) -> Batch | None:
+    def _batch(self, entries: Sequence[Any], more: bool, *, claimed: bool) -> Batch | None:
         gone = [name for name, fields in entries if not fields]
         if gone:  # trimmed by the one who writes, before anybody read it
             log.warning("stream.trimmed", stream=self.name, entries=len(gone))
@@ -210,7 +225,8 @@ class RedisStream:
             return None
         self._handed = uuid.uuid4().hex
         ids = [name for _, name, _ in kept]
-        return Batch([line for _, _, line in kept], {"tag": self._handed, "ids": ids}, more)
+        position: Position = {"tag": self._handed, "ids": ids, **({"claimed": True} if claimed else {})}
+        return Batch([line for _, _, line in kept], position, more)
 
     def _make_group(self) -> None:
         if self._is_grouped:
@@ -221,6 +237,9 @@ class RedisStream:
             if "BUSYGROUP" not in str(error):
                 raise
         self._is_grouped = True
+
+    def is_waiting(self) -> bool:
+        return False
 
     def lag(self) -> int:
         for group in self._redis.xinfo_groups(self._key):
