@@ -118,7 +118,7 @@ def _ingest_set(log_set: LogSet, sensor: Sensor, rule_set: RuleSet | None) -> It
         for path in log_set.companions:
             result = _ingest_file(path, sensor, rule_set, log_set.source, companions)
             if result.duplicate and len(known) < len(log_set.others):
-                _read_again(path, companions)
+                result.note = _read_again(path, companions)
             elif known and not result.duplicate:
                 names = ", ".join(path.name for path in known)
                 result.note = f"taken in after {names}, whose sessions are stored without what it tells"
@@ -129,12 +129,17 @@ def _ingest_set(log_set: LogSet, sensor: Sensor, rule_set: RuleSet | None) -> It
         companions.close()
 
 
-def _read_again(path: Path, companions: Companions) -> None:
-    with path.open("rb", buffering=0) as stream:
-        reader = open_log(stream, policy=LOCAL_POLICY, companions=companions)
-        for _ in reader:
-            pass
-        reader.close()
+def _read_again(path: Path, companions: Companions) -> str:
+    """Let companions know what a file tells that was taken in before; return what went wrong."""
+    try:
+        with path.open("rb", buffering=0) as stream:
+            reader = open_log(stream, policy=LOCAL_POLICY, companions=companions)
+            for _ in reader:
+                pass
+            reader.close()
+    except OSError as error:
+        return f"could not be read again for new sessions: {error.strerror or error}"
+    return ""
 
 
 def _ingest_file(
