@@ -32,6 +32,9 @@ CLOCK = {
     # the pipeline
     "score waiting segments": every(5, "models_registry.tasks.score_segments", PIPELINE),
     "route scores": every(5, "labeling.tasks.route_scores", PIPELINE),
+    "collect late hits": every(30, "traffic.tasks.collect_late_hits", PIPELINE),
+    "correct scores": every(30, "models_registry.tasks.correct_scores", PIPELINE),
+    "correct items": every(30, "labeling.tasks.correct_items", PIPELINE),
     "grow the reference set": every(60, "labeling.tasks.grow_reference_set", PIPELINE),
     "score candidates": every(60, "models_registry.tasks.score_candidates", PIPELINE),
     # deadlines and repair
@@ -46,6 +49,9 @@ CLOCK = {
     },
     # the night, UTC
     "discard leftovers": at(crontab(hour="1", minute="0"), "traffic.tasks.discard_leftovers", PIPELINE),
+    "discard old score files": at(
+        crontab(hour="1", minute="30"), "models_registry.tasks.discard_old_score_files", PIPELINE
+    ),
     "expire items": at(crontab(hour="3", minute="0"), "labeling.tasks.expire_items", PIPELINE),
     "gate": at(crontab(hour="4", minute="0"), "labeling.tasks.gate_nightly", TRAINING),
     "celery.backend_cleanup": at(crontab(hour="5", minute="0"), "celery.backend_cleanup", NOTICES),  # old errors

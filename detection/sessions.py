@@ -90,6 +90,7 @@ PROTOCOLS = ("http", "tls")  # a segment holds sessions of one
 # one rule hit: a dict with these keys
 HIT_FIELDS = ("sid", "gid", "rev", "signature", "category", "severity", "action", "scope")
 TRANSACTION = "transaction"  # scope of a hit with tx_id: it belongs to that transaction
+OUTSIDE_SID = 0  # no rule of a sensor: what another expert system said, its name as category
 FLOW = "flow"  # scope of a hit without: shown on every session of the flow
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import chain
 from typing import Any
 
@@ -91,6 +91,14 @@ def hit_array(hits: Sequence[Sequence[dict[str, Any]] | None]) -> pa.ListArray:
     leaves = [pa.array([hit[name] for hit in flat], HIT_TYPE.field(name).type) for name in HIT_FIELDS]
     structs = pa.StructArray.from_arrays(leaves, fields=list(HIT_TYPE))
     return pa.ListArray.from_arrays(pa.array(offsets), structs, type=HITS_TYPE)
+
+
+def with_hits(table: pa.Table, more: Mapping[int, Sequence[dict[str, Any]]]) -> pa.Table:
+    """Return a table of sessions whose rows named have more hits."""
+    hits = table.column("hits").to_pylist()
+    for row, late in more.items():
+        hits[row] = [*(hits[row] or ()), *late]
+    return table.set_column(table.schema.get_field_index("hits"), table.schema.field("hits"), hit_array(hits))
 
 
 def raw_table(lines: Sequence[bytes]) -> pa.Table:

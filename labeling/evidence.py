@@ -15,7 +15,7 @@ from detection.contract import CONTRACTS, encode
 from detection.derived import Code
 from detection.explain import Contribution, Explanation
 from detection.scoring import probability
-from detection.sessions import FLOW
+from detection.sessions import FLOW, OUTSIDE_SID
 from detection.thresholds import raw_threshold
 from labeling.models import Item, ItemHost
 from labeling.services.records import from_json, moment
@@ -116,7 +116,7 @@ class Evidence:
 
     @cached_property
     def hits(self) -> list[dict[str, Any]]:
-        return [hit | {"on_flow": hit["scope"] == FLOW} for hit in self.row["hits"] or ()]
+        return [hit | {"on_flow": hit["scope"] == FLOW} for hit in self.row["hits"] or () if hit["sid"] != OUTSIDE_SID]
 
     @cached_property
     def outside_hits(self) -> list[OutsideHit]:

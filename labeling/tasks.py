@@ -5,13 +5,19 @@ from __future__ import annotations
 from celery import shared_task
 
 from jobs.services import jobs, ticks
-from labeling.services import dumps, gating, queues, reference, retraining, routing
+from labeling.services import dumps, gating, late_hits, queues, reference, retraining, routing
 
 
 @shared_task
 def route_scores() -> int | None:
     """Turn verdicts into items."""
     return ticks.run("labeling.route_scores", lambda: routing.route_waiting() + dumps.route_waiting())
+
+
+@shared_task
+def correct_items() -> int | None:
+    """Tell items of rule hits that arrived later."""
+    return ticks.run("labeling.correct_items", late_hits.correct_waiting)
 
 
 @shared_task

@@ -6,13 +6,25 @@ from celery import shared_task
 
 from jobs.models import Job
 from jobs.services import parts, ticks
-from models_registry.services import candidates
+from models_registry.services import candidates, corrections
 
 
 @shared_task
 def score_segments() -> int | None:
     """Score what came in."""
     return ticks.run("models_registry.score_segments", candidates.score_new)
+
+
+@shared_task
+def correct_scores() -> int | None:
+    """Count anew what late rule hits changed."""
+    return ticks.run("models_registry.correct_scores", corrections.correct_waiting)
+
+
+@shared_task
+def discard_old_score_files() -> int | None:
+    """Delete score files that corrections replaced."""
+    return ticks.run("models_registry.discard_old_score_files", corrections.discard_old_files)
 
 
 @shared_task

@@ -45,6 +45,12 @@ class Kind(models.TextChoices):
     DUMP = "dump", _("dump")  # a saved capture: judged, but never counted as traffic
 
 
+class IntakeQuerySet(models.QuerySet["Intake"]):
+    def with_late_hits(self) -> IntakeQuerySet:
+        """The mailbox of traffic.services.late_hits: hits without session, which a session stored before may have."""
+        return self.filter(hits_collected_at=None, kind=Kind.TRAFFIC).exclude(orphans_path="")
+
+
 class Intake(models.Model):
     """A file that was read to its end. The digest makes a second reading of the same bytes harmless."""
 
@@ -59,16 +65,38 @@ class Intake(models.Model):
     rule_hits = models.BigIntegerField(default=0)
     # hits whose session was not in the file; with a stream those of the window before, which are only known now
     orphan_hits = models.BigIntegerField(default=0)
+    late_hits = models.BigIntegerField(default=0)  # of these, how many found a session later
     rejected = models.BigIntegerField(default=0)
     other = models.JSONField(default=dict)  # event types that are not read, with their counts
     reject_reasons = models.JSONField(default=dict)
     quarantine_path = models.CharField(max_length=255, blank=True)
     orphans_path = models.CharField(max_length=255, blank=True)
+    hits_collected_at = models.DateTimeField(null=True)
+    hits_first_at = models.DateTimeField(
+        null=True
+    )  # when the sessions of its hits may have begun; empty: nothing waits
+    hits_last_at = models.DateTimeField(null=True)
+    replay_of = models.ForeignKey("self", on_delete=models.PROTECT, null=True, related_name="replays")
     seconds = models.FloatField(default=0)
     created_at = models.DateTimeField(default=timezone.now)
 
+    objects = IntakeQuerySet.as_manager()
+
     class Meta:
         ordering = ["-id"]
+        indexes = [
+            # read by traffic.services.late_hits
+            models.Index(
+                fields=["id"],
+                name="intake_with_late_hits",
+                condition=models.Q(hits_collected_at=None) & ~models.Q(orphans_path=""),
+            ),
+            models.Index(
+                fields=["sensor", "hits_last_at"],
+                name="intake_hits_by_time",
+                condition=models.Q(hits_last_at__isnull=False),
+            ),
+        ]
 
     def __str__(self) -> str:
         return self.path
@@ -76,6 +104,10 @@ class Intake(models.Model):
     @property
     def sessions(self) -> int:
         return self.http + self.tls
+
+    @property
+    def hits_without_session(self) -> int:
+        return self.orphan_hits - self.late_hits
 
 
 class SegmentQuerySet(models.QuerySet["Segment"]):
@@ -86,6 +118,10 @@ class SegmentQuerySet(models.QuerySet["Segment"]):
     def of_traffic(self) -> SegmentQuerySet:
         """Sealed segments of what was seen in the network: saved dumps say nothing about how often a thing occurs."""
         return self.sealed().filter(kind=Kind.TRAFFIC)
+
+    def unasked(self) -> SegmentQuerySet:
+        """The mailbox of traffic.services.late_hits: segments that hits which came before them may belong to."""
+        return self.of_traffic().filter(hits_asked_at=None)
 
 
 class Segment(models.Model):
@@ -105,6 +141,8 @@ class Segment(models.Model):
     last_at = models.DateTimeField(null=True)
     created_at = models.DateTimeField(default=timezone.now)
     sealed_at = models.DateTimeField(null=True)  # empty until the whole file was read
+    hits_asked_at = models.DateTimeField(null=True)
+    late_hits = models.PositiveIntegerField(default=0)  # rows of LateHit: who copied hits compares
 
     objects = SegmentQuerySet.as_manager()
 
@@ -112,6 +150,13 @@ class Segment(models.Model):
         ordering = ["id"]
         indexes = [
             models.Index(fields=["protocol", "last_at"], name="segment_by_time"),  # board windows, hunts
+            # read by traffic.services.late_hits
+            models.Index(fields=["sensor", "last_at"], name="segment_of_sensor_by_time"),
+            models.Index(
+                fields=["id"],
+                name="segment_unasked",
+                condition=models.Q(hits_asked_at=None, sealed_at__isnull=False),
+            ),
         ]
 
     def __str__(self) -> str:
@@ -177,6 +222,7 @@ class OutsideHit(models.Model):
     at = models.DateTimeField()  # when that system said so
     token = models.ForeignKey(Token, on_delete=models.PROTECT, null=True, related_name="+")
     received_at = models.DateTimeField(default=timezone.now)
+    asked_at = models.DateTimeField(null=True)  # its session was looked for; once, then new segments ask
     collected_at = models.DateTimeField(null=True)
 
     objects = OutsideHitQuerySet.as_manager()
@@ -186,8 +232,33 @@ class OutsideHit(models.Model):
             models.UniqueConstraint(fields=["session_key", "system", "rule_id"], name="one_hit_per_system_and_rule")
         ]
         indexes = [
-            models.Index(fields=["id"], condition=models.Q(collected_at=None), name="outside_hit_mailbox"),
+            # read by traffic.services.late_hits
+            models.Index(
+                fields=["id"], condition=models.Q(collected_at=None, asked_at=None), name="outside_hit_mailbox"
+            ),
+            models.Index(fields=["sensor", "start"], condition=models.Q(collected_at=None), name="outside_hit_by_time"),
         ]
 
     def __str__(self) -> str:
         return f"{self.system}: {self.rule_id} on {self.session_key}"
+
+
+class LateHit(models.Model):
+    """A rule hit on a session whose segment was sealed already: it lies beside, the segment stays as it is.
+
+    `traffic.services.segments` shows both as one."""
+
+    segment = models.ForeignKey(Segment, on_delete=models.CASCADE, related_name="hits_beside")
+    row = models.PositiveIntegerField()
+    mark = models.CharField(max_length=64)  # of the hit: the same one twice on a session counts once
+    value = models.TextField()  # HIT_FIELDS as JSON text, which may hold NUL
+    intake = models.ForeignKey(Intake, on_delete=models.SET_NULL, null=True, related_name="+")  # where it came from,
+    number = models.PositiveBigIntegerField(null=True)  # its line among the hits without session there,
+    times = models.PositiveIntegerField(default=1)  # and how many lines said the same
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["segment", "row", "mark"], name="one_late_hit_per_session")]
+
+    def __str__(self) -> str:
+        return f"late hit on {self.segment} row {self.row}"

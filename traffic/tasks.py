@@ -5,7 +5,7 @@ from __future__ import annotations
 from celery import shared_task
 
 from jobs.services import jobs, ticks
-from traffic.services import log_jobs, runs, uploads
+from traffic.services import late_hits, log_jobs, runs, uploads
 
 
 @shared_task
@@ -18,6 +18,12 @@ def ingest_file(pk: int) -> None:
 def ingest_upload(pk: int) -> None:
     """Take a job's uploaded file in."""
     jobs.run(pk, uploads.ingest)
+
+
+@shared_task
+def collect_late_hits() -> int | None:
+    """Join rule hits with sessions that were stored before them."""
+    return ticks.run("traffic.collect_late_hits", late_hits.collect)
 
 
 @shared_task

@@ -145,6 +145,7 @@ class Item(models.Model):
     settled_at = models.DateTimeField(null=True)
     reference_checked_at = models.DateTimeField(null=True)  # mailbox of labeling.services.reference.grow
     not_admitted = models.CharField(max_length=24, choices=NotAdmitted.choices, blank=True)  # why grow made no row
+    late_hit_at = models.DateTimeField(null=True)  # a rule hit on its subject arrived after it was made
     created_at = models.DateTimeField(default=timezone.now)
 
     objects = ItemQuerySet.as_manager()
@@ -168,6 +169,8 @@ class Item(models.Model):
             models.Index(
                 fields=["queue", "-settled_at", "-id"], name="item_settled", condition=models.Q(state="settled")
             ),
+            # read by labeling.services.late_hits
+            models.Index(fields=["subject_key"], name="item_by_subject"),
             # read by labeling.services.reference.grow
             models.Index(
                 fields=["id"],

@@ -82,17 +82,20 @@ def _waiting() -> list[int]:
 
 def _route(pk: int) -> int:
     file = score_files().get(pk=pk)
-    counted = _counted(file)
+    counted = counted_files(file)
     # reading files inside the transaction would hold the only write lock of SQLite
-    found = _fold(file, counted)
+    found = fold(file, counted)
     read_lines(file, found)
     drawn = proofs.draw(file)
     with transaction.atomic():
         Segment.objects.select_for_update().get(pk=file.segment_id)  # two versions of one segment, one after the other
         if not ScoreFile.objects.take_for_routing(pk):
             return 0
-        if _counted(file) != counted:  # another version's file of this segment was routed meanwhile
-            found = _fold(file, _counted(file))
+        now = score_files().get(pk=pk)
+        # another version's file of this segment was routed meanwhile, or late rule hits corrected this one
+        if counted_files(file) != counted or now.path != file.path:
+            file, drawn = now, proofs.draw(now)
+            found = fold(file, counted_files(file))
         routed = sum(write(file, reason, groups) for reason, groups in found.items())
         proofs.write(file, drawn)
     return routed
@@ -119,7 +122,7 @@ class Group:
 
     @property
     def hosts(self) -> Counter[str]:
-        return Counter(_host(row) for _raw, row in self.rows)
+        return Counter(host_of(row) for _raw, row in self.rows)
 
     @property
     def subject(self) -> tuple[float, Row]:
@@ -128,7 +131,7 @@ class Group:
 
     @property
     def host(self) -> str:
-        return _host(self.subject[1])
+        return host_of(self.subject[1])
 
     def _strength(self, raw: float) -> float:
         return -abs(float(probability(raw)) - self.threshold) if self.reason is Reason.UNCERTAIN else raw
@@ -138,33 +141,38 @@ class Group:
         return moment(min(starts)), moment(max(starts))
 
 
-def _counted(file: ScoreFile) -> set[int]:
+def counted_files(file: ScoreFile) -> set[int]:
     """Return the routed files of other versions on this segment: what they flagged is in the queue already."""
     others = ScoreFile.objects.filter(segment_id=file.segment_id, version__detector_id=file.version.detector_id)
     return set(others.exclude(pk=file.pk).exclude(routed_at=None).values_list("pk", flat=True))
 
 
-def _fold(file: ScoreFile, counted: Iterable[int]) -> dict[Reason, dict[str, Group]]:
+def fold(file: ScoreFile, counted: Iterable[int]) -> dict[Reason, dict[str, Group]]:
     """Return what a score file newly shows, by reason and fingerprint."""
     scores = read_scores(file, columns=["raw", "verdict", "rules", "cell"])
     earlier = [
-        _spoken(other, read_scores(other, columns=["raw", "verdict", "rules"]))
+        spoken(other, read_scores(other, columns=["raw", "verdict", "rules"]))
         for other in score_files().filter(pk__in=list(counted)).order_by("pk")
     ]
-    codes = new_reasons(_spoken(file, scores), earlier, POLICY)
+    codes = new_reasons(spoken(file, scores), earlier, POLICY)
     raws, cells = scores["raw"].to_numpy(), scores["cell"].to_numpy()
     numbers = _nearest(codes, np.abs(probability(raws) - file.threshold))
     rows = segments.read_rows(file.segment, numbers) if numbers else []
     found: dict[Reason, dict[str, Group]] = {reason: {} for reason in REASON_CODES}
     for number, row, shape in _thinned(codes, numbers, rows):
         reason, cell = REASON_CODES[codes[number] - 1], CELL_CODES[cells[number]]
-        mark = fingerprint(file.version.detector.name, cell.value, shape)
-        group = found[reason].setdefault(mark, Group(reason, cell, shape, file.threshold))
-        group.rows.append((float(raws[number]), row))
+        add_to_group(file, found[reason], cell, reason, shape, (float(raws[number]), row))
     return {reason: groups for reason, groups in found.items() if groups}
 
 
-def _spoken(file: ScoreFile, scores: Any) -> Spoken:
+def add_to_group(
+    file: ScoreFile, groups: dict[str, Group], cell: Cell, reason: Reason, shape: str, session: tuple[float, Row]
+) -> None:
+    mark = fingerprint(file.version.detector.name, cell.value, shape)
+    groups.setdefault(mark, Group(reason, cell, shape, file.threshold)).rows.append(session)
+
+
+def spoken(file: ScoreFile, scores: Any) -> Spoken:
     return Spoken(
         positive=scores["verdict"].to_numpy(),
         score=probability(scores["raw"].to_numpy()),
@@ -190,7 +198,7 @@ def _thinned(codes: NDArray[np.int8], numbers: Sequence[int], rows: Sequence[Row
             uncertain.append((number, row, shape_of(row)))
         else:
             yield number, row, shape_of(row)
-    keys = [(shape, _host(row)) for _number, row, shape in uncertain]
+    keys = [(shape, host_of(row)) for _number, row, shape in uncertain]
     for place in one_of_each_first(keys, POLICY.most_uncertain):
         yield uncertain[place]
 
@@ -201,13 +209,13 @@ def read_lines(file: ScoreFile, found: Mapping[Reason, Mapping[str, Group]]) -> 
         queue = queue_of(file.version.detector, KINDS[reason])
         known = set(existing(queue, list(groups)).values_list("fingerprint", flat=True))
         fresh += [group for mark, group in groups.items() if mark not in known]
-    lines = segments.raw_lines(file.segment, [_number(group.subject[1]) for group in fresh]) if fresh else []
+    lines = segments.raw_lines(file.segment, [number_of(group.subject[1]) for group in fresh]) if fresh else []
     for group, line in zip(fresh, lines, strict=True):
         group.line = line
 
 
 def _line(file: ScoreFile, group: Group) -> bytes:
-    return segments.raw_line(file.segment, _number(group.subject[1]))
+    return segments.raw_line(file.segment, number_of(group.subject[1]))
 
 
 def write(file: ScoreFile, reason: Reason, groups: Mapping[str, Group]) -> int:
@@ -310,7 +318,7 @@ def _add_records(file: ScoreFile, pairs: Sequence[tuple[Item, Group]]) -> None:
                 item=item,
                 row=to_json(stored_row(group.subject[1])),
                 raw=storable((group.line or _line(file, group)).decode("utf-8", "replace")),
-                scores=to_json(list(verdicts(_number(group.subject[1])))),
+                scores=to_json(list(verdicts(number_of(group.subject[1])))),
                 rule_set=storable(rule_set_of(file.segment), 255),
                 sensor=storable(file.segment.sensor.name, 100),
                 source=storable(file.segment.source, 100),
@@ -336,17 +344,17 @@ def _add_examples(pairs: Sequence[tuple[Item, Group]]) -> None:
 
 
 def _examples(subject: Row, had: list[dict[str, Any]], group: Group) -> list[dict[str, Any]]:
-    seen = {_identity(row) for row in (subject, *had)}
-    hosts = Counter(_host(row) for row in (subject, *had))
+    seen = {identity(row) for row in (subject, *had)}
+    hosts = Counter(host_of(row) for row in (subject, *had))
     chosen = list(had)
     candidates = [row for _raw, row in sorted(group.rows, key=lambda pair: pair[1]["start"])]
     while len(chosen) < EXAMPLES:
-        fresh = [row for row in candidates if _identity(row) not in seen]
+        fresh = [row for row in candidates if identity(row) not in seen]
         if not fresh:
             break
-        row = min(fresh, key=lambda row: hosts[_host(row)])  # the first of the least shown host
-        seen.add(_identity(row))
-        hosts[_host(row)] += 1
+        row = min(fresh, key=lambda row: hosts[host_of(row)])  # the first of the least shown host
+        seen.add(identity(row))
+        hosts[host_of(row)] += 1
         chosen.append(stored_row(row))
     return chosen
 
@@ -382,15 +390,15 @@ def _add_hosts(pairs: Sequence[tuple[Item, Group]]) -> Counter[int]:
     return Counter(row.item_id for row in fresh)
 
 
-def _host(row: Row) -> str:
+def host_of(row: Row) -> str:
     return storable(row["src_ip"] or "?", 64)
 
 
-def _identity(row: Row) -> tuple[Any, ...]:
+def identity(row: Row) -> tuple[Any, ...]:
     return row["flow_id"], row["tx_id"], row["start"]
 
 
-def _number(row: Row) -> int:
+def number_of(row: Row) -> int:
     return int(row["rid"]) & 0xFFFFFFFF
 
 

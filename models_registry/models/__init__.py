@@ -11,13 +11,14 @@ from models_registry.models.detectors import (
 )
 from models_registry.models.files import Snapshot, TrainingSet
 from models_registry.models.gates import GateReport
-from models_registry.models.scores import ScoreFailure, ScoreFile
+from models_registry.models.scores import Correction, ScoreFailure, ScoreFile
 from models_registry.models.stages import StageDecision, StageProposal
 from models_registry.models.versions import Stage, StageChange, Version
 
 __all__ = [
     "Bundle",
     "BundleEntry",
+    "Correction",
     "Customer",
     "Detector",
     "DetectorDecision",

@@ -15,6 +15,10 @@ class ScoreFileQuerySet(models.QuerySet["ScoreFile"]):
         """The workshop's mailbox. Saved dumps come to it by their labels."""
         return self.filter(routed_at=None, segment__kind=Kind.TRAFFIC)
 
+    def outdated(self) -> ScoreFileQuerySet:
+        """The mailbox of models_registry.services.corrections: rule hits came later."""
+        return self.filter(segment__late_hits__gt=models.F("late_hits"))
+
     def take_for_routing(self, pk: int) -> bool:
         """Mark one file as routed; False when somebody was faster. Call inside atomic()."""
         return self.filter(pk=pk, routed_at=None).update(routed_at=timezone.now()) == 1
@@ -37,6 +41,7 @@ class ScoreFile(models.Model):
     quiet = models.PositiveIntegerField(default=0)
     uninspected_positive = models.PositiveIntegerField(default=0)
     uninspected_negative = models.PositiveIntegerField(default=0)
+    late_hits = models.PositiveIntegerField(default=0)  # of the segment, as far as this file knows them
     created_at = models.DateTimeField(default=timezone.now)
     routed_at = models.DateTimeField(null=True)
 
@@ -51,6 +56,42 @@ class ScoreFile(models.Model):
 
     def __str__(self) -> str:
         return f"{self.version} on {self.segment}"
+
+
+class CorrectionQuerySet(models.QuerySet["Correction"]):
+    def uncollected(self) -> CorrectionQuerySet:
+        """The workshop's mailbox."""
+        return self.filter(collected_at=None)
+
+    def take(self, pk: int) -> bool:
+        """Mark one correction as collected; False when somebody was faster. Call inside atomic()."""
+        return self.filter(pk=pk, collected_at=None).update(collected_at=timezone.now()) == 1
+
+
+class Correction(models.Model):
+    """Rule hits came later than a score file was written: which of its sessions they speak about."""
+
+    score_file = models.ForeignKey(ScoreFile, on_delete=models.CASCADE, related_name="corrections")
+    rows = models.JSONField()  # [[row, rule verdict before, rule verdict after]]
+    old_path = models.CharField(
+        max_length=255, blank=True
+    )  # the file as it was: readers may be at it, the night deletes
+    created_at = models.DateTimeField(default=timezone.now)
+    collected_at = models.DateTimeField(null=True)  # set at once where nothing of the file was routed yet
+
+    objects = CorrectionQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["id"]
+        indexes = [
+            # read by labeling.services.late_hits
+            models.Index(fields=["id"], name="correction_mailbox", condition=models.Q(collected_at=None)),
+            # read by models_registry.services.corrections
+            models.Index(fields=["id"], name="correction_old_file", condition=~models.Q(old_path="")),
+        ]
+
+    def __str__(self) -> str:
+        return f"correction of {self.score_file}"
 
 
 class ScoreFailure(models.Model):

@@ -96,6 +96,7 @@ def _note(failures: QuerySet[ScoreFailure], version: Version, segment: Segment, 
 def score_segment(version: Version, segment: Segment, rules: RulesInForce) -> ScoreFile | None:
     """Score one segment by one version; None when somebody else did it first."""
     contract = versions.contract(version)
+    known = segments.late_hits_of(segment)  # before they are read: what comes between is corrected
     table = segments.read_sessions(segment, columns=["rid", *contract.reads, "src_ip", "hits"])
     raw = versions.scorer(version).raw(encode(contract, columns_of(table.select(contract.reads))))
     verdict = raw >= raw_threshold(version.threshold)
@@ -111,7 +112,13 @@ def score_segment(version: Version, segment: Segment, rules: RulesInForce) -> Sc
             "src_ip": table["src_ip"].cast(pa.string()),
         }
     ).cast(SCORE_SCHEMA)
-    return _store(version, segment, rules, scores, np.bincount(cell, minlength=len(CELL_CODES)))
+    return _store(version, segment, rules, scores, counters(cell), known)
+
+
+def counters(cell: NDArray[np.int8]) -> dict[str, int]:
+    """Return the sessions of each board cell, as a score file counts them."""
+    counts = np.bincount(cell, minlength=len(CELL_CODES))
+    return {COUNTERS[one]: int(count) for one, count in zip(CELL_CODES, counts, strict=True)}
 
 
 def rule_verdicts(hits: pa.ChunkedArray, rules: RulesInForce, *, inspected: bool) -> NDArray[np.int8]:
@@ -139,7 +146,7 @@ def read_scores(score_file: ScoreFile, columns: list[str] | None = None) -> pa.T
 
 
 def _store(
-    version: Version, segment: Segment, rules: RulesInForce, scores: pa.Table, counts: NDArray[np.int64]
+    version: Version, segment: Segment, rules: RulesInForce, scores: pa.Table, counts: dict[str, int], late_hits: int
 ) -> ScoreFile | None:
     path = f"scores/{version.detector.name}/{version.number}/{segment.pk}.parquet"
     scores = scores.replace_schema_metadata({"segment_digest": segment.digest, "version": str(version)})
@@ -154,7 +161,8 @@ def _store(
                 path=path,
                 digest=digest,
                 rows=len(scores),
-                **{COUNTERS[cell]: int(count) for cell, count in zip(CELL_CODES, counts, strict=True)},
+                late_hits=late_hits,
+                **counts,
             )
     except IntegrityError:
         return None

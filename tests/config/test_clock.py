@@ -79,6 +79,7 @@ def test_a_night(tmp_path, run_jobs):
         once = {task: at[task] for task, count in times.items() if count == 1}
         assert once == {
             "traffic.tasks.discard_leftovers": "01:00",
+            "models_registry.tasks.discard_old_score_files": "01:30",
             "labeling.tasks.expire_items": "03:00",
             "labeling.tasks.gate_nightly": "04:00",
             "celery.backend_cleanup": "05:00",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -13,7 +14,7 @@ import pyarrow.parquet as pq
 from detection import tables
 from detection.sources.suricata_reader import Chunk
 from traffic import storage
-from traffic.models import Kind, Segment, Sensor
+from traffic.models import Kind, LateHit, Segment, Sensor
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -43,9 +44,25 @@ def store_segment(chunk: Chunk, *, sensor: Sensor, source: str, path: str, kind:
 def read_sessions(segment: Segment, columns: Sequence[str] | None = None) -> pa.Table:
     """Return the sessions of a segment in row order, with `rid`; only some columns when they are named.
 
-    A column that was added to the schema after the segment was stored is null throughout."""
+    A column that was added to the schema after the segment was stored is null throughout; hits that came later are
+    among the others."""
     wanted = None if columns is None else ["rid", *(name for name in columns if name != "rid")]
-    return storage.get_table(segment.sessions_path, columns=wanted, schema=tables.SESSION_SCHEMA)
+    table = storage.get_table(segment.sessions_path, columns=wanted, schema=tables.SESSION_SCHEMA)
+    late = late_hits(segment) if "hits" in table.column_names else {}
+    return tables.with_hits(table, late) if late else table
+
+
+def late_hits_of(segment: Segment) -> int:
+    """Return how many hits came when the segment was sealed, up to now."""
+    return Segment.objects.values_list("late_hits", flat=True).get(pk=segment.pk)
+
+
+def late_hits(segment: Segment) -> dict[int, list[dict[str, Any]]]:
+    """Return the hits that came when the segment was sealed, by row."""
+    found: dict[int, list[dict[str, Any]]] = {}
+    for row, value in LateHit.objects.filter(segment=segment).order_by("row", "id").values_list("row", "value"):
+        found.setdefault(row, []).append(json.loads(value))
+    return found
 
 
 def read_rows(segment: Segment, rows: Sequence[int]) -> list[dict[str, Any]]:
