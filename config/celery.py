@@ -37,6 +37,7 @@ CLOCK = {
     "correct items": every(30, "labeling.tasks.correct_items", PIPELINE),
     "grow the reference set": every(60, "labeling.tasks.grow_reference_set", PIPELINE),
     "score candidates": every(60, "models_registry.tasks.score_candidates", PIPELINE),
+    "match indicators": every(15, "models_registry.tasks.match_indicators", PIPELINE),
     # deadlines and repair
     "collect complaints": every(5, "triage.tasks.collect_complaints", NOTICES),
     "follow complaints": every(30, "triage.tasks.follow_complaints", PIPELINE),

@@ -36,6 +36,7 @@ _MOST_PARAMETERS = 24
 _SUFFIXES = tldextract.TLDExtract(
     cache_dir=None, suffix_list_urls=(), fallback_to_snapshot=True, include_psl_private_domains=True
 )
+_REGISTRIES = tldextract.TLDExtract(cache_dir=None, suffix_list_urls=(), fallback_to_snapshot=True)
 
 _UUID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}", re.IGNORECASE)
 _LONG_RUN = re.compile(r"[A-Za-z0-9+_=-]{20,}")
@@ -123,13 +124,20 @@ def registered_domain(host: str | None) -> str:
 
     A suffix that is not in the list counts as one label ("corp.local", as the list's own default rule says), a single
     label keeps its letters and folds its numbers ("workstation6")."""
-    name = _host_name(host or "")
+    name = host_name(host or "")
     if not name:
         return NO_HOST
     if _is_address(name):
         return ADDRESS
     found = _SUFFIXES.extract_str(name)
     return found.top_domain_under_public_suffix or found.suffix or _fold(".".join(name.split(".")[-2:]))
+
+
+def public_suffix(name: str) -> str:
+    """Return the part of a host name under which anybody may register ("co.uk"); empty when the list does not know it.
+
+    Private suffixes do not count here: their owners stand behind all of them."""
+    return str(_REGISTRIES.extract_str(name).suffix)
 
 
 @lru_cache(maxsize=1 << 16)
@@ -195,7 +203,7 @@ def _hex_or_number(found: re.Match[str]) -> str:
     return found[0] if found[0].isalpha() else "H"
 
 
-def _host_name(host: str) -> str:
+def host_name(host: str) -> str:
     """Lower case, without port, brackets and trailing dot."""
     name = host.strip()[:512].lower()
     if name.startswith("["):

@@ -22,7 +22,7 @@ from labeling.services.records import from_json, moment
 from labeling.services.verdicts import verdict_of
 from labeling.wire import Mark, characters, hex_dump, marked, visible
 from models_registry.models import Version
-from models_registry.services import versions
+from models_registry.services import indicators, versions
 from traffic.models import OutsideHit
 
 TOP_HOSTS = 8
@@ -122,6 +122,14 @@ class Evidence:
     def outside_hits(self) -> list[OutsideHit]:
         """What other expert systems said about this session."""
         return list(OutsideHit.objects.of_session(self.item.subject_key)[:OUTSIDE_HITS])
+
+    @cached_property
+    def indicators(self) -> list[indicators.Told]:
+        """What the lists in force say about this session; nothing where a list cannot be read."""
+        try:
+            return indicators.of_row(self.row)
+        except OSError:
+            return []
 
     @cached_property
     def scores(self) -> list[Bar]:

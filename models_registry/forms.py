@@ -8,10 +8,30 @@ from django import forms
 from django.utils.translation import gettext_lazy as _
 
 from detection.rules import PROTOCOL_ODDITY
-from models_registry.models import Detector, Weekday
+from models_registry.models import Detector, IndicatorList, Weekday
 from models_registry.services.detectors import SCHEDULE, DetectorError, protocols, read_mapping
 
 LINES = {"rows": 4, "class": "wire", "spellcheck": "false"}
+
+
+class IndicatorsForm(forms.Form):
+    """A file that becomes the newest version of a list."""
+
+    MOST = 32 << 20  # bytes; a larger one comes by the command
+
+    name = forms.SlugField(max_length=64, label=_("name"))
+    kind = forms.ChoiceField(choices=IndicatorList.Kind.choices, label=_("holds"))
+    is_hint = forms.BooleanField(
+        required=False, label=_("a hint only: popular or known, shown and matched with nothing")
+    )
+    file = forms.FileField(label=_("file"), help_text=_("one entry per line: entry,note; plain or gzip"))
+
+    def clean_file(self) -> bytes:
+        file = self.cleaned_data["file"]
+        if file.size > self.MOST:
+            raise forms.ValidationError(_("Larger than 32 MiB: use manage.py import_indicators."))
+        data: bytes = file.read()
+        return data
 
 
 class LinesField(forms.CharField):

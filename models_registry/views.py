@@ -18,13 +18,14 @@ from accounts.models import User
 from accounts.rights import role_required
 from accounts.roles import Role
 from models_registry import charts
-from models_registry.forms import ChangeForm, NewDetectorForm, RulesForm, ScheduleForm
+from models_registry.forms import ChangeForm, IndicatorsForm, NewDetectorForm, RulesForm, ScheduleForm
 from models_registry.models import (
     Bundle,
     Customer,
     Detector,
     DetectorProposal,
     GateReport,
+    IndicatorList,
     Stage,
     StageProposal,
     Version,
@@ -32,6 +33,7 @@ from models_registry.models import (
 from models_registry.services import boards, candidates, detector_changes, mapping_preview, stages, two_people
 from models_registry.services import customers as customer_service
 from models_registry.services import detectors as detector_service
+from models_registry.services import indicators as indicator_service
 from models_registry.services.scoring import ScoreMismatch
 
 SIDE_BY_SIDE = 3  # silent versions compared with the active one on a detector's page
@@ -290,6 +292,61 @@ def bundle(request: HttpRequest, pk: int) -> HttpResponse:
     entries = found.entries.select_related("version__detector", "gate_report")
     metadata = json.dumps(found.metadata, indent=2, ensure_ascii=False)
     return render(request, "models_registry/bundle.html", {"bundle": found, "entries": entries, "metadata": metadata})
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@role_required(*READERS)
+def indicator_lists(request: HttpRequest) -> HttpResponse:
+    """Lists in force, and a form that imports one."""
+    may_import = _user(request).has_role(*STAGERS)
+    if request.method == "POST" and not may_import:
+        raise PermissionDenied
+    form = IndicatorsForm(request.POST, request.FILES) if request.method == "POST" else IndicatorsForm()
+    if form.is_bound and form.is_valid():
+        told = form.cleaned_data
+        try:
+            version = indicator_service.import_list(
+                told["name"], told["kind"], told["file"], is_hint=told["is_hint"], by=_user(request)
+            )
+        except indicator_service.ImportRefused as refusal:
+            form.add_error("file", str(refusal))
+        else:
+            messages.success(request, _("%(version)s is in force.") % {"version": version})
+            return redirect("models_registry:indicator-list", version.indicator_list.name)
+    context = {
+        "form": form if may_import else None,
+        "versions": [*indicator_service.in_force(hints=False), *indicator_service.in_force(hints=True)],
+        "withdrawn": IndicatorList.objects.exclude(withdrawn_at=None),
+    }
+    return render(request, "models_registry/indicators.html", context, status=400 if form.errors else 200)
+
+
+@require_safe
+@role_required(*READERS)
+def indicator_list(request: HttpRequest, name: str) -> HttpResponse:
+    """One list: what was imported, and the newest sessions it matches."""
+    found = get_object_or_404(IndicatorList, name=name)
+    context: dict[str, Any] = {
+        "list": found,
+        "versions": found.versions.select_related("imported_by").order_by("-number")[:20],
+        "may_withdraw": found.withdrawn_at is None and _user(request).has_role(*STAGERS),
+    }
+    if not found.is_hint and found.withdrawn_at is None:
+        try:
+            context |= {"hits": indicator_service.newest_hits(found)}
+        except OSError as error:  # the rest of the page is of use without them
+            context |= {"error": error}
+        context |= {"matched": indicator_service.sessions_matched(found)}
+    return render(request, "models_registry/indicator_list.html", context)
+
+
+@require_POST
+@role_required(*STAGERS)
+def withdraw_indicators(request: HttpRequest, name: str) -> HttpResponse:
+    found = get_object_or_404(IndicatorList, name=name)
+    if indicator_service.withdraw(found, _user(request)):
+        messages.success(request, _("%(name)s is out of force.") % {"name": found.name})
+    return redirect("models_registry:indicators")
 
 
 @require_safe

@@ -26,6 +26,7 @@ from models_registry.models import (
     Detector,
     DetectorProposal,
     GateReport,
+    IndicatorList,
     RuleMappingVersion,
     ScoreFile,
     Snapshot,
@@ -366,6 +367,13 @@ def make_bundle(**fields: Any) -> Bundle:
     return Bundle.objects.create(**defaults | fields)
 
 
+def make_indicator_list(**fields: Any) -> IndicatorList:
+    """Return a list of domains with its first version; the file does not exist."""
+    found = IndicatorList.objects.create(**{"name": f"bad-{next(_number)}", "kind": "domain"} | fields)
+    found.versions.create(number=1, digest=digest(), path="indicators/lists/none.jsonl.gz", entries=2)
+    return found
+
+
 def make_customer(**fields: Any) -> Customer:
     return Customer.objects.create(**{"name": f"customer {next(_number)}"} | fields)
 
@@ -452,6 +460,8 @@ URL_ARGS: dict[str, Callable[[], list[Any]]] = {
     "labeling:explanation": lambda: [make_session_item().pk],
     "labeling:proof": _version_of_a_page,
     "labeling:reference": lambda: [make_detector().name],
+    "models_registry:indicator-list": lambda: [make_indicator_list().name],
+    "models_registry:withdraw-indicators": lambda: [make_indicator_list().name],
     "models_registry:detector": lambda: [make_detector().name],
     "models_registry:version": _version_of_a_page,
     "models_registry:board": _version_of_a_page,

@@ -17,6 +17,7 @@ from models_registry.models import (
     DetectorDecision,
     DetectorProposal,
     GateReport,
+    IndicatorListVersion,
     RuleMappingVersion,
     Snapshot,
     StageChange,
@@ -62,6 +63,7 @@ MAKERS: dict[type[models.Model], Callable[[], models.Model]] = {
     Complaint: factories.make_complaint,
     ComplaintState: lambda: factories.make_complaint().states.get(),
     GateReport: factories.make_gate_report,
+    IndicatorListVersion: lambda: factories.make_indicator_list().newest,
     Bundle: factories.make_bundle,
     BundleEntry: lambda: BundleEntry.objects.create(
         bundle=factories.make_bundle(), version=factories.make_version(), threshold=0.5, is_silent=True

@@ -11,6 +11,7 @@ from models_registry.models.detectors import (
 )
 from models_registry.models.files import Snapshot, TrainingSet
 from models_registry.models.gates import GateReport
+from models_registry.models.indicators import IndicatorList, IndicatorListVersion, IndicatorMatch
 from models_registry.models.scores import Correction, ScoreFailure, ScoreFile
 from models_registry.models.stages import StageDecision, StageProposal
 from models_registry.models.versions import Stage, StageChange, Version
@@ -24,6 +25,9 @@ __all__ = [
     "DetectorDecision",
     "DetectorProposal",
     "GateReport",
+    "IndicatorList",
+    "IndicatorListVersion",
+    "IndicatorMatch",
     "RuleMappingVersion",
     "ScoreFailure",
     "ScoreFile",
