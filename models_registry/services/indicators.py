@@ -77,7 +77,7 @@ def _keep(
     elif newest is not None and newest.digest == digest:
         return newest
     version = IndicatorListVersion.objects.create(
-        list=found,
+        indicator_list=found,
         number=newest.number + 1 if newest else 1,
         digest=digest,
         path=path,
