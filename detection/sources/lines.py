@@ -1,4 +1,6 @@
-"""Bytes of a log, plain or gzip, as blocks of lines: one pass, bounded memory, digest of the bytes as received."""
+"""Bytes of a log, plain or gzip, as blocks of lines: one pass, bounded memory, digest of the bytes as received.
+
+A JSON array of records is read as if each was a line."""
 
 from __future__ import annotations
 
@@ -6,8 +8,10 @@ import hashlib
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import chain, islice
+from itertools import chain, islice, repeat
 from typing import BinaryIO
+
+from detection.sources.arrays import ArrayRecords, is_array
 
 GZIP_MAGIC = b"\x1f\x8b"
 _READ_BYTES = 1 << 18  # fits the second-level cache: hashed, split and parsed while it is there
@@ -65,8 +69,22 @@ class LineBlocks:
         return chain(self._head, self._blocks)
 
     def _read(self) -> Iterator[tuple[int, list[bytes], bool]]:
+        pieces = self._pieces()
+        first = next(pieces, b"")
+        read = self._read_array if is_array(first) else self._read_lines
+        yield from read(chain((first,), pieces))
+
+    def _read_array(self, pieces: Iterator[bytes]) -> Iterator[tuple[int, list[bytes], bool]]:
+        """Read the records of a JSON array as if each was a line; they are numbered instead."""
+        number, records = 1, ArrayRecords(self._max_line)
+        for piece, last in chain(zip(pieces, repeat(False), strict=False), ((b"", True),)):
+            for found, cut in records.feed(piece, last=last):
+                yield number, found, cut
+                number += len(found)
+
+    def _read_lines(self, pieces: Iterator[bytes]) -> Iterator[tuple[int, list[bytes], bool]]:
         number, tail, skipping = 1, b"", False
-        for piece in self._pieces():
+        for piece in pieces:
             lines = piece.split(b"\n")
             if skipping:  # the rest of a line whose head was handed over
                 if len(lines) == 1:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ SECOND = 1_000_000
 NOON = 1_772_366_400 * SECOND
 
 
-def found(lines: list[dict[str, Any]], sessions: list[tuple[float, int, int | None, str]]) -> list[Match]:
+def found(lines: list[dict[str, Any]], sessions: Sequence[tuple[float, int, int | None, str]]) -> list[Match]:
     """Return which of some sessions (second, flow, transaction, protocol) the hits mean."""
     candidates = Candidates(read_hits(map(eve.line, lines)))
     start, flow, tx, proto = zip(*sessions, strict=True)
@@ -23,7 +24,7 @@ def found(lines: list[dict[str, Any]], sessions: list[tuple[float, int, int | No
     return choose(candidates.find(1, starts, np.array(flow), tx, proto))
 
 
-def rows(lines: list[dict[str, Any]], sessions: list[tuple[float, int, int | None, str]]) -> list[int]:
+def rows(lines: list[dict[str, Any]], sessions: Sequence[tuple[float, int, int | None, str]]) -> list[int]:
     return sorted(match.row for match in found(lines, sessions))
 
 

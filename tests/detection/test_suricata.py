@@ -627,8 +627,9 @@ def test_bytes_behind_a_gzip_are_reported() -> None:
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
-        (json.dumps([eve.alert(), eve.http()], indent=2).encode(), "a JSON array"),
-        (json.dumps([eve.alert(), eve.http()]).encode(), "a JSON array"),
+        (b"[1, 2, 3]", "a JSON array"),
+        (json.dumps([{"uid": "Cabc"}, {"a": {"b": 1}}], indent=2).encode(), "JSON, but no line is a record"),
+        (b"[12:00] a text log\n" * 50, "a JSON array"),
         (b"source,commit,http\nzeek,ec88,1\n" * 50, "text that is no JSON"),
         (b'{"uid":"Cabc","id.orig_h":"10.0.0.1"}\n' * 50, "JSON, but no line is a record with an event_type"),
         (b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 40, "binary data"),

@@ -140,8 +140,8 @@ def records_of(path: Path) -> tuple[list[str], Counter[str]]:
     data = path.read_bytes()
     text = (gzip.decompress(data) if path.suffix == ".gz" else data).decode()
     lines = [line for line in text.split("\n") if line and not line.lstrip().startswith("#")]
-    if text.startswith("{"):
-        told = [json.loads(line) for line in lines]
+    if text.startswith(("{", "[")):
+        told = json.loads(text) if text.startswith("[") else [json.loads(line) for line in lines]
         kinds = Counter(one.get("event_type") or one.get("_path") or one.get("@stream") or "?" for one in told)
         if set(kinds) == {"?"}:
             kinds = Counter({path.name.partition(".")[0]: len(lines)})
