@@ -170,9 +170,9 @@ def opinion(truth: Truth | None, luck: random.Random, *, errors: float, unsure: 
 class Colleague:
     """An expert who works through the queues as people do: claim, look, answer.
 
-    What he knows of the world beside the page is what an experienced person would find out about the session; it comes
-    from the simulation, is looked up by the numbers in the raw record, and stands nowhere in the product. The same seed,
-    name and session give the same answer."""
+    What he knows beside the page is what an experienced person would find out about the session: it comes from the
+    simulation, by the numbers in the raw record, and stands nowhere in the product. The same seed, name and session
+    give the same answer."""
 
     def __init__(
         self,
@@ -194,7 +194,7 @@ class Colleague:
         """Claim an item and answer it; False when nothing waits for him in queues of these kinds (none: in any)."""
         for address in self._queues(kinds):
             page = self.visitor.get(address)
-            if page.texts and (action := _verdict(page)):
+            if action := _verdict(page):
                 self._answer(page, action, is_complaint=address.endswith("-complaint/work/"))
                 self._at = address
                 return True

@@ -1,6 +1,6 @@
 """The invented world of the demo: the vendor's own network and its customers. All of it is called synthetic.
 
-The truth about it is here and in the simulator only. Who plays an expert asks `truth_of` about a record that he sees."""
+The truth about it is here and in the simulator only. Who plays an expert asks `truth_of` about a record he sees."""
 
 from __future__ import annotations
 
