@@ -128,6 +128,20 @@ class Part(models.Model):
         return f"{self.job}: {self.key}"
 
 
+class Line(models.Model):
+    """What a job said of itself, step by step. Added by jobs.services.lines, which bounds them."""
+
+    job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="lines")
+    at = models.DateTimeField(default=timezone.now)
+    text = models.CharField(max_length=500)
+
+    class Meta:
+        ordering = ["id"]
+
+    def __str__(self) -> str:
+        return self.text
+
+
 class TickQuerySet(models.QuerySet["Tick"]):
     def free(self, now: datetime) -> TickQuerySet:
         """Held by nobody, or by somebody who died."""

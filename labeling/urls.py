@@ -18,6 +18,8 @@ urlpatterns = [
     path("items/<int:pk>/raw/", views.raw_record, name="raw-record"),
     path("items/<int:pk>/explanation/", views.explanation, name="explanation"),
     path("labels/undo/", views.undo_label, name="undo-label"),
+    path("models/<slug:detector>/retrain/", views.retrain, name="retrain"),
+    path("models/<slug:detector>/retrain/state/", views.retrain_state, name="retrain-state"),
     path("proof/<slug:detector>/<int:number>/", views.proof, name="proof"),
     path("reference/<slug:detector>/", views.reference, name="reference"),
 ]

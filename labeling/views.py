@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
@@ -21,7 +22,7 @@ from labeling import evidence
 from labeling.forms import LabelForm
 from labeling.models import Answer, Item, ItemState, Label, Queue, ReasonCode
 from labeling.models import Role as ReferenceRole
-from labeling.services import claims, labels, proofs
+from labeling.services import claims, labels, proofs, retraining
 from labeling.services import queues as queue_service
 from labeling.services import reference as reference_service
 from labeling.services.records import from_json
@@ -181,6 +182,33 @@ def reference(request: HttpRequest, detector: str) -> HttpResponse:
         "snapshots": found.snapshots.order_by("-number")[:10],
     }
     return render(request, "labeling/reference.html", context)
+
+
+@require_POST
+@role_required(Role.ENGINEER)
+def retrain(request: HttpRequest, detector: str) -> HttpResponse:
+    """Start the job the night would start; while one waits or runs, that one is meant."""
+    found = get_object_or_404(Detector, name=detector)
+    user = _user(request)
+    running = retraining.live(found)
+    job = running or retraining.start(found, reason=f"asked for by {user}", by=user)
+    told = _("It is being trained already: this is the job.") if running else _("Asked for. This is the job.")
+    messages.info(request, told)
+    return redirect("jobs:job", job.pk)
+
+
+@require_safe
+@role_required(*READERS)
+def retrain_state(request: HttpRequest, detector: str) -> HttpResponse:
+    """What a detector's page says about training: the job that is live, or the button."""
+    found = get_object_or_404(Detector, name=detector)
+    context = {
+        "detector": found,
+        "job": retraining.live(found),
+        "new_labels": retraining.new_gate_worthy(found),
+        "may_retrain": _user(request).has_role(Role.ENGINEER),
+    }
+    return render(request, "labeling/_retrain.html", context)
 
 
 def _light() -> QuerySet[Item]:

@@ -368,6 +368,8 @@ URL_ARGS: dict[str, Callable[[], list[Any]]] = {
     "labeling:renew-claim": lambda: [make_session_item().pk],
     "labeling:raw-record": lambda: [make_session_item().pk],
     "labeling:explanation": lambda: [make_session_item().pk],
+    "labeling:retrain": lambda: [make_detector().name],
+    "labeling:retrain-state": lambda: [make_detector().name],
     "labeling:proof": _version_of_a_page,
     "labeling:reference": lambda: [make_detector().name],
     "models_registry:detector": lambda: [make_detector().name],
