@@ -37,11 +37,13 @@ CLOCK = {
     # deadlines and repair
     "collect complaints": every(5, "triage.tasks.collect_complaints", NOTICES),
     "follow complaints": every(30, "triage.tasks.follow_complaints", PIPELINE),
+    "watch deadlines": every(30, "triage.tasks.watch_deadlines", NOTICES),
     "sweep": every(10, "jobs.tasks.sweep", NOTICES),
     # the night, UTC
     "discard leftovers": at(crontab(hour="1", minute="0"), "traffic.tasks.discard_leftovers", PIPELINE),
     "retrain": at(crontab(hour="2", minute="0"), "labeling.tasks.retrain_nightly", TRAINING),
     "expire items": at(crontab(hour="3", minute="0"), "labeling.tasks.expire_items", PIPELINE),
+    "recount queues": at(crontab(hour="3", minute="30"), "labeling.tasks.recount_queues", PIPELINE),
     "gate": at(crontab(hour="4", minute="0"), "labeling.tasks.gate_nightly", TRAINING),
     "celery.backend_cleanup": at(crontab(hour="5", minute="0"), "celery.backend_cleanup", NOTICES),  # old errors
 }
