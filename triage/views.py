@@ -152,6 +152,7 @@ def _page_of(found: Any) -> dict[str, Any]:
         "states": states,
         "line": services.line(states),
         "reading": services.reading(found),
+        "notices": list(found.notices.all()),
         "fix": fix,
         "gate": version.gate_reports.order_by("-id").first() if version else None,
         "proposals": version.proposals.waiting().count() if version else 0,
