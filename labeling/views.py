@@ -22,7 +22,7 @@ from labeling import evidence
 from labeling.forms import LabelForm
 from labeling.models import Answer, Item, ItemState, Label, Queue, ReasonCode
 from labeling.models import Role as ReferenceRole
-from labeling.services import claims, labels, proofs, retraining
+from labeling.services import claims, labels, outcomes, proofs, retraining
 from labeling.services import queues as queue_service
 from labeling.services import reference as reference_service
 from labeling.services.records import from_json
@@ -136,6 +136,27 @@ def undo_label(request: HttpRequest) -> HttpResponse:
     claims.claim(withdrawn.item, expert)
     reopened = claims.items().get(pk=withdrawn.item_id)
     return _show(request, reopened.queue, reopened, told=_("Your answer is withdrawn. Answer again."))
+
+
+@require_safe
+@role_required(*EXPERTS)
+def answers(request: HttpRequest) -> HttpResponse:
+    """The expert's own answers of the last week, and what became of each."""
+    user = _user(request)
+    kind, known = request.GET.get("found", ""), request.GET.get("version", "")
+    version = (
+        get_object_or_404(Version.objects.select_related("detector", "training_set"), pk=int(known))
+        if known.isdecimal() and len(known) < 19
+        else None
+    )
+    page = outcomes.page(user, kind, version, request.GET.get("before", ""))
+    context = {
+        "page": page,
+        "kind": kind if kind in outcomes.KINDS else "",
+        "version": version,
+        "blind": {fate.label.item_id for fate in page.fates if proofs.is_blind(fate.label.item, user)},
+    }
+    return render(request, "labeling/answers.html", context)
 
 
 @require_safe

@@ -32,6 +32,20 @@ def home(request: HttpRequest) -> HttpResponse:
 
 
 @require_safe
+@role_required(*EVERYBODY)
+def home_state(request: HttpRequest) -> HttpResponse:
+    """The home page's figures, boards and queues as they are now."""
+    return render(request, "triage/_home.html", {"state": home_services.state(_user(request))})
+
+
+@require_safe
+@role_required(*EVERYBODY)
+def top_bar(request: HttpRequest) -> HttpResponse:
+    """What runs and what the reader did today, for the bar on every page."""
+    return render(request, "_bar.html")
+
+
+@require_safe
 @never_cache
 def health(request: HttpRequest) -> JsonResponse:
     """Answer machines that watch this one: open to everybody, names no secret."""
