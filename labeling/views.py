@@ -22,7 +22,7 @@ from labeling import evidence
 from labeling.forms import LabelForm
 from labeling.models import Answer, Item, ItemState, Label, Queue, ReasonCode
 from labeling.models import Role as ReferenceRole
-from labeling.services import claims, labels, outcomes, proofs, retraining
+from labeling.services import claims, labels, missed, outcomes, proofs, retraining
 from labeling.services import queues as queue_service
 from labeling.services import reference as reference_service
 from labeling.services.records import from_json
@@ -186,7 +186,8 @@ def proof(request: HttpRequest, detector: str, number: int) -> HttpResponse:
     version = get_object_or_404(
         Version.objects.select_related("detector", "training_set"), detector__name=detector, number=number
     )
-    return render(request, "labeling/proof.html", {"figures": proofs.figures(version), "version": version})
+    context = {"figures": proofs.figures(version), "missed": missed.share(version), "version": version}
+    return render(request, "labeling/proof.html", context)
 
 
 @require_safe

@@ -173,13 +173,15 @@ def make_proof_item(queue: Queue | None = None, row: dict[str, Any] | None = Non
     queue = queue or make_queue(kind=Queue.Kind.PROOF, slug=f"drawn-{next(_number)}")
     version = fields.get("version") or make_version(detector=queue.detector)
     proof = {"probability": fields.pop("probability", 1.0), "host": row["src_ip"], "domain": row["host"]}
+    stratum = fields.pop("stratum", "")
     policy = {"version": 1, "target": 50, "second_share": 0.2}
     item = make_session_item(queue, row, **{"version": version, "reason": "proof", "labels_needed": 1} | fields)
     draw = ProofDraw.objects.create(
         version=version,
         score_file=make_score_file(version=version),
         day=SOME_TIME.date(),
-        positives=1,
+        stratum=stratum,
+        sessions=1,
         expected=1,
         probability=proof["probability"],
         drawn=1,
