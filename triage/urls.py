@@ -9,6 +9,7 @@ urlpatterns = [
     path("", views.home, name="home"),
     path("home/", views.home_state, name="home-state"),
     path("bar/", views.top_bar, name="top-bar"),
+    path("design/", views.design, name="design"),
     path("health/", views.health, name="health"),
     path("complaints/", views.complaints, name="complaints"),
     path("complaints/new/", views.file_complaint, name="file-complaint"),

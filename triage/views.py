@@ -17,6 +17,7 @@ from accounts.roles import EVERYBODY, Role
 from models_registry.models import Customer
 from models_registry.services import boards
 from models_registry.services.scoring import ScoreMismatch
+from triage.examples import examples
 from triage.forms import ComplaintForm, FlaggedForm
 from triage.models import Complaint, State
 from triage.services import complaints as services
@@ -43,6 +44,13 @@ def home_state(request: HttpRequest) -> HttpResponse:
 def top_bar(request: HttpRequest) -> HttpResponse:
     """What runs and what the reader did today, for the bar on every page."""
     return render(request, "_bar.html")
+
+
+@require_safe
+@role_required(*EVERYBODY)
+def design(request: HttpRequest) -> HttpResponse:
+    """Every component of the house, drawn by the partials that pages use."""
+    return render(request, "triage/design.html", {"examples": examples()})
 
 
 @require_safe

@@ -92,7 +92,7 @@ def retrain(lease: Lease) -> dict[str, Any]:
     if version.stage == Stage.CANDIDATE:
         scoring = candidates.start(version)
         lease.say(f"its turn over what is stored is job {scoring.pk}")
-        links.append(jobs.link(str(scoring), "jobs:job", scoring.pk))
+        links.append(jobs.link(f"job {scoring.pk}: {scoring.kind}", "jobs:job", scoring.pk))
     return {"version": str(version), "gate": gate, "links": links}
 
 
