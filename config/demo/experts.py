@@ -21,6 +21,7 @@ from traffic.simulator import Kind, Simulation, Truth
 
 ERRORS = 0.03  # share of an expert's answers that are wrong
 UNSURE = 0.02  # share of "cannot tell"
+COMPLAINT = "complaint"  # the kind of queue in which a customer waits for the reason
 
 
 class NotAsExpected(RuntimeError):  # noqa: N818 (says what is true, as ObjectDoesNotExist does)
@@ -156,13 +157,14 @@ class Opinion:
     is_mistake: bool = False
 
 
-def opinion(truth: Truth | None, luck: random.Random, *, errors: float, unsure: float) -> Opinion:
+def opinion(truth: Truth | None, detector: str, luck: random.Random, *, errors: float, unsure: float) -> Opinion:
     """Return an answer: right but for the stated shares. A session nobody made cannot be told."""
     lot = luck.random()
-    if truth is None or lot < unsure:
+    is_positive = world.is_positive(detector, truth) if truth else None
+    if truth is None or is_positive is None or lot < unsure:
         return Opinion("undecided")
     is_mistake = lot < unsure + errors
-    if truth.is_attack != is_mistake:
+    if is_positive != is_mistake:
         return Opinion("positive", family=truth.family if truth.is_attack else "", is_mistake=is_mistake)
     return Opinion("negative", reason="lookalike" if truth.kind is Kind.LOOK_ALIKE else "other", is_mistake=is_mistake)
 
@@ -190,33 +192,42 @@ class Colleague:
         self._simulations = list(simulations) if simulations is not None else world.everywhere(seed)
         self._at = ""  # the queue he sits at
 
-    def answer_one(self, kinds: Sequence[str] = ()) -> bool:
-        """Claim an item and answer it; False when nothing waits for him in queues of these kinds (none: in any)."""
-        for address in self._queues(kinds):
+    def answer_one(self, kinds: Sequence[str] = (), detector: str = "") -> bool:
+        """Claim an item and answer it; False when nothing waits for him in the queues of these kinds and this detector
+        (none named: in any)."""
+        for address in self._queues(kinds, detector):
             page = self.visitor.get(address)
             if action := _verdict(page):
-                self._answer(page, action, is_complaint=address.endswith("-complaint/work/"))
+                self._answer(page, action)
                 self._at = address
                 return True
         self._at = ""
         return False
 
-    def _queues(self, kinds: Sequence[str]) -> Iterator[str]:
+    def _queues(self, kinds: Sequence[str], detector: str) -> Iterator[str]:
         """Yield where work may wait: first where he sits, then in the order of the page."""
-        first = self._at if not kinds or self._at.endswith(tuple(f"-{kind}/work/" for kind in kinds)) else ""
-        if first:
+
+        def fits(link: str) -> bool:
+            name, kind = _about(link)
+            return (not kinds or kind in kinds) and (not detector or name == detector)
+
+        first = self._at
+        if first and fits(first):
             yield first
         for link in self.visitor.get(reverse("labeling:queues")).links:
-            if link.endswith("/work/") and link != first and (not kinds or _kind_in(link) in kinds):
+            if link.endswith("/work/") and link != first and fits(link):
                 yield link
 
-    def _answer(self, page: Page, action: str, *, is_complaint: bool) -> None:
+    def _answer(self, page: Page, action: str) -> None:
+        detector, kind = _about(page.address)
         pk = page.form(action).hidden["item"]
         record = self._record(pk)
         luck = random.Random(f"{self._seed}|{self.visitor.user}|{_name_of(record)}")  # noqa: S311 - a play
-        said = opinion(world.truth_of(record, self._simulations), luck, errors=self._errors, unsure=self._unsure)
+        said = opinion(
+            world.truth_of(record, self._simulations), detector, luck, errors=self._errors, unsure=self._unsure
+        )
         fields = {"answer": _button(page.form(action), said), "family": said.family}
-        if is_complaint:
+        if kind == COMPLAINT:
             fields["note"] = _NOTES[said.answer]
         self.visitor.send(page, action, **fields)
         self.answers[said.answer] = self.answers.get(said.answer, 0) + 1
@@ -244,9 +255,10 @@ def _verdict(page: Page) -> str:
     return next((form.action for form in page.forms if form.action.endswith("/label/")), "")
 
 
-def _kind_in(link: str) -> str:
-    """Return the kind of queue behind ".../http-attacks-unique/work/"."""
-    return link.removesuffix("/work/").rpartition("-")[2]
+def _about(link: str) -> tuple[str, str]:
+    """Return detector and kind of the queue behind "/queues/http-attacks-unique/work/"."""
+    name, _dash, kind = link.removesuffix("/work/").rpartition("/")[2].rpartition("-")
+    return name, kind
 
 
 def _button(form: Form, said: Opinion) -> str:

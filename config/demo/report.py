@@ -19,7 +19,6 @@ from triage.models import Complaint
 
 
 def of(
-    detector: Detector,
     *,
     version: Version,
     bundle: Bundle,
@@ -31,14 +30,14 @@ def of(
     """Return the object that `demo --once --json` prints."""
     return {
         "sessions": _sessions(plan),
-        "board": {str(one): _board(one) for one in detector.versions.order_by("number")},
-        "items": _items(detector),
-        "labels": _labels(detector, people, plan),
-        "reference": _reference(detector),
+        "board": {str(one): _board(one) for one in Version.objects.order_by("detector__name", "number")},
+        "items": _items(),
+        "labels": _labels(people, plan),
+        "reference": _reference(),
         "candidate": _candidate(version, rounds),
         "gate": _gate(version),
         "bundle": _bundle(bundle),
-        "complaints": [_complaint(one) for one in Complaint.objects.filter(detector=detector).order_by("id")],
+        "complaints": [_complaint(one) for one in Complaint.objects.order_by("id")],
         "seconds": dict(seconds),
     }
 
@@ -64,22 +63,26 @@ def _board(version: Version) -> dict[str, Any]:
     return {"stage": version.stage, "threshold": version.threshold, "sessions": board.sessions, "cells": cells}
 
 
-def _items(detector: Detector) -> dict[str, Any]:
-    found = Item.objects.filter(detector=detector).values_list("queue__kind", "state").annotate(items=Count("pk"))
+def _items() -> dict[str, Any]:
+    found = Item.objects.values_list("queue__slug", "state").annotate(items=Count("pk"))
     queues: dict[str, dict[str, int]] = {}
-    for kind, state, count in found.order_by("queue__kind", "state"):
-        queues.setdefault(kind, {})[state] = count
+    for slug, state, count in found.order_by("queue__slug", "state"):
+        queues.setdefault(slug, {})[state] = count
     return {"total": sum(sum(states.values()) for states in queues.values()), "queues": queues}
 
 
-def _labels(detector: Detector, people: Sequence[Colleague], plan: Mapping[str, Any]) -> dict[str, Any]:
-    current = Label.objects.current().filter(detector=detector)
+def _labels(people: Sequence[Colleague], plan: Mapping[str, Any]) -> dict[str, Any]:
+    """Return answers in force, what they made of their items, and whose they are."""
+    current = Label.objects.current()
     answers = dict(current.values_list("answer").annotate(labels=Count("pk")).order_by("answer"))
-    settled = Item.objects.filter(detector=detector, state=ItemState.SETTLED).select_related("detector", "queue")
+    settled = Item.objects.filter(state=ItemState.SETTLED).select_related("detector", "queue")
+    became: dict[str, Counter[str]] = {}
+    for item in settled:
+        became.setdefault(item.detector.name, Counter())[item.outcome_name] += 1
     return {
         "total": sum(answers.values()),
         "answers": answers,
-        "became": dict(sorted(Counter(item.outcome_name for item in settled).items())),
+        "became": {name: dict(sorted(counts.items())) for name, counts in sorted(became.items())},
         "by": {
             str(one.visitor.user): {"answers": sum(one.answers.values()), "mistakes": one.mistakes} for one in people
         },
@@ -87,18 +90,22 @@ def _labels(detector: Detector, people: Sequence[Colleague], plan: Mapping[str, 
     }
 
 
-def _reference(detector: Detector) -> dict[str, Any]:
-    found = ReferenceRow.objects.filter(detector=detector).values_list("role", "answer").annotate(rows=Count("pk"))
-    roles: dict[str, dict[str, int]] = {}
-    for role, answer, count in found.order_by("role", "answer"):
-        roles.setdefault(role, {})[answer] = count
-    refused = Item.objects.filter(detector=detector).exclude(not_admitted="")
-    snapshot = snapshots.newest_snapshot(detector)
+def _reference() -> dict[str, Any]:
+    found = ReferenceRow.objects.values_list("detector__name", "role", "answer").annotate(rows=Count("pk"))
+    detectors: dict[str, dict[str, dict[str, int]]] = {}
+    for name, role, answer, count in found.order_by("detector__name", "role", "answer"):
+        detectors.setdefault(name, {}).setdefault(role, {})[answer] = count
+    refused = Item.objects.exclude(not_admitted="").values_list("not_admitted").annotate(items=Count("pk"))
+    newest = [snapshots.newest_snapshot(detector) for detector in Detector.objects.order_by("name")]
     return {
-        "total": sum(sum(answers.values()) for answers in roles.values()),
-        "roles": roles,
-        "not_admitted": dict(refused.values_list("not_admitted").annotate(items=Count("pk")).order_by("not_admitted")),
-        "snapshot": {"number": snapshot.number, "rows": snapshot.rows, "sha256": snapshot.digest} if snapshot else None,
+        "total": ReferenceRow.objects.count(),
+        "detectors": detectors,
+        "not_admitted": dict(refused.order_by("not_admitted")),
+        "snapshots": [
+            {"detector": one.detector.name, "number": one.number, "rows": one.rows, "sha256": one.digest}
+            for one in newest
+            if one is not None
+        ],
     }
 
 
