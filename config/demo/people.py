@@ -27,8 +27,9 @@ def make_people(show: Callable[[str, str], None] | None = None) -> dict[str, Use
                 user, password = users.make_user(name, role)
                 made.append((name, password))
             people[name] = user
-    for name, password in made if show else ():
-        show(name, password)
+    if show is not None:
+        for name, password in made:
+            show(name, password)
     return people
 
 

@@ -60,14 +60,14 @@ def wait_for(true, demo: Demo):
     deadline = time.monotonic() + PATIENCE
     while not (found := true()):
         assert demo.process.poll() is None, demo.printed
-        assert time.monotonic() < deadline, demo.printed
+        assert time.monotonic() < deadline, f"{demo.printed}\n{family(demo)}"
         time.sleep(0.2)
     return found
 
 
 def family(demo: Demo) -> dict[int, str]:
     """Return the demo's processes with their commands."""
-    listed = subprocess.run(["ps", "-A", "-o", "pid=,ppid=,args="], capture_output=True, text=True, check=True)
+    listed = subprocess.run(["ps", "-A", "-ww", "-o", "pid=,ppid=,args="], capture_output=True, text=True, check=True)
     rows = [
         (int(pid), int(parent), args)
         for pid, parent, args in (row.split(None, 2) for row in listed.stdout.splitlines())
@@ -97,6 +97,8 @@ def gone(pids) -> bool:
 
 def test_a_house_that_lives_mends_itself_and_ends(tmp_path):
     folder = tmp_path / "state"
+    folder.mkdir()
+    (folder / "opening.json").write_text("{}")  # what it does is in test_turn.py
     with running(folder, tmp_path / "first.log") as demo:
         wait_for(lambda: "Etalon answers at" in demo.printed, demo)
         passwords = re.findall(r"^  (\w+) +(\S{16})$", demo.printed, re.M)
