@@ -31,7 +31,7 @@ class Coverage:
 
     @property
     def complete(self) -> bool:
-        return self.segments == self.segments_scored
+        return self.segments == self.segments_scored and self.sessions == self.sessions_scored
 
 
 def coverage(version: Version) -> Coverage:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -43,6 +44,24 @@ def read_sessions(segment: Segment, columns: Sequence[str] | None = None) -> pa.
     """Return the sessions of a segment in row order, with `rid`; only some columns when they are named."""
     wanted = None if columns is None else ["rid", *(name for name in columns if name != "rid")]
     return storage.get_table(segment.sessions_path, columns=wanted)
+
+
+class SegmentDamaged(RuntimeError):  # noqa: N818 (says what is true, as ObjectDoesNotExist does)
+    """The file of a segment is not what was sealed."""
+
+
+def read_sealed(segment: Segment, columns: Sequence[str]) -> pa.Table:
+    """Return columns of a sealed segment in row order, with `rid`, after checking that the file is what was sealed.
+
+    Parquet keeps no checksums: a damaged file may still be read, as other or fewer sessions.
+    Raises SegmentDamaged, OSError."""
+    data = storage.get_bytes(segment.sessions_path)
+    if (found := hashlib.sha256(data).hexdigest()) != segment.digest:
+        raise SegmentDamaged(f"{segment.sessions_path} has the digest {found[:12]}…, sealed was {segment.digest[:12]}…")
+    table = pq.read_table(pa.BufferReader(data), columns=["rid", *(name for name in columns if name != "rid")])
+    if len(table) != segment.rows:
+        raise SegmentDamaged(f"{segment.sessions_path} has {len(table)} sessions, sealed were {segment.rows}")
+    return table
 
 
 def read_rows(segment: Segment, rows: Sequence[int]) -> list[dict[str, Any]]:
