@@ -103,6 +103,16 @@ def test_a_candidate_and_a_target_of_none_draw_nothing(version, make_segment, mo
     assert not ProofDraw.objects.exists()
 
 
+def test_items_come_in_the_order_of_the_traffic_whatever_the_verdicts(version, make_segment):
+    """Flagged ones first would tell the expert which are which."""
+    segment = make_segment([eve_record(number) for number in range(9)])
+    make_scores(version, segment, dict.fromkeys((1, 4, 7), 2.0), rest=LOW)
+    route_waiting()
+    items = Item.objects.filter(queue__kind=Queue.Kind.PROOF).order_by("pk")
+    assert [item.proof.draw.stratum for item in items] == ["" if n in (1, 4, 7) else "clean/low" for n in range(9)]
+    assert len({item.priority for item in items}) == 1
+
+
 # answers
 
 
