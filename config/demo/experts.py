@@ -11,7 +11,6 @@ from html.parser import HTMLParser
 from typing import Any
 
 import orjson
-from django.http import HttpResponse
 from django.test import Client
 from django.urls import reverse
 
@@ -108,12 +107,12 @@ class Visitor:
         self._text(answer, "POST", action, expected=302)
         return str(answer["Location"])
 
-    def _text(self, answer: HttpResponse, method: str, address: str, *, expected: int) -> str:
+    def _text(self, answer: Any, method: str, address: str, *, expected: int) -> str:
         text = answer.content.decode(answer.charset or "utf-8", "replace")
         if answer.status_code != expected:
             told = _told(text) or answer.get("Location", "")
             raise NotAsExpected(f"{method} {address} as {self.user}: {answer.status_code}, not {expected}. {told}")
-        return text
+        return str(text)
 
 
 class _Words(HTMLParser):

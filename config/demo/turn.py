@@ -87,12 +87,14 @@ class _Turn:
         self.engineer, self.support = Visitor(people["engineer"]), Visitor(people["support"])
         self.administrator = Visitor(people["administrator"])
         self.senior_visitor = Visitor(people["senior"])
-        known = {"seed": plan.seed, "unsure": plan.unsure}
-        self.experts = [Colleague(people[name], errors=plan.errors, **known) for name in ("expert", "expert2")]
-        self.senior = Colleague(people["senior"], errors=plan.senior_errors, **known)
+        self.experts = [self._colleague(people[name], plan.errors) for name in ("expert", "expert2")]
+        self.senior = self._colleague(people["senior"], plan.senior_errors)
         self.seconds: dict[str, float] = {}
         self.rounds: list[dict[str, Any]] = []
         current_app.loader.import_default_modules()  # tasks by name
+
+    def _colleague(self, user: User, errors: float) -> Colleague:
+        return Colleague(user, errors=errors, unsure=self.plan.unsure, seed=self.plan.seed)
 
     def run(self) -> dict[str, Any]:
         began = time.perf_counter()
