@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import re
 import socket
@@ -190,3 +191,38 @@ def test_torn_tables_of_bindings_are_made_anew_and_messages_stay(tmp_path):
     subprocess.run(prepare, cwd=ROOT, env=environment, check=True)
     assert {table.name: table.read_bytes() for table in control.iterdir()} == whole
     assert (messages / "1_a.pipeline.msg").exists()
+
+
+# one turn
+
+
+def test_one_turn_prints_one_json_object_and_nothing_else(tmp_path):
+    code = """
+import os, sys, types, django
+django.setup()
+
+def turn(tell, *, people):
+    tell("turning")
+    print("noise")
+    os.write(1, b"noise of a library")
+    return {"people": sorted(people)}
+
+sys.modules["config.demo.turn"] = types.SimpleNamespace(turn=turn)
+from django.core.management import call_command
+call_command("demo", "--once", "--json", "--state", sys.argv[1])
+"""
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    told = subprocess.run(
+        command, cwd=ROOT, env=state.environment(tmp_path), capture_output=True, text=True, check=True
+    )
+    assert "expert2" in json.loads(told.stdout)["people"]
+    assert "turning" in told.stderr
+    assert "noise of a library" in told.stderr
+
+
+def test_a_second_turn_in_the_same_folder_is_refused_in_one_line(tmp_path):
+    with state.held(tmp_path):
+        told = run_demo("--once", "--json", "--state", str(tmp_path))
+    assert told.returncode == 1
+    assert told.stdout == ""
+    assert re.fullmatch(r"CommandError: A demo runs in \S+: .*\n", told.stderr)
