@@ -56,7 +56,7 @@ def children(port: int, *, colleagues: bool = True) -> list[Child]:
     return [
         Child("web", _web(port)),
         Child("worker", _worker(PIPELINE, NOTICES), is_patient=True),
-        Child("clock", (*_celery(), "beat", "--pidfile=", "-l", "warning")),
+        Child("clock", _module("config.demo.clock")),
         Child("training", _worker(TRAINING), is_patient=True),
         Child("feed", _module("config.demo.feed", *([] if colleagues else ["--no-colleagues"])), is_patient=True),
     ]
@@ -71,13 +71,10 @@ def _web(port: int) -> tuple[str, ...]:
     return _module("granian", *serve, "--workers", "1", "--blocking-threads", "2", "config.wsgi:application")
 
 
-def _celery() -> tuple[str, ...]:
-    return _module("celery", "--quiet", "-A", "config")
-
-
 def _worker(*queues: str) -> tuple[str, ...]:
     alone = ("--without-gossip", "--without-mingle", "--without-heartbeat")
-    return (*_celery(), "worker", "-Q", ",".join(queues), "--pool", "solo", "-l", "warning", *alone)
+    work = ("worker", "-Q", ",".join(queues), "--pool", "solo", "-l", "warning")
+    return _module("celery", "--quiet", "-A", "config", *work, *alone)
 
 
 def refuse_taken(port: int) -> None:

@@ -19,7 +19,12 @@ from urllib.request import urlopen
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-CHILDREN = {"worker": "pipeline,notices", "training": "-Q training", "clock": " beat ", "feed": "config.demo.feed"}
+CHILDREN = {
+    "worker": "pipeline,notices",
+    "training": "-Q training",
+    "clock": "config.demo.clock",
+    "feed": "config.demo.feed",
+}
 PATIENCE = 240
 HERE = os.environ | {"ETALON_DEVELOPMENT": "1"}
 
