@@ -103,8 +103,8 @@ def _frozen(lease: Lease, detector: Detector) -> tuple[Snapshot, TrainingSet]:
         snapshot = reference.publish_snapshot(detector)
         lease.say(f"reference set: {admitted:,} rows admitted; {snapshot}, {snapshot.rows:,} rows")
         training_set = reference.publish_training_set(detector)
-        origins = ", ".join(f"{count:,} of {origin}" for origin, count in training_set.counts["origin"].items())
-        lease.say(f"{training_set}: {training_set.rows:,} rows ({origins})")
+        origins = ", ".join(f"{count:,} of {origin}" for origin, count in training_set.counts.get("origin", {}).items())
+        lease.say(f"{training_set}: {training_set.rows:,} rows ({origins or 'of unknown origin'})")
         lease.keep(snapshot=snapshot.pk, training_set=training_set.pk)
         facts = lease.facts
     return Snapshot.objects.get(pk=facts["snapshot"]), TrainingSet.objects.get(pk=facts["training_set"])
