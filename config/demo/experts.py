@@ -243,8 +243,8 @@ class Colleague:
 
 
 _NOTES = {
-    "positive": "This is an attack: the verdict stands.",
-    "negative": "Ordinary use of this site's application.",
+    "positive": "The verdict stands.",
+    "negative": "Not what the detector is for.",
     "undecided": "The record alone does not tell: the response body is needed.",
 }
 

@@ -330,7 +330,7 @@ class _Turn:
         if state != "fixed-in-bundle":
             return
         self.engineer.send(self.engineer.get(address), reverse("triage:publish-fix", args=[complaint.pk]))
-        answer = "The session was ordinary. The new bundle no longer flags it."
+        answer = f"You are right: the session is {self.detector.negative_class}. The new bundle no longer flags it."
         tell = reverse("triage:tell-customer", args=[complaint.pk])
         self.support.send(self.support.get(address), tell, answer=answer)
         self.tell(f"{complaint} is published, and the customer was told")
@@ -383,18 +383,25 @@ def _finish(job: Job) -> Job:
 
 
 def _false_positive(bundle: Bundle, until: datetime, plan: Plan) -> tuple[str, bytes] | None:
-    """Return the first harmless session that the bundle flags at a customer, and whose it is: he knows his sites."""
+    """Return a session that the bundle flags at a customer and should not, and whose it is: he knows his sites.
+
+    The first that is no attack at all; else the first attack of another kind than the detector's."""
     [entry] = bundle.entries.all()
     scorer = BundleScorer(storage.get_bytes(bundle.path), bundle.digest)
     start = _newest_morning(until - timedelta(minutes=plan.customer_minutes))
+    second = None
     for name in world.CUSTOMERS:
         simulation = world.at_customer(name, plan.seed)
         for line in simulation.lines(start, start + timedelta(minutes=plan.customer_minutes)):
             record = orjson.loads(line)
             if record["event_type"] != "http":
                 continue
-            if scorer.score(record, run_silent=True).scores[0] >= entry.threshold:
-                truth = world.truth_of(record, [simulation])
-                if truth is not None and not world.is_positive(entry.version.detector.name, truth):
-                    return name, line
-    return None
+            if scorer.score(record, run_silent=True).scores[0] < entry.threshold:
+                continue
+            truth = world.truth_of(record, [simulation])
+            if truth is None or world.is_positive(entry.version.detector.name, truth):
+                continue
+            if not truth.is_attack:
+                return name, line
+            second = second or (name, line)
+    return second

@@ -56,6 +56,14 @@ def test_it_shows_what_the_role_may_open(client, role):
     assert ('id="bar-jobs"' in page) is (role is not Role.SUPPORT)
 
 
+def test_traffic_of_the_simulator_is_called_synthetic_on_every_page(expert_client):
+    factories.make_sensor(name="core-1")
+    assert "synthetic" not in bar(expert_client)
+    factories.make_sensor(name="synthetic-core")
+    assert ">synthetic<" in bar(expert_client)
+    assert ">synthetic<" in expert_client.get(reverse("labeling:queues")).text
+
+
 def test_fragments_without_the_bar_do_not_pay_for_it(engineer_client, monkeypatch):
     monkeypatch.setattr(home, "bar", lambda user: pytest.fail("was collected"))
     job = factories.make_job()

@@ -15,7 +15,8 @@ from labeling.models import Queue
 from labeling.services import labels, outcomes, proofs, queues
 from models_registry.models import Detector, Stage, Version
 from models_registry.services import boards
-from traffic.models import Segment
+from traffic.models import Segment, Sensor
+from traffic.simulator import SYNTHETIC
 from triage.services import complaints
 
 VERSIONS_SHOWN = 4  # per detector: the active one, then the newest
@@ -84,6 +85,7 @@ class Bar:
 
     jobs: list[Job]  # that wait or run
     answered_today: int | None  # by the reader; None where answering is not his work
+    synthetic: bool  # some of the traffic is the simulator's
 
     @property
     def more(self) -> bool:
@@ -91,9 +93,10 @@ class Bar:
 
 
 def bar(reader: User) -> Bar:
-    """Collect the bar: two short index scans."""
+    """Collect the bar: three short index scans."""
     today = labels.answered_today(reader) if reader.has_role(*EXPERTS) else None
-    return Bar(list(Job.objects.live()[: JOBS_COUNTED + 1]), today)
+    synthetic = Sensor.objects.filter(name__startswith=SYNTHETIC).exists()
+    return Bar(list(Job.objects.live()[: JOBS_COUNTED + 1]), today, synthetic)
 
 
 def state(reader: User) -> State:
