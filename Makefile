@@ -5,19 +5,28 @@ VENV ?= .venv
 PORT ?= 8000
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+RUNS := $(VENV)/.runs
 DEVELOPMENT := ETALON_DEVELOPMENT=1
 PYTEST := $(BIN)/python -m pytest -n 2 -q
 
-.PHONY: demo test test-sqlite test-postgres test-slow check bench lock clean
+.PHONY: demo demo-reset test test-sqlite test-postgres test-slow check bench lock clean
 
 # hashes make sure that everybody runs the same bytes; the project itself runs from its folder
+INSTALL = $(PYTHON) -m venv $(VENV) && \
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $< && touch $@
 $(STAMP): requirements-dev.lock
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
-	touch $@
+	$(INSTALL)
 
-demo: $(STAMP)
-	$(DEVELOPMENT) $(BIN)/python manage.py demo --port $(PORT)
+$(RUNS): requirements.lock
+	@echo "Etalon installs what it needs into $(VENV) ..."
+	$(INSTALL)
+
+# exec: a signal meets the demo itself
+demo: $(RUNS)
+	@$(DEVELOPMENT) exec $(BIN)/python manage.py demo --port $(PORT)
+
+demo-reset: $(RUNS)
+	@$(DEVELOPMENT) $(BIN)/python manage.py demo --reset
 
 test: test-sqlite test-postgres
 

@@ -14,9 +14,6 @@ import json
 import os
 import sqlite3
 import statistics
-import subprocess
-import sys
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -24,7 +21,8 @@ from typing import Any
 
 import orjson
 
-from benchmarks.traffic_files import ROOT, is_session, real_lines, repeated
+from benchmarks._house import measured_apart
+from benchmarks.traffic_files import is_session, real_lines, repeated
 
 ROUNDS = 5
 COPIES = 6  # of the shared logs: 120,000 lines
@@ -38,17 +36,7 @@ Rate = Callable[[], float]
 
 def rows() -> list[dict[str, Any]]:
     """Return one row per kind of log and per store it is compared with; nothing without the shared traffic."""
-    with tempfile.TemporaryDirectory(prefix="etalon-bench-") as folder:
-        environment = os.environ | {
-            "ETALON_DEVELOPMENT": "1",
-            "DATABASE_URL": f"sqlite:///{folder}/bench.sqlite3",
-            "ETALON_STORAGE": f"file://{folder}/storage",
-            "ETALON_BENCH_FOLDER": folder,
-        }
-        command = [sys.executable, "-m", "benchmarks.intake"]
-        done = subprocess.run(command, cwd=ROOT, env=environment, check=True, stdout=subprocess.PIPE)
-    measured: list[dict[str, Any]] = json.loads(done.stdout)
-    return measured
+    return measured_apart("intake")
 
 
 def measure() -> list[dict[str, Any]]:

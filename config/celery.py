@@ -41,6 +41,7 @@ CLOCK = {
     # deadlines and repair
     "collect complaints": every(5, "triage.tasks.collect_complaints", NOTICES),
     "follow complaints": every(30, "triage.tasks.follow_complaints", PIPELINE),
+    "watch deadlines": every(30, "triage.tasks.watch_deadlines", NOTICES),
     "sweep": every(10, "jobs.tasks.sweep", NOTICES),
     # each detector has an hour of its own, UTC
     "retrain": {
@@ -54,6 +55,7 @@ CLOCK = {
         crontab(hour="1", minute="30"), "models_registry.tasks.discard_old_score_files", PIPELINE
     ),
     "expire items": at(crontab(hour="3", minute="0"), "labeling.tasks.expire_items", PIPELINE),
+    "recount queues": at(crontab(hour="3", minute="30"), "labeling.tasks.recount_queues", PIPELINE),
     "gate": at(crontab(hour="4", minute="0"), "labeling.tasks.gate_nightly", TRAINING),
     "celery.backend_cleanup": at(crontab(hour="5", minute="0"), "celery.backend_cleanup", NOTICES),  # old errors
 }

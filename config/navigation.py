@@ -8,11 +8,12 @@ from typing import Any
 
 from django.http import HttpRequest
 from django.urls import NoReverseMatch, resolve, reverse
-from django.utils.functional import Promise
+from django.utils.functional import Promise, SimpleLazyObject
 from django.utils.translation import gettext_lazy as _
 
 from accounts.rights import roles_of
 from accounts.roles import Role
+from triage.services import home
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,16 +55,17 @@ def _places() -> tuple[tuple[Place, str, frozenset[Role]], ...]:
 
 
 def navigation(request: HttpRequest) -> dict[str, Any]:
-    """Give templates the places this user may see."""
+    """Give templates the places this user may see, and what the bar on top counts."""
     user = getattr(request, "user", None)
     if user is None or not user.is_authenticated:
         return {"navigation": []}
     return {
+        "bar": SimpleLazyObject(lambda: home.bar(user)),  # fragments do not show it: they do not pay for it
         "navigation": [
             {"title": place.title, "url": url, "key": place.key, "here": _is_here(request.path, url)}
             for place, url, roles in _places()
             if user.has_role(*roles)
-        ]
+        ],
     }
 
 

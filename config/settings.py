@@ -12,9 +12,11 @@ from django.core.exceptions import ImproperlyConfigured
 from config.logs import logging_settings
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-VAR = BASE_DIR / "var"
 
 env = environ.Env()
+
+# what this house keeps on its machine where nothing else is named below; the demo has a folder of its own
+VAR = Path(env.str("ETALON_VAR", default=str(BASE_DIR / "var"))).absolute()
 
 DEBUG = env.bool("DEBUG", default=False)
 DEVELOPMENT = env.bool("ETALON_DEVELOPMENT", default=False)  # tests and the demo: generated key, plain HTTP

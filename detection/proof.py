@@ -91,37 +91,42 @@ def kish_size(sums: Sums) -> Floats:
     return sums.w**2 / sums.ww
 
 
-def effective_size(sums: Sums) -> Floats:
+def effective_size(sums: Sums, confidence: float = CONFIDENCE) -> Floats:
     """Return min(n_w, n e (1 - e) / ((n - 1) v) * (t_{n-1} / t_{K-1})^2), and n_w where e is 0 or 1 or v is 0."""
     e, v, n_w = error_rate(sums), variance(sums), kish_size(sums)
     with np.errstate(divide="ignore", invalid="ignore"):
-        quantiles = stdtrit(sums.n - 1, CONFIDENCE) / stdtrit(sums.k - 1, CONFIDENCE)
+        quantiles = stdtrit(sums.n - 1, confidence) / stdtrit(sums.k - 1, confidence)
         by_design = sums.n * e * (1 - e) / ((sums.n - 1) * v) * quantiles**2
     plain = (e <= 0) | (e >= 1) | (v <= 0)
     return np.where(plain, n_w, np.fmin(n_w, by_design))
 
 
-def bound_by_sessions(sums: Sums) -> Floats:
+def bound_by_sessions(sums: Sums, confidence: float = CONFIDENCE) -> Floats:
     """Return the Korn-Graubard upper bound of the error rate. One cluster says nothing about others: 0, see bound()."""
-    size = effective_size(sums)
-    return np.where(sums.k > 1, _clopper_pearson(size * error_rate(sums), size), 0.0)
+    size = effective_size(sums, confidence)
+    return np.where(sums.k > 1, _clopper_pearson(size * error_rate(sums), size, confidence), 0.0)
 
 
-def bound_by_clusters(sums: Sums) -> Floats:
+def bound_by_clusters(sums: Sums, confidence: float = CONFIDENCE) -> Floats:
     """Return the upper bound by clusters: each counts once, with its own weighted error rate."""
-    return _clopper_pearson(sums.x, sums.k)
+    return _clopper_pearson(sums.x, sums.k, confidence)
 
 
-def bound(sums: Sums) -> Floats:
+def bound(sums: Sums, confidence: float = CONFIDENCE) -> Floats:
     """Return the upper bound of the error rate, over one kind of clusters."""
-    return np.maximum(bound_by_sessions(sums), bound_by_clusters(sums))
+    return np.maximum(bound_by_sessions(sums, confidence), bound_by_clusters(sums, confidence))
 
 
-def _clopper_pearson(x: Floats, n: Floats) -> Floats:
-    """Return Beta^-1(0.95; x + 1, n - x) for real x and n; 1 where x = n."""
+def upper_bound(rows: Sequence[ProofRow], confidence: float) -> float:
+    """Return the upper bound of the error rate of some rows, over both kinds of clusters."""
+    return max(float(bound(sums, confidence)) for sums in _by_host_and_domain(rows))
+
+
+def _clopper_pearson(x: Floats, n: Floats, confidence: float) -> Floats:
+    """Return Beta^-1(confidence; x + 1, n - x) for real x and n; 1 where x = n."""
     rest = n - x
     full = rest <= 1e-9 * n
-    return np.where(full, 1.0, betaincinv(x + 1.0, np.where(full, 1.0, rest), CONFIDENCE))
+    return np.where(full, 1.0, betaincinv(x + 1.0, np.where(full, 1.0, rest), confidence))
 
 
 @dataclass(frozen=True, slots=True)

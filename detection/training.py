@@ -69,7 +69,7 @@ class TrainingImpossible(ValueError):  # noqa: N818 (says what is true, as Objec
 class TrainingPolicy:
     """Everything that decides how a model is trained; stored with its report."""
 
-    version: int = 1
+    version: int = 2
     false_positive_cost: float = 10.0  # in missed detections whose labels are trusted as much
     # trust in a label by its origin: weight of the row in training and in the threshold proposal
     expert: float = 1.0
@@ -78,10 +78,11 @@ class TrainingPolicy:
     rule: float = 0.3
     language_model: float = 0.2
     background: float = 0.1
-    # Background is unlabelled: a model that learns all of it by heart keeps silent about what rules miss. So each tree
-    # sees as many negatives as positives, drawn anew (bagging for learning from positives and unlabelled rows, Mordelet
-    # and Vert 2014). That caps the weight of background too; answers of persons count as if each tree saw all of them.
-    negatives_per_positive: float = 1.0
+    # Background is unlabelled: a model that learns all of it by heart keeps silent about what rules miss. So trees grow
+    # on all positives, every answer of a person, and a little background, drawn anew for every few of them (bagging for
+    # learning from positives and unlabelled rows, Mordelet and Vert 2014). That caps the weight of background too.
+    background_per_positive: float = 3.0
+    trees_per_draw: int = 10
     # Until persons have judged sessions of both classes no version can leave, and the threshold is for scouting: out of
     # fold, at most so many kinds of background session stand above it. They are questions to experts.
     scouting_questions: int = 60
@@ -131,10 +132,12 @@ class _Table:
     features: NDArray[np.float32]
     label: NDArray[np.int8]
     weight: NDArray[np.float64]
+    always: NDArray[np.bool_]  # every tree sees it
     names: list[str]
 
     def take(self, chosen: NDArray[np.intp]) -> _Table:
-        return _Table(self.features[chosen], self.label[chosen], self.weight[chosen], self.names)
+        parts = (self.features[chosen], self.label[chosen], self.weight[chosen], self.always[chosen])
+        return _Table(*parts, self.names)
 
 
 def train(
@@ -151,8 +154,8 @@ def train(
     rows = rows.canonical()
     _refuse_one_class(rows)
     specs = feature_specs(contract)
-    weight = effective_weights(rows, policy)
-    table = _Table(_features(contract, rows), rows.label, weight, [spec.name for spec in specs])
+    weight, always = trust(rows, policy), seen_by_every_tree(rows)
+    table = _Table(_features(contract, rows), rows.label, weight, always, [spec.name for spec in specs])
     folds = fold_of_groups(rows.group, rows.label, policy.folds_for(len(rows)), policy.seed)
     bins = bins_of_sources(rows.source, policy.source_models)
     with _Pool(max_workers=policy.workers) as pool:
@@ -251,19 +254,23 @@ def prices(rows: TrainingRows, policy: TrainingPolicy) -> NDArray[np.float64]:
     return shared
 
 
-def effective_weights(rows: TrainingRows, policy: TrainingPolicy) -> NDArray[np.float64]:
-    """Return the weight of every row in training: trust, negatives that a person judged made up for the draw."""
-    weight = trust(rows, policy)
+def seen_by_every_tree(rows: TrainingRows) -> NDArray[np.bool_]:
+    """Return the rows no tree goes without: positives, and what persons judged. The others are drawn."""
     judged = np.array([origin in JUDGED for origin in rows.origin])
-    weight[judged & (rows.label == 0)] /= share_of_negatives(rows.label, policy)
-    scaled: NDArray[np.float64] = weight * (len(weight) / weight.sum())
-    return scaled
+    always: NDArray[np.bool_] = judged | (rows.label == 1)
+    return always
 
 
-def share_of_negatives(label: NDArray[np.int8], policy: TrainingPolicy) -> float:
-    """Return which share of the negatives each tree sees."""
-    positives = int((label == 1).sum())
-    return min(1.0, policy.negatives_per_positive * positives / max(len(label) - positives, 1))
+def draws(
+    label: NDArray[np.int8], always: NDArray[np.bool_], policy: TrainingPolicy, count: int
+) -> list[NDArray[np.intp]]:
+    """Return the rows of each of `count` draws, ascending: those seen always, and background without repetition."""
+    kept, background = np.flatnonzero(always), np.flatnonzero(~always)
+    size = min(len(background), max(1, round(policy.background_per_positive * int((label == 1).sum()))))
+    generator = np.random.default_rng(policy.seed)
+    return [
+        np.sort(np.concatenate([kept, generator.choice(background, size, replace=False)])) for _number in range(count)
+    ]
 
 
 def fold_of_groups(group: Sequence[str], label: NDArray[np.int8], folds: int, seed: int) -> NDArray[np.intp] | None:
@@ -312,31 +319,33 @@ def _fit(table: _Table, policy: TrainingPolicy, trees: int) -> Any:
     import lightgbm  # loaded when first used: nobody but training and explanations needs it
 
     positives = int((table.label == 1).sum())
+    fixed = {"verbosity": -1, "num_threads": 1, "deterministic": True, "force_row_wise": True}
     parameters = {
+        **fixed,
         "objective": "binary",
         "learning_rate": policy.learning_rate * policy.trees / trees,  # fewer trees go as far in all
         "num_leaves": policy.leaves,
         "min_data_in_leaf": max(1, min(policy.rows_per_leaf, positives // 4)),
-        "pos_bagging_fraction": 1.0,
-        "neg_bagging_fraction": share_of_negatives(table.label, policy),
-        "bagging_freq": 1,
+        "boost_from_average": False,  # of a draw, it would be an average of nothing
         "feature_fraction": policy.feature_share,
         "lambda_l2": policy.leaf_penalty,
-        "deterministic": True,
-        "force_row_wise": True,
-        "num_threads": 1,
-        "seed": policy.seed,
-        "verbosity": -1,
     }
-    dataset = lightgbm.Dataset(
-        table.features,
-        label=table.label,
-        weight=table.weight,
-        feature_name=table.names,
-        params={"verbosity": -1, "num_threads": 1, "deterministic": True, "force_row_wise": True},
-        free_raw_data=True,
-    )
-    return lightgbm.train(parameters, dataset, num_boost_round=trees)
+    parts = draws(table.label, table.always, policy, -(-trees // policy.trees_per_draw))
+    scale = len(parts[0]) / table.weight[parts[0]].sum()  # the penalty means the same whatever the weights
+
+    def dataset(chosen: NDArray[np.intp], like: Any = None) -> Any:
+        taken, label, weight = table.features[chosen], table.label[chosen], table.weight[chosen] * scale
+        return lightgbm.Dataset(
+            taken, label, like, weight, feature_name=table.names, params=fixed, free_raw_data=like is None
+        )
+
+    bins = dataset(np.arange(len(table.label))).construct()  # where a feature may be cut: the same for all draws
+    booster = None
+    for number, part in enumerate(parts):
+        rounds = min(policy.trees_per_draw, trees - number * policy.trees_per_draw)
+        parameters["seed"] = policy.seed + number
+        booster = lightgbm.train(parameters, dataset(part, bins), num_boost_round=rounds, init_model=booster)
+    return booster
 
 
 def _raw(booster: Any, features: NDArray[np.float32]) -> NDArray[np.float64]:

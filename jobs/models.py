@@ -85,6 +85,11 @@ class Job(models.Model):
     def is_live(self) -> bool:
         return self.state in LIVE
 
+    @property
+    def percent(self) -> int | None:
+        """Progress, rounded down; None where nothing is known of it."""
+        return 100 * self.done // self.total if self.total and self.state == State.RUNNING else None
+
     def expected_end(self, now: datetime) -> datetime | None:
         """Return when the work will be done if it goes on as it went."""
         if self.state != State.RUNNING or not self.started_at or not 0 < self.done <= self.total:
@@ -126,6 +131,20 @@ class Part(models.Model):
 
     def __str__(self) -> str:
         return f"{self.job}: {self.key}"
+
+
+class Line(models.Model):
+    """What a job said of itself, step by step. Added by jobs.services.lines, which bounds them."""
+
+    job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="lines")
+    at = models.DateTimeField(default=timezone.now)
+    text = models.CharField(max_length=500)
+
+    class Meta:
+        ordering = ["id"]
+
+    def __str__(self) -> str:
+        return self.text
 
 
 class TickQuerySet(models.QuerySet["Tick"]):

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
+from django.urls import NoReverseMatch, reverse
 from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 
 from accounts.models import User
-from accounts.rights import role_required
+from accounts.rights import may_open, role_required
 from accounts.roles import Role
 from jobs.models import Job, Part, State, Tick
 from jobs.services import jobs as job_services
+from jobs.services.leases import where
 
 READERS = (Role.EXPERT, Role.SENIOR, Role.ENGINEER, Role.ADMINISTRATOR, Role.AUDITOR)
 CANCELLERS = (Role.ENGINEER, Role.ADMINISTRATOR)
@@ -28,6 +32,7 @@ class Shown:
 
     job: Job
     expected_end: datetime | None
+    left: timedelta | None  # until the expected end
     took: timedelta | None
 
 
@@ -79,12 +84,17 @@ def cancel(request: HttpRequest, pk: int) -> HttpResponse:
 
 def _context(request: HttpRequest, pk: int) -> dict[str, object]:
     found = get_object_or_404(Job.objects.select_related("created_by"), pk=pk)
+    assert isinstance(request.user, User)  # role_required let them in
     failed = Part.objects.filter(job=found, state=State.FAILED)
     return {
         "shown": _shown(found),
         "job": found,
+        "holder": where(found.worker),
+        "lines": found.lines.all(),
+        "facts": _facts(found.result),
+        "links": _links(found.result, request.user),
         "failed_parts": failed[:PARTS_SHOWN],
-        "may_cancel": isinstance(request.user, User) and request.user.has_role(*CANCELLERS),
+        "may_cancel": request.user.has_role(*CANCELLERS),
     }
 
 
@@ -94,4 +104,31 @@ def _live() -> list[Shown]:
 
 def _shown(job: Job) -> Shown:
     now = timezone.now()
-    return Shown(job, job.expected_end(now), job.took(now))
+    end = job.expected_end(now)
+    return Shown(job, end, end - now if end else None, job.took(now))
+
+
+def _facts(result: dict[str, Any]) -> list[tuple[str, object]]:
+    """Return what a job found, one level deep: {"gate": {"passed": ...}} is told as "gate: passed"."""
+    facts: list[tuple[str, object]] = []
+    for name, value in result.items():
+        if name == "links":
+            continue
+        if isinstance(value, dict):
+            facts += [(f"{name}: {inner}", found) for inner, found in value.items()]
+        elif isinstance(value, list):
+            facts.append((name, len(value)))
+        else:
+            facts.append((name, value))
+    return [(name.replace("_", " "), value) for name, value in facts]
+
+
+def _links(result: dict[str, Any], user: User) -> list[dict[str, str]]:
+    """Return the pages about what a job made that this user may open."""
+    found = []
+    for link in result.get("links", []):
+        with suppress(NoReverseMatch):  # an old job may name a page that is no more
+            url = reverse(link["url_name"], args=link["arguments"])
+            if may_open(user, url):
+                found.append({"title": link["title"], "url": url})
+    return found

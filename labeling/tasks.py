@@ -48,3 +48,9 @@ def gate_nightly() -> int | None:
 def expire_items() -> int | None:
     """Close what nobody looked at."""
     return ticks.run("labeling.expire_items", queues.expire)
+
+
+@shared_task
+def recount_queues() -> int | None:
+    """Repair counts that drifted."""
+    return ticks.run("labeling.recount_queues", queues.recount)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
@@ -21,7 +22,7 @@ from labeling import evidence
 from labeling.forms import LabelForm
 from labeling.models import Answer, Item, ItemState, Label, Queue, ReasonCode
 from labeling.models import Role as ReferenceRole
-from labeling.services import claims, labels, proofs
+from labeling.services import claims, labels, missed, outcomes, proofs, retraining
 from labeling.services import queues as queue_service
 from labeling.services import reference as reference_service
 from labeling.services.records import from_json
@@ -138,6 +139,27 @@ def undo_label(request: HttpRequest) -> HttpResponse:
 
 
 @require_safe
+@role_required(*EXPERTS)
+def answers(request: HttpRequest) -> HttpResponse:
+    """The expert's own answers of the last week, and what became of each."""
+    user = _user(request)
+    kind, known = request.GET.get("found", ""), request.GET.get("version", "")
+    version = (
+        get_object_or_404(Version.objects.select_related("detector", "training_set"), pk=int(known))
+        if known.isdecimal() and len(known) < 19
+        else None
+    )
+    page = outcomes.page(user, kind, version, request.GET.get("before", ""))
+    context = {
+        "page": page,
+        "kind": kind if kind in outcomes.KINDS else "",
+        "version": version,
+        "blind": {fate.label.item_id for fate in page.fates if proofs.is_blind(fate.label.item, user)},
+    }
+    return render(request, "labeling/answers.html", context)
+
+
+@require_safe
 @role_required(*READERS)
 def raw_record(request: HttpRequest, pk: int) -> HttpResponse:
     found = get_object_or_404(Item.objects.select_related("record"), pk=pk)
@@ -164,7 +186,8 @@ def proof(request: HttpRequest, detector: str, number: int) -> HttpResponse:
     version = get_object_or_404(
         Version.objects.select_related("detector", "training_set"), detector__name=detector, number=number
     )
-    return render(request, "labeling/proof.html", {"figures": proofs.figures(version), "version": version})
+    context = {"figures": proofs.figures(version), "missed": missed.share(version), "version": version}
+    return render(request, "labeling/proof.html", context)
 
 
 @require_safe
@@ -181,6 +204,33 @@ def reference(request: HttpRequest, detector: str) -> HttpResponse:
         "snapshots": found.snapshots.order_by("-number")[:10],
     }
     return render(request, "labeling/reference.html", context)
+
+
+@require_POST
+@role_required(Role.ENGINEER)
+def retrain(request: HttpRequest, detector: str) -> HttpResponse:
+    """Start the job the night would start; while one waits or runs, that one is meant."""
+    found = get_object_or_404(Detector, name=detector)
+    user = _user(request)
+    running = retraining.live(found)
+    job = running or retraining.start(found, reason=f"asked for by {user}", by=user)
+    told = _("It is being trained already: this is the job.") if running else _("Asked for. This is the job.")
+    messages.info(request, told)
+    return redirect("jobs:job", job.pk)
+
+
+@require_safe
+@role_required(*READERS)
+def retrain_state(request: HttpRequest, detector: str) -> HttpResponse:
+    """What a detector's page says about training: the job that is live, or the button."""
+    found = get_object_or_404(Detector, name=detector)
+    context = {
+        "detector": found,
+        "job": retraining.live(found),
+        "new_labels": retraining.new_gate_worthy(found),
+        "may_retrain": _user(request).has_role(Role.ENGINEER),
+    }
+    return render(request, "labeling/_retrain.html", context)
 
 
 def _light() -> QuerySet[Item]:

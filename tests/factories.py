@@ -208,13 +208,15 @@ def make_proof_item(queue: Queue | None = None, row: dict[str, Any] | None = Non
     queue = queue or make_queue(kind=Queue.Kind.PROOF, slug=f"drawn-{next(_number)}")
     version = fields.get("version") or make_version(detector=queue.detector)
     proof = {"probability": fields.pop("probability", 1.0), "host": row["src_ip"], "domain": row["host"]}
+    stratum = fields.pop("stratum", "")
     policy = {"version": 1, "target": 50, "second_share": 0.2}
     item = make_session_item(queue, row, **{"version": version, "reason": "proof", "labels_needed": 1} | fields)
     draw = ProofDraw.objects.create(
         version=version,
         score_file=make_score_file(version=version),
         day=SOME_TIME.date(),
-        positives=1,
+        stratum=stratum,
+        sessions=1,
         expected=1,
         probability=proof["probability"],
         drawn=1,
@@ -458,6 +460,8 @@ URL_ARGS: dict[str, Callable[[], list[Any]]] = {
     "labeling:renew-claim": lambda: [make_session_item().pk],
     "labeling:raw-record": lambda: [make_session_item().pk],
     "labeling:explanation": lambda: [make_session_item().pk],
+    "labeling:retrain": lambda: [make_detector().name],
+    "labeling:retrain-state": lambda: [make_detector().name],
     "labeling:proof": _version_of_a_page,
     "labeling:reference": lambda: [make_detector().name],
     "models_registry:indicator-list": lambda: [make_indicator_list().name],

@@ -22,7 +22,7 @@ def measured(monkeypatch):
 
 
 def test_the_benchmarks_of_this_house_are_found():
-    assert {"batch", "intake", "latency"} <= set(benchmarks.names())
+    assert {"batch", "candidate", "intake", "latency", "retrain"} <= set(benchmarks.names())
 
 
 def test_json_is_one_list_of_rows_with_the_agreed_keys(measured, capsys):

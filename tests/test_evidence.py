@@ -26,7 +26,8 @@ from models_registry.models import (
     TrainingSet,
 )
 from tests import factories
-from triage.models import Complaint, ComplaintState
+from tests.factories import SOME_TIME
+from triage.models import Complaint, ComplaintNotice, ComplaintState
 
 pytestmark = pytest.mark.django_db
 
@@ -62,6 +63,9 @@ MAKERS: dict[type[models.Model], Callable[[], models.Model]] = {
     ),
     Complaint: factories.make_complaint,
     ComplaintState: lambda: factories.make_complaint().states.get(),
+    ComplaintNotice: lambda: ComplaintNotice.objects.create(
+        complaint=factories.make_complaint(), kind="warning", **dict.fromkeys(("due_at", "passed_at", "at"), SOME_TIME)
+    ),
     GateReport: factories.make_gate_report,
     IndicatorListVersion: lambda: factories.make_indicator_list().newest,
     Bundle: factories.make_bundle,

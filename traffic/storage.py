@@ -82,10 +82,9 @@ def put_table(path: str, table: pa.Table, **options: Any) -> str:
     return put_bytes(path, sink.getvalue())
 
 
-def get_table(path: str, columns: list[str] | None = None, schema: pa.Schema | None = None) -> pa.Table:
-    """Return a stored table. With a schema it is read as that: a column the file does not have is null."""
+def get_table(path: str, columns: list[str] | None = None) -> pa.Table:
     with open_input(path) as file:
-        return pq.read_table(file, columns=columns, schema=schema)
+        return pq.read_table(file, columns=columns)
 
 
 def open_input(path: str) -> pa.NativeFile:

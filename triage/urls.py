@@ -7,6 +7,9 @@ from triage import views
 app_name = "triage"
 urlpatterns = [
     path("", views.home, name="home"),
+    path("home/", views.home_state, name="home-state"),
+    path("bar/", views.top_bar, name="top-bar"),
+    path("design/", views.design, name="design"),
     path("health/", views.health, name="health"),
     path("health/page/", views.health_page, name="health-page"),
     path("health/live/", views.health_live, name="health-live"),

@@ -17,6 +17,7 @@ from accounts.roles import EVERYBODY, Role
 from models_registry.models import Customer
 from models_registry.services import boards
 from models_registry.services.scoring import ScoreMismatch
+from triage.examples import examples
 from triage.forms import ComplaintForm, FlaggedForm
 from triage.models import Complaint, State
 from triage.services import complaints as services
@@ -31,6 +32,27 @@ READERS = (Role.EXPERT, Role.SENIOR, Role.ENGINEER, Role.ADMINISTRATOR, Role.AUD
 @role_required(*EVERYBODY)
 def home(request: HttpRequest) -> HttpResponse:
     return render(request, "triage/home.html", {"state": home_services.state(_user(request))})
+
+
+@require_safe
+@role_required(*EVERYBODY)
+def home_state(request: HttpRequest) -> HttpResponse:
+    """The home page's figures, boards and queues as they are now."""
+    return render(request, "triage/_home.html", {"state": home_services.state(_user(request))})
+
+
+@require_safe
+@role_required(*EVERYBODY)
+def top_bar(request: HttpRequest) -> HttpResponse:
+    """What runs and what the reader did today, for the bar on every page."""
+    return render(request, "_bar.html")
+
+
+@require_safe
+@role_required(*EVERYBODY)
+def design(request: HttpRequest) -> HttpResponse:
+    """Every component of the house, drawn by the partials that pages use."""
+    return render(request, "triage/design.html", {"examples": examples()})
 
 
 @require_safe
@@ -166,6 +188,7 @@ def _page_of(found: Any) -> dict[str, Any]:
         "states": states,
         "line": services.line(states),
         "reading": services.reading(found),
+        "notices": list(found.notices.all()),
         "fix": fix,
         "gate": version.gate_reports.order_by("-id").first() if version else None,
         "proposals": version.proposals.waiting().count() if version else 0,

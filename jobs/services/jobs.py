@@ -18,7 +18,8 @@ from accounts.models import User
 from accounts.services import audit
 from jobs.models import Job, Part, State
 from jobs.services import broker
-from jobs.services.leases import kept_alive, name_of_this_worker, until
+from jobs.services.leases import kept_alive, name_of_this_worker, until, where
+from jobs.services.lines import say
 
 log = structlog.get_logger(__name__)
 ATTEMPTS = 3  # a job whose worker died that often kills workers
@@ -51,6 +52,10 @@ class Lease:
         if Job.objects.filter(pk=self.job.pk).exclude(cancel_asked_at=None).exists():
             raise Cancelled
 
+    def say(self, text: str) -> None:
+        """Add a line to the job's log."""
+        say(self.job.pk, text)
+
     def keep(self, **facts: Any) -> None:
         """Write facts for a second run, in the transaction that writes what they are about; raises LeaseLost."""
         self.job.result = {**self.job.result, **facts}
@@ -63,7 +68,10 @@ class Lease:
     def finish(self, state: State, **values: Any) -> bool:
         """End the job; False when it is somebody else's."""
         values |= {"state": state, "lease_until": None, "finished_at": timezone.now()}
-        return bool(self._mine().update(**values))
+        if not self._mine().update(**values):
+            return False
+        self.say(f"{state.value}: {values['error']}" if values.get("error") else state.value)
+        return True
 
     def _write(self, **values: Any) -> None:
         if not self._mine().update(lease_until=until(), **values):
@@ -141,6 +149,11 @@ def run(pk: int, work: Callable[[Lease], dict[str, Any]]) -> None:
         _done(lease, result)
 
 
+def link(title: str, url_name: str, *arguments: str | int) -> dict[str, Any]:
+    """Return what a job's result says of a page about something it made: `links=[link(...), ...]`."""
+    return {"title": title, "url_name": url_name, "arguments": list(arguments)}
+
+
 def _done(lease: Lease, result: dict[str, Any]) -> None:
     lease.finish(State.DONE, result=lease.facts | result, done=F("total"))
 
@@ -163,7 +176,9 @@ def take(pk: int) -> Lease | None:
         started_at=Coalesce("started_at", now),
     ):
         return None
-    return Lease(Job.objects.get(pk=pk), worker)
+    lease = Lease(Job.objects.get(pk=pk), worker)
+    lease.say(f"attempt {lease.job.attempts}, by {where(worker)}")
+    return lease
 
 
 @transaction.atomic
@@ -178,6 +193,7 @@ def cancel(job: Job, by: User) -> bool:
     ):
         return False
     audit.record(by, "job.cancel", str(job), job=job.pk)
+    say(job.pk, f"{by} asked it to end")
     return True
 
 
@@ -195,10 +211,14 @@ def _revive(job: Job) -> bool:
     left = Job.objects.dead(timezone.now()).filter(pk=job.pk, worker=job.worker)
     ended: dict[str, Any] = {"lease_until": None, "finished_at": timezone.now()}
     if job.cancel_asked_at:
-        left.update(state=State.CANCELLED, **ended)
+        if left.update(state=State.CANCELLED, **ended):
+            say(job.pk, "its worker died; cancelled")
     elif job.attempts >= ATTEMPTS:
-        left.update(state=State.FAILED, error=f"Its worker died {job.attempts} times.", **ended)
+        error = f"Its worker died {job.attempts} times."
+        if left.update(state=State.FAILED, error=error, **ended):
+            say(job.pk, f"failed: {error}")
     elif left.update(state=State.WAITING, lease_until=None, worker="", sent_at=None):
+        say(job.pk, "its worker died; waits for another")
         return _send_again(job)
     return False
 

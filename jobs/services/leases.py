@@ -25,6 +25,11 @@ def name_of_this_worker() -> str:
     return f"{socket.gethostname()[:60]}:{os.getpid()}:{secrets.token_hex(8)}"
 
 
+def where(worker: str) -> str:
+    """Return the host and process of a holder, for people."""
+    return worker.rpartition(":")[0]
+
+
 def until(seconds: float | None = None) -> datetime:
     """Return when a lease taken or renewed now ends."""
     return timezone.now() + timedelta(seconds=settings.JOB_LEASE_SECONDS if seconds is None else seconds)

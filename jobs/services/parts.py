@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import structlog
 from django.db import transaction
@@ -13,7 +14,8 @@ from django.utils import timezone
 
 from jobs.models import LIVE, Job, Part, State
 from jobs.services.jobs import ATTEMPTS, told
-from jobs.services.leases import kept_alive, name_of_this_worker, until
+from jobs.services.leases import kept_alive, name_of_this_worker, until, where
+from jobs.services.lines import say
 
 log = structlog.get_logger(__name__)
 
@@ -25,6 +27,7 @@ def run(pk: int, work: Callable[[str], None]) -> None:
     if not _join(pk):
         return
     worker = name_of_this_worker()
+    say(pk, f"{where(worker)} works on its parts")
     while (part := _take(pk, worker)) is not None:
         _work(part, worker, work)
     _close(pk)
@@ -70,7 +73,8 @@ def _work(part: Part, worker: str, work: Callable[[str], None]) -> None:
         raise  # the database is away: the leases run out, and the sweeper tries again
     except Exception as error:
         log.exception("job.part_failed", job=part.job_id, part=part.key)
-        mine.update(state=State.FAILED, lease_until=None, error=told(error))
+        if mine.update(state=State.FAILED, lease_until=None, error=told(error)):
+            say(part.job_id, f"part {part.key} failed: {told(error)}")
     else:
         with transaction.atomic():  # counted by whoever finished it, once
             if mine.update(state=State.DONE, lease_until=None):
@@ -86,12 +90,13 @@ def _close(pk: int) -> None:
     if not parts.open().exists():
         failed = parts.filter(state=State.FAILED)
         count, first = failed.count(), failed.first()
-        ended.update(
-            state=State.FAILED if first else State.DONE,
-            lease_until=None,
-            finished_at=now,
-            result={**job.result, "parts": parts.count(), "failed": count},
-            error=f"{count} of {parts.count()} parts failed; {first.key}: {first.error}" if first else "",
-        )
+        error = f"{count} of {parts.count()} parts failed; {first.key}: {first.error}" if first else ""
+        state, told_of = (State.FAILED, f"failed: {error}") if first else (State.DONE, "done")
+        result = {**job.result, "parts": parts.count(), "failed": count}
+        values: dict[str, Any] = {"state": state, "result": result, "error": error}
     elif job.cancel_asked_at and not parts.filter(state=State.RUNNING, lease_until__gte=now).exists():
-        ended.update(state=State.CANCELLED, lease_until=None, finished_at=now)
+        values, told_of = {"state": State.CANCELLED}, "cancelled"
+    else:
+        return
+    if ended.update(lease_until=None, finished_at=now, **values):
+        say(pk, told_of)

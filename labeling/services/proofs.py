@@ -1,12 +1,13 @@
-"""Proof: a blind random sample of a version's own positives, and what its answers show."""
+"""Proof: a blind random sample of a version's own positives, and what its answers show. For negatives see `missed`."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
+from functools import partial
 from math import floor
 from typing import Any
 
@@ -16,6 +17,7 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import Exists, OuterRef, Sum
 from django.utils import timezone
+from numpy.typing import NDArray
 
 from accounts.models import User
 from accounts.roles import EXPERTS
@@ -39,10 +41,13 @@ from models_registry.services.scoring import read_scores
 from traffic.services import segments
 
 POLICY = SamplingPolicy()
+FLAGGED = ""  # the stratum of a version's positives; others are of what it let pass
 REASON = "proof"  # of items; hunted ones have a detection.selection.Reason
 TARGET = 0.99  # precision that "labels still needed" counts to
 SHORTEST = 1 / 24  # of a day: less traffic than that says nothing about a day
 BATCH = 500
+
+Lots = Callable[[float], NDArray[np.bool_]]  # from a probability to who enters
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +78,11 @@ def draw(file: ScoreFile) -> list[Drawn]:
             days.setdefault(start.date(), []).append(number)
     entered: dict[int, ProofDraw] = {}
     for day, numbers in sorted(days.items()):
-        made = _draw_of(file, day, [keys[number][0] for number in numbers])
-        inside = sampling.draw(_secret(), _scope(file.version, day), [keys[n][0] for n in numbers], made.probability)
+        subjects = [keys[number][0] for number in numbers]
+        lots = partial(sampling.draw, secret(), scope(file.version, day), subjects)
+        made, inside = stored_draw(file, day, FLAGGED, len(subjects), lots)
         entered |= {number: made for number, enters in zip(numbers, inside, strict=True) if enters}
-    return _read(file, entered, scores)
+    return read_drawn(file, entered, scores)
 
 
 def _keys(file: ScoreFile, numbers: list[int]) -> dict[int, tuple[str, datetime]]:
@@ -92,45 +98,55 @@ def _keys(file: ScoreFile, numbers: list[int]) -> dict[int, tuple[str, datetime]
 
 
 @transaction.atomic
-def _draw_of(file: ScoreFile, day: date, subjects: Sequence[str]) -> ProofDraw:
-    """Return the stored draw of a file and day. Its probability follows from counts alone, before any lot is drawn."""
+def stored_draw(
+    file: ScoreFile, day: date, stratum: str, count: int, lots: Lots
+) -> tuple[ProofDraw, NDArray[np.bool_]]:
+    """Return the stored draw of a file, day and stratum, and which of its sessions enter.
+
+    Its probability follows from counts alone, before any lot is drawn."""
     Version.objects.select_for_update().get(pk=file.version_id)  # files of one day, one after the other
-    there = ProofDraw.objects.filter(score_file=file, day=day).first()
+    there = ProofDraw.objects.filter(score_file=file, day=day, stratum=stratum).first()
     if there is not None:
-        return there
+        return there, lots(there.probability)
     policy = _policy()
-    expected = max(_positives(file.version, day) + len(subjects), _positives(file.version, day - timedelta(days=1)))
-    chance = sampling.inclusion_probability(expected, policy)
-    return ProofDraw.objects.create(
+    so_far, day_before = (_sessions(file.version, one, stratum) for one in (day, day - timedelta(days=1)))
+    expected = max(so_far + count, day_before)
+    target = policy.missed_target if stratum else policy.target
+    inside = lots(chance := sampling.inclusion_probability(expected, target))
+    made = ProofDraw.objects.create(
         version=file.version,
         score_file=file,
         day=day,
-        positives=len(subjects),
+        stratum=stratum,
+        sessions=count,
         expected=expected,
         probability=chance,
-        drawn=int(sampling.draw(_secret(), _scope(file.version, day), subjects, chance).sum()),
+        drawn=int(inside.sum()),
         policy=policy.to_dict(),
     )
+    return made, inside
 
 
 def _policy() -> SamplingPolicy:
     """Dropping drawn sessions would bend the sample, so the day's budget bounds the target instead."""
-    return SamplingPolicy(target=max(min(POLICY.target, budget() // 4), 1), second_share=POLICY.second_share)
+    return replace(POLICY, target=max(min(POLICY.target, budget() // 4), 1))
 
 
-def _positives(version: Version, day: date) -> int:
-    return ProofDraw.objects.filter(version=version, day=day).aggregate(sum=Sum("positives"))["sum"] or 0
+def _sessions(version: Version, day: date, stratum: str) -> int:
+    draws = ProofDraw.objects.filter(version=version, day=day, stratum=stratum)
+    return draws.aggregate(sum=Sum("sessions"))["sum"] or 0
 
 
-def _scope(version: Version, day: date) -> str:
+def scope(version: Version, day: date) -> str:
     return f"{version}|{day.isoformat()}"
 
 
-def _secret() -> bytes:
+def secret() -> bytes:
     return settings.REFERENCE_KEY.encode()
 
 
-def _read(file: ScoreFile, entered: dict[int, ProofDraw], scores: Any) -> list[Drawn]:
+def read_drawn(file: ScoreFile, entered: dict[int, ProofDraw], scores: Any) -> list[Drawn]:
+    """Return the sessions that entered, by their row numbers. `scores` holds the columns raw and cell of the file."""
     numbers = list(entered)
     if not numbers:
         return []
@@ -145,8 +161,8 @@ def _read(file: ScoreFile, entered: dict[int, ProofDraw], scores: Any) -> list[D
             raw=scores["raw"][number].as_py(),
             cell=CELL_CODES[scores["cell"][number].as_py()],
             twice=sampling.needs_second(
-                _secret(),
-                _scope(file.version, entered[number].day),
+                secret(),
+                scope(file.version, entered[number].day),
                 session_key(file.segment.sensor.name, row),
                 SamplingPolicy(**entered[number].policy),
             ),
@@ -245,7 +261,8 @@ def rows_of(version: Version) -> list[ProofRow]:
 
     Whatever is not settled as right counts as wrong as soon as anybody did not find it right."""
     doubted = Label.objects.current().filter(item=OuterRef("item")).exclude(answer=Answer.POSITIVE)
-    found = ProofItem.objects.filter(version=version).annotate(is_doubted=Exists(doubted)).order_by("pk")
+    drawn = ProofItem.objects.filter(version=version, draw__stratum=FLAGGED)
+    found = drawn.annotate(is_doubted=Exists(doubted)).order_by("pk")
     rows = []
     for chance, host, domain, state, outcome, is_doubted in found.values_list(
         "probability", "host", "domain", "item__state", "item__outcome", "is_doubted"
@@ -287,7 +304,8 @@ class Figures:
 def figures(version: Version) -> Figures:
     """Return a version's proof with what is still needed and what its false alerts cost. Counts hosts over files."""
     rows = rows_of(version)
-    sums = ProofDraw.objects.filter(version=version).aggregate(positives=Sum("positives"), drawn=Sum("drawn"))
+    draws = ProofDraw.objects.filter(version=version, stratum=FLAGGED)
+    sums = draws.aggregate(positives=Sum("sessions"), drawn=Sum("drawn"))
     seen = boards.seen(version, since=version.training_set.frozen_at)
     found = proof.prove(rows)
     positives = sums["positives"] or 0

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
+import structlog
 from django.db import transaction
 from django.db.models import Exists, F, Min, OuterRef, Q, QuerySet
 from django.db.models.functions import Greatest
@@ -16,6 +17,7 @@ from accounts.roles import EXPERTS
 from labeling.models import Item, ItemState, Label, Queue, QueueDay, Skip
 from models_registry.models import Detector
 
+log = structlog.get_logger(__name__)
 PAGE = 50
 EXPERT_DAY = 400  # items one expert can look at in a day: what a queue takes in per expert
 EXPIRE_AFTER = timedelta(days=14)
@@ -87,15 +89,23 @@ def move(queue_id: int, before: str | None, after: str | None, items: int = 1) -
         Queue.objects.filter(pk=queue_id).update(**{name: Greatest(F(name) + step, 0) for name, step in steps.items()})
 
 
-@transaction.atomic
 def recount() -> int:
-    """Count all queues anew; return how many were wrong. For the night, and after a repair by hand."""
-    wrong = 0
-    for queue in Queue.objects.select_for_update().order_by("pk"):
-        items = Item.objects.filter(queue=queue)
-        found = {"waiting": items.waiting().count(), "conflicts": items.in_conflict().count()}
-        wrong += Queue.objects.filter(pk=queue.pk).exclude(**found).update(**found)
-    return wrong
+    """Count all queues anew, repair what had drifted and warn of it; return how many were wrong."""
+    return sum(_recount(pk) for pk in Queue.objects.order_by("pk").values_list("pk", flat=True))
+
+
+@transaction.atomic
+def _recount(pk: int) -> bool:
+    """Hold one queue at a time: who answers its items waits for this row."""
+    queue = Queue.objects.select_for_update().get(pk=pk)
+    items = Item.objects.filter(queue=queue)
+    found = {"waiting": items.waiting().count(), "conflicts": items.in_conflict().count()}
+    was = {name: getattr(queue, name) for name in found}
+    if was == found:
+        return False
+    Queue.objects.filter(pk=pk).update(**found)
+    log.warning("queue.drift", queue=queue.slug, was=was, found=found)
+    return True
 
 
 # attention: what a day takes in, and what nobody looked at

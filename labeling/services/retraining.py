@@ -29,6 +29,11 @@ def start(detector: Detector, *, reason: str, by: User | None = None) -> Job:
     return jobs.start(TASK, run_key(detector), arguments, kind=KIND, queue="training", by=by)
 
 
+def live(detector: Detector) -> Job | None:
+    """Return the training that waits or runs, if there is one."""
+    return Job.objects.live().filter(run_key=run_key(detector)).first()
+
+
 def run_key(detector: Detector) -> str:
     return f"retrain {detector}"
 
@@ -85,18 +90,28 @@ def retrain(lease: Lease) -> dict[str, Any]:
     detector = Detector.objects.get(pk=lease.job.arguments["detector"])
     snapshot, training_set = _frozen(lease, detector)
     version = _trained(lease, training_set)
+    lease.say(f"{version} is {version.stage}, at threshold {version.threshold:.6f}")
     gate = _gated(version, snapshot)
+    lease.say(f"gate: {gate['sentence']}")
+    links = [jobs.link(str(version), "models_registry:version", detector.name, version.number)]
+    if "report" in gate:
+        links.append(jobs.link(gate["sentence"], "models_registry:gate", gate["report"]))
     if version.stage == Stage.CANDIDATE:
-        candidates.start(version)
-    return {"version": str(version), "gate": gate}
+        scoring = candidates.start(version)
+        lease.say(f"its turn over what is stored is job {scoring.pk}")
+        links.append(jobs.link(f"job {scoring.pk}: {scoring.kind}", "jobs:job", scoring.pk))
+    return {"version": str(version), "gate": gate, "links": links}
 
 
 def _frozen(lease: Lease, detector: Detector) -> tuple[Snapshot, TrainingSet]:
     facts = lease.facts
     if "training_set" not in facts:
-        reference.grow(detector)
+        admitted = reference.grow(detector)
         snapshot = reference.publish_snapshot(detector)
+        lease.say(f"reference set: {admitted:,} rows admitted; {snapshot}, {snapshot.rows:,} rows")
         training_set = reference.publish_training_set(detector)
+        origins = ", ".join(f"{count:,} of {origin}" for origin, count in training_set.counts.get("origin", {}).items())
+        lease.say(f"{training_set}: {training_set.rows:,} rows ({origins or 'of unknown origin'})")
         lease.keep(snapshot=snapshot.pk, training_set=training_set.pk)
         facts = lease.facts
     return Snapshot.objects.get(pk=facts["snapshot"]), TrainingSet.objects.get(pk=facts["training_set"])

@@ -34,7 +34,7 @@ from detection.selection import (
 )
 from detection.sessions import Row, session_key
 from labeling.models import Item, ItemHost, ItemRecord, ItemState, Queue
-from labeling.services import proofs
+from labeling.services import missed, proofs
 from labeling.services.queues import move, queue_of, take_places
 from labeling.services.records import from_json, moment, storable, stored_row, to_json
 from labeling.services.verdicts import rule_set_of, verdicts_of
@@ -86,7 +86,8 @@ def _route(pk: int) -> int:
     # reading files inside the transaction would hold the only write lock of SQLite
     found = fold(file, counted)
     read_lines(file, found)
-    drawn = proofs.draw(file)
+    # in the order of the traffic: who sees one item after the other learns nothing of verdicts
+    drawn = sorted(proofs.draw(file) + missed.draw(file), key=lambda one: one.number)
     with transaction.atomic():
         Segment.objects.select_for_update().get(pk=file.segment_id)  # two versions of one segment, one after the other
         if not ScoreFile.objects.take_for_routing(pk):

@@ -9,6 +9,7 @@ from django.db.models import Count, QuerySet, Sum
 from accounts.models import User
 from jobs.models import Job, State
 from jobs.services import jobs
+from jobs.services.lines import say
 from models_registry.models import ScoreFailure, ScoreFile, Stage, Version
 from models_registry.services import scoring
 from models_registry.services.detectors import rules_in_force
@@ -30,7 +31,7 @@ class Coverage:
 
     @property
     def complete(self) -> bool:
-        return self.segments == self.segments_scored
+        return self.segments == self.segments_scored and self.sessions == self.sessions_scored
 
 
 def coverage(version: Version) -> Coverage:
@@ -92,7 +93,8 @@ def score_part(job: Job, segment: str) -> None:
     if ScoreFile.objects.filter(version=version, segment_id=segment).exists():
         return
     stored = Segment.objects.sealed().select_related("rule_set").get(pk=segment)
-    scoring.score_or_note(version, stored, rules_in_force(version.detector))
+    if written := scoring.score_or_note(version, stored, rules_in_force(version.detector)):
+        say(job.pk, f"segment {segment}: {written.rows:,} sessions, {written.unique_candidates:,} unique candidates")
 
 
 def _candidates() -> list[Version]:

@@ -97,7 +97,7 @@ def score_segment(version: Version, segment: Segment, rules: RulesInForce) -> Sc
     """Score one segment by one version; None when somebody else did it first."""
     contract = versions.contract(version)
     known = segments.late_hits_of(segment)  # before they are read: what comes between is corrected
-    table = segments.read_sessions(segment, columns=["rid", *contract.reads, "src_ip", "hits"])
+    table = segments.read_sealed(segment, columns=[*contract.reads, "src_ip", "hits"])
     raw = versions.scorer(version).raw(encode(contract, columns_of(table.select(contract.reads))))
     verdict = raw >= raw_threshold(version.threshold)
     spoke = rule_verdicts(table["hits"], rules, inspected=rules.inspects(segment.rule_set))
@@ -148,7 +148,8 @@ def read_scores(score_file: ScoreFile, columns: list[str] | None = None) -> pa.T
 def _store(
     version: Version, segment: Segment, rules: RulesInForce, scores: pa.Table, counts: dict[str, int], late_hits: int
 ) -> ScoreFile | None:
-    path = f"scores/{version.detector.name}/{version.number}/{segment.pk}.parquet"
+    # the mapping may change while two workers are at it: then they write two files, and one of them wins
+    path = f"scores/{version.detector.name}/{version.number}/{segment.pk}-{rules.version.pk}.parquet"
     scores = scores.replace_schema_metadata({"segment_digest": segment.digest, "version": str(version)})
     digest = storage.put_table(path, scores, **SCORE_OPTIONS)
     try:
@@ -165,4 +166,6 @@ def _store(
                 **counts,
             )
     except IntegrityError:
+        if not ScoreFile.objects.filter(path=path).exists():
+            storage.delete(path)
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,9 +11,12 @@ import pytest
 import time_machine
 from celery.beat import Scheduler
 from celery.schedules import crontab
+from celery.worker.request import Request
+from kombu.message import Message
 
 from config.celery import CLOCK, NOTICES, PIPELINE, TRAINING, app
 from jobs.models import Job, State, Tick
+from jobs.services import ticks
 from models_registry.models import GateReport, Version
 from tests.models_registry import loop
 from tests.test_architecture import ROOMS
@@ -30,6 +34,43 @@ def test_every_entry_names_a_task_that_exists_a_queue_and_an_end():
         assert 0 < entry["options"]["expires"] <= 3 * 3600, name
         if not isinstance(entry["schedule"], crontab):
             assert entry["options"]["expires"] <= entry["schedule"], f"{name}: ticks would pile up"
+
+
+HOUSE = sorted({entry["task"] for entry in CLOCK.values()} - {"celery.backend_cleanup"})  # Celery's own: one DELETE
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("task", HOUSE)
+def test_a_tick_does_nothing_while_another_process_is_at_it(task):
+    app.loader.import_default_modules()
+    name = task.replace(".tasks.", ".")
+    with ticks.hold(name) as mine:
+        assert mine
+        assert app.tasks[task]() is None
+    assert Tick.objects.get().runs == 1
+    assert app.tasks[task]() == 0
+    assert Tick.objects.get().runs == 2
+
+
+@pytest.mark.parametrize("name", CLOCK)
+def test_a_tick_that_waited_too_long_is_not_run(name, monkeypatch):
+    """A worker that comes back after a day does not run a day of ticks."""
+    app.loader.import_default_modules()
+    sent = []
+    scheduler = Scheduler(app, lazy=True)
+    with time_machine.travel(EVENING, tick=False) as clock:
+        scheduler.setup_schedule()
+        monkeypatch.setattr(app.tasks[CLOCK[name]["task"]], "apply_async", lambda *a, **options: sent.append(options))
+        scheduler.apply_async(scheduler.schedule[name], advance=False)
+        expires = sent.pop()["expires"]
+        headers, properties, body, _event = app.amqp.as_task_v2("1", CLOCK[name]["task"], expires=expires)
+        message = Message(
+            body=json.dumps(body), headers=headers, properties=properties, content_type="application/json"
+        )
+        clock.shift(timedelta(seconds=expires))
+        assert not Request(message, app=app).maybe_expire()
+        clock.shift(timedelta(seconds=1))
+        assert Request(message, app=app).maybe_expire()
 
 
 def test_every_periodic_task_stands_on_one_page():
@@ -81,6 +122,7 @@ def test_a_night(tmp_path, run_jobs):
             "traffic.tasks.discard_leftovers": "01:00",
             "models_registry.tasks.discard_old_score_files": "01:30",
             "labeling.tasks.expire_items": "03:00",
+            "labeling.tasks.recount_queues": "03:30",
             "labeling.tasks.gate_nightly": "04:00",
             "celery.backend_cleanup": "05:00",
         }

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detection.sampling import SamplingPolicy, draw, inclusion_probability, lot, needs_second
+from detection.sampling import SamplingPolicy, draw, draw_many, inclusion_probability, lot, needs_second, strata
 
 KEY = b"a key of this test"
 DAY = "http-attacks:7|2026-11-21"
@@ -15,10 +18,10 @@ POLICY = SamplingPolicy()
 
 
 def test_few_positives_are_all_taken():
-    assert inclusion_probability(0, POLICY) == 1.0
-    assert inclusion_probability(2 * POLICY.target - 1, POLICY) == 1.0
-    assert inclusion_probability(2 * POLICY.target, POLICY) == 0.5
-    assert inclusion_probability(11_714, POLICY) == POLICY.target / 11_714
+    assert inclusion_probability(0, POLICY.target) == 1.0
+    assert inclusion_probability(2 * POLICY.target - 1, POLICY.target) == 1.0
+    assert inclusion_probability(2 * POLICY.target, POLICY.target) == 0.5
+    assert inclusion_probability(11_714, POLICY.target) == POLICY.target / 11_714
     assert draw(KEY, DAY, SUBJECTS, 1.0).all()
 
 
@@ -77,4 +80,43 @@ def test_nonsense_is_refused():
 
 
 def test_the_policy_is_a_value_that_names_its_version():
-    assert POLICY.to_dict() == {"version": 1, "target": 50, "second_share": 0.2}
+    assert POLICY.to_dict() == {"version": 2, "target": 50, "missed_target": 5, "second_share": 0.2}
+
+
+# negatives: one keyed stream for each file, day and stratum
+
+
+def test_many_are_drawn_by_one_stream_that_can_be_drawn_again():
+    first = draw_many(KEY, DAY, 100_000, 0.01)
+    assert (draw_many(KEY, DAY, 100_000, 0.01) == first).all()
+    assert (draw_many(KEY, DAY, 50_000, 0.01) == first[:50_000]).all()
+    assert first.sum() == pytest.approx(1_000, abs=120)
+    assert draw_many(KEY, DAY, 100, 1.0).all()
+    for other in (draw_many(b"another", DAY, 100_000, 0.01), draw_many(KEY, f"{DAY}|2", 100_000, 0.01)):
+        assert (first & other).sum() < 40
+
+
+def test_a_golden_stream():
+    assert draw_many(KEY, DAY, 60, 0.1).nonzero()[0].tolist() == [10, 11, 21, 28, 35, 43, 47, 59]
+
+
+def test_strata_are_bands_below_the_threshold_and_rule_verdicts():
+    """Threshold 0.8: low below 0.08, middle below 0.4, high up to it."""
+    scores = [0.0799999, 0.08, 0.3999999, 0.4, 0.79, 0.01, 0.5]
+    rules = np.array([1, 1, 1, 1, 1, 0, 2], np.int8)
+    found = strata(np.array([math.log(p / (1 - p)) for p in scores]), rules, 0.8)
+    assert {name: rows.nonzero()[0].tolist() for name, rows in found.items()} == {
+        "not_inspected/low": [5],
+        "clean/low": [0],
+        "clean/middle": [1, 2],
+        "clean/high": [3, 4],
+        "hit/high": [6],
+    }
+
+
+@given(st.lists(st.tuples(st.floats(-50, 50), st.integers(0, 2)), max_size=200), st.floats(0.001, 0.999))
+def test_each_negative_is_in_exactly_one_stratum(sessions, threshold):
+    raw, rules = np.array([r for r, _v in sessions]), np.array([v for _r, v in sessions], np.int8)
+    found = strata(raw, rules, threshold)
+    assert sum(rows.sum() for rows in found.values()) == len(sessions)
+    assert all(rows.any() for rows in found.values())

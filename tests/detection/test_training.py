@@ -7,6 +7,7 @@ import sys
 from dataclasses import replace
 from typing import Any
 
+import lightgbm
 import numpy as np
 import pytest
 
@@ -19,14 +20,15 @@ from detection.training import (
     TrainingImpossible,
     TrainingPolicy,
     TrainingRows,
-    effective_weights,
+    draws,
     exclude,
     group_of,
     is_scouting,
     prices,
     read_training_set,
-    share_of_negatives,
+    seen_by_every_tree,
     train,
+    trust,
     write_training_set,
 )
 from detection.training import bins_of_sources as bins
@@ -221,21 +223,38 @@ def test_poisoned_hold_out_rows_change_nothing(rows: TrainingRows) -> None:
     assert train(exclude(bad, holdout, pairs), HTTP_1, POLICY).onnx_bytes == clean.onnx_bytes  # type: ignore[arg-type]
 
 
-def test_weights_follow_the_origin_and_answers_make_up_for_the_draw() -> None:
+def test_weights_follow_the_origin() -> None:
     label = np.array([1, 0] * 10 + [0] * 180, dtype=np.int8)
     rows = make_training_rows(200, origin=["expert"] * 2 + ["rule"] * 8 + ["background"] * 190, label=label)
-    weight = effective_weights(rows, TrainingPolicy())
-    assert weight.mean() == pytest.approx(1.0)
+    weight = trust(rows, TrainingPolicy())
     assert weight[0] / weight[2] == pytest.approx(1.0 / 0.3)
     assert weight[10] / weight[2] == pytest.approx(0.1 / 0.3)
-    assert weight[1] / weight[0] == pytest.approx(190 / 10)  # a tree sees a nineteenth of the negatives
+    assert weight[1] == weight[0]
 
 
-def test_a_tree_sees_as_many_negatives_as_positives() -> None:
-    label = np.array([1] * 10 + [0] * 190, dtype=np.int8)
-    assert share_of_negatives(label, TrainingPolicy()) == pytest.approx(10 / 190)
-    assert share_of_negatives(label, TrainingPolicy(negatives_per_positive=3.0)) == pytest.approx(30 / 190)
-    assert share_of_negatives(1 - label, TrainingPolicy()) == 1.0
+def test_every_tree_sees_all_positives_all_answers_and_background_drawn_anew() -> None:
+    label = np.array([1, 0] * 10 + [0] * 180, dtype=np.int8)
+    rows = make_training_rows(200, origin=["expert"] * 2 + ["rule"] * 8 + ["background"] * 190, label=label)
+    always = seen_by_every_tree(rows)
+    assert always.tolist() == [True, True] + [True, False] * 9 + [False] * 180
+    first, second = draws(label, always, TrainingPolicy(), 2)
+    for drawn in (first, second):
+        assert len(drawn) == 11 + 30  # three of the background for each positive
+        assert len(set(drawn)) == len(drawn)
+        assert set(np.flatnonzero(always)) <= set(drawn)
+    assert set(first) != set(second)
+    assert len(draws(1 - label, np.zeros(200, dtype=bool), TrainingPolicy(), 1)[0]) == 200  # no more than there are
+
+
+def test_few_answers_among_much_background_do_not_stop_the_training() -> None:
+    """Answers were once drawn like background and weighted up: three trees of 300 grew, the rest found no split."""
+    count, positives = 3_000, 12
+    label = np.array([1] * positives + [0] * (count - positives), dtype=np.int8)
+    origin = ["expert"] * 6 + ["rule"] * 6 + ["expert"] * 3 + ["background"] * (count - 15)
+    rows = make_training_rows(count, label=label, origin=origin)
+    model = lightgbm.Booster(model_str=train(rows, HTTP_1, TrainingPolicy()).text_model)
+    assert model.num_trees() == 300
+    assert min(tree["num_leaves"] for tree in model.dump_model()["tree_info"]) > 1
 
 
 JUDGED = ["expert"] * 2 + ["rule"] * 8 + ["background"] * 90
@@ -342,4 +361,4 @@ def test_lightgbm_is_loaded_only_when_somebody_trains() -> None:
 def test_the_policy_is_stored_with_the_report(model: TrainedModel) -> None:
     stored: dict[str, Any] = model.report.to_dict()["policy"]
     assert stored == POLICY.to_dict()
-    assert stored["version"] == 1
+    assert stored["version"] == 2

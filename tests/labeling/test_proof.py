@@ -35,9 +35,15 @@ def version(db):
     return make_version()
 
 
+@pytest.fixture(autouse=True)
+def positives_alone(monkeypatch):
+    """What a version lets pass is drawn too: test_missed_share."""
+    monkeypatch.setattr(proofs, "POLICY", SamplingPolicy(missed_target=0))
+
+
 @pytest.fixture
 def small_target(monkeypatch):
-    monkeypatch.setattr(proofs, "POLICY", SamplingPolicy(target=10))
+    monkeypatch.setattr(proofs, "POLICY", SamplingPolicy(target=10, missed_target=0))
 
 
 def drawn_keys():
@@ -51,7 +57,7 @@ def test_few_positives_are_all_drawn_one_item_each(version, make_segment):
     make_scores(version, make_segment([eve_record(number) for number in range(9)]), dict.fromkeys(range(8), 2.0))
     route_waiting()
     draw = ProofDraw.objects.get()
-    assert (draw.positives, draw.expected, draw.probability, draw.drawn) == (8, 8, 1.0, 8)
+    assert (draw.sessions, draw.expected, draw.probability, draw.drawn) == (8, 8, 1.0, 8)
     items = Item.objects.filter(queue__kind=Queue.Kind.PROOF)
     assert {item.sessions for item in items} == {1}  # look-alikes all: one hunted item, eight drawn ones
     assert len(drawn_keys()) == 8
@@ -112,7 +118,7 @@ def test_sessions_before_the_training_freeze_prove_nothing(make_segment):
     version = make_version(frozen_at=datetime(2026, 3, 1, 12, 0, 4, tzinfo=UTC))
     make_scores(version, make_segment([eve_record(n) for n in range(9)]), dict.fromkeys(range(9), 2.0))
     route_waiting()
-    assert ProofDraw.objects.get().positives == 4  # seconds 5 to 8
+    assert ProofDraw.objects.get().sessions == 4  # seconds 5 to 8
     assert ProofItem.objects.count() == 4
 
 

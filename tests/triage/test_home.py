@@ -93,8 +93,8 @@ def test_experts_see_their_own_answers_of_the_last_week(expert_client, expert):
             created_at=timezone.now() - timedelta(days=days),
         )
     page = expert_client.get("/")
-    assert page.context["state"].own_labels == 1
-    assert "your answers, last 7 days" in page.text
+    assert page.context["state"].week.labels == 1
+    assert "Your answers, last 7 days" in page.text
 
 
 def test_the_page_costs_the_same_queries_for_many_items_and_segments(expert_client):
@@ -181,3 +181,76 @@ def test_labels_of_other_queues_claim_nothing(expert_client, expert):
     claims.claim(item, expert)
     labels.submit(item, expert, "positive")
     assert f"Precision {version} not shown yet" in text_of(expert_client.get("/"))
+
+
+# silent against active
+
+
+def against(client):
+    return text_of(client.get(reverse("triage:home-state"))).partition("Silent ")[2]
+
+
+@pytest.fixture
+def pair():
+    detector = make_detector()
+    active = make_version(detector=detector, stage="active")
+    return active, make_version(detector=detector, stage="silent")
+
+
+def test_silent_stands_against_active_where_both_scored(expert_client, pair):
+    active, silent = pair
+    for ours, theirs in ((10, 3), (9, 2)):
+        segment = make_segment(last_at=timezone.now())
+        make_score_file(version=silent, segment=segment, unique_candidates=ours)
+        make_score_file(version=active, segment=segment, unique_candidates=theirs)
+    make_score_file(version=silent, segment=make_segment(last_at=timezone.now()), unique_candidates=50)  # alone
+    old = make_segment(last_at=timezone.now() - timedelta(days=8))
+    make_score_file(version=silent, segment=old, unique_candidates=70)
+    make_score_file(version=active, segment=old)
+    assert f"{silent} against :{active.number}, 7 days +14 unique / 0 FP" in against(expert_client)
+
+
+def test_a_silent_version_that_finds_less_says_so(expert_client, pair):
+    active, silent = pair
+    segment = make_segment(last_at=timezone.now())
+    make_score_file(version=silent, segment=segment, unique_candidates=1)
+    make_score_file(version=active, segment=segment, unique_candidates=4)
+    assert "−3 unique" in against(expert_client)
+
+
+def test_without_common_traffic_nothing_is_claimed(expert_client, pair):
+    make_score_file(version=pair[1], segment=make_segment(last_at=timezone.now()), unique_candidates=9)
+    assert "nothing scored by both" in against(expert_client)
+
+
+def test_the_headline_figures_stand_in_order(expert_client, pair):
+    make_segment()
+    page = expert_client.get("/").text
+    places = [page.index(words) for words in ("open false positives", "nearest deadline", "Precision", "Silent ")]
+    assert places == sorted(places)
+
+
+# it follows by itself
+
+
+def test_page_and_fragment_are_the_same(expert_client, pair):
+    make_score_file(version=pair[1])
+    fragment = expert_client.get(reverse("triage:home-state")).text
+    assert "<html" not in fragment
+    assert f'id="board-{pair[1].pk}"' in fragment
+    assert f'id="board-{pair[1].pk}"' in expert_client.get("/").text
+
+
+@pytest.mark.django_db(transaction=True)
+def test_figures_follow_while_focus_stays(page, sign_in, accessible):
+    queue = make_queue()
+    make_score_file(version=make_version(detector=queue.detector, stage="active"), unique_candidates=3)
+    tab = sign_in(make_user())
+    tab.goto("/")
+    accessible(tab)
+    link = tab.get_by_role("link", name=str(queue))
+    link.focus()
+    make_item(queue=queue, version=queue.detector.versions.get())
+    tab.evaluate("htmx.trigger('#home', 'refresh')")
+    tab.locator("#figure-waiting", has_text="1").wait_for()
+    assert tab.evaluate("document.activeElement.textContent") == str(queue)

@@ -10,7 +10,7 @@ from accounts.models import User
 from jobs.models import Job
 from jobs.services import jobs
 from jobs.services.jobs import Lease
-from traffic.services.ingest import files_in, ingest_each
+from traffic.services.ingest import FileResult, files_in, ingest_each
 
 TASK = "traffic.tasks.ingest_file"
 
@@ -28,5 +28,12 @@ def ingest(lease: Lease) -> dict[str, Any]:
     files = []
     for done, result in enumerate(ingest_each([path], sensor), start=1):
         files.append(asdict(result))
+        lease.say(_told(result))
         lease.progress(done, total)
-    return {"files": files}
+    return {"files": files, "links": [jobs.link("Traffic", "traffic:intakes")]}
+
+
+def _told(result: FileResult) -> str:
+    if result.duplicate:
+        return f"{result.path}: was taken in before"
+    return f"{result.path}: {result.sessions:,} sessions, {result.rule_hits:,} rule hits, {result.rejected:,} rejected"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -46,10 +47,8 @@ def read_sessions(segment: Segment, columns: Sequence[str] | None = None) -> pa.
 
     A column that was added to the schema after the segment was stored is null throughout; hits that came later are
     among the others."""
-    wanted = None if columns is None else ["rid", *(name for name in columns if name != "rid")]
-    table = storage.get_table(segment.sessions_path, columns=wanted, schema=tables.SESSION_SCHEMA)
-    late = late_hits(segment) if "hits" in table.column_names else {}
-    return tables.with_hits(table, late) if late else table
+    with storage.open_input(segment.sessions_path) as file:
+        return _sessions(segment, file, columns)
 
 
 def late_hits_of(segment: Segment) -> int:
@@ -63,6 +62,31 @@ def late_hits(segment: Segment) -> dict[int, list[dict[str, Any]]]:
     for row, value in LateHit.objects.filter(segment=segment).order_by("row", "id").values_list("row", "value"):
         found.setdefault(row, []).append(json.loads(value))
     return found
+
+
+class SegmentDamaged(RuntimeError):  # noqa: N818 (says what is true, as ObjectDoesNotExist does)
+    """The file of a segment is not what was sealed."""
+
+
+def read_sealed(segment: Segment, columns: Sequence[str]) -> pa.Table:
+    """Return what `read_sessions` does, after checking that the file is what was sealed.
+
+    Parquet keeps no checksums: a damaged file may still be read, as other or fewer sessions.
+    Raises SegmentDamaged, OSError."""
+    data = storage.get_bytes(segment.sessions_path)
+    if (found := hashlib.sha256(data).hexdigest()) != segment.digest:
+        raise SegmentDamaged(f"{segment.sessions_path} has the digest {found[:12]}…, sealed was {segment.digest[:12]}…")
+    table = _sessions(segment, pa.BufferReader(data), columns)
+    if len(table) != segment.rows:
+        raise SegmentDamaged(f"{segment.sessions_path} has {len(table)} sessions, sealed were {segment.rows}")
+    return table
+
+
+def _sessions(segment: Segment, file: pa.NativeFile, columns: Sequence[str] | None) -> pa.Table:
+    wanted = None if columns is None else ["rid", *(name for name in columns if name != "rid")]
+    table = pq.read_table(file, columns=wanted, schema=tables.SESSION_SCHEMA)
+    late = late_hits(segment) if "hits" in table.column_names else {}
+    return tables.with_hits(table, late) if late else table
 
 
 def read_rows(segment: Segment, rows: Sequence[int]) -> list[dict[str, Any]]:

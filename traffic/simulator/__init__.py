@@ -10,7 +10,7 @@
 
 from traffic.simulator.parameters import Parameters
 from traffic.simulator.simulation import Simulation, Truth
-from traffic.simulator.sites import SITES, Site
+from traffic.simulator.sites import SITES, SYNTHETIC, Site
 from traffic.simulator.vocabulary import Kind
 
-__all__ = ["SITES", "Kind", "Parameters", "Simulation", "Site", "Truth"]
+__all__ = ["SITES", "SYNTHETIC", "Kind", "Parameters", "Simulation", "Site", "Truth"]

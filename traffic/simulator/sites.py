@@ -8,6 +8,8 @@ from traffic.simulator.everyday import EVERYDAY, PANELS, RECORDS, STOREFRONT
 from traffic.simulator.look_alikes import HEALTH_MESSAGES, LOOK_ALIKES, MACHINE_COMMANDS, PUMPS, SHOP_WORDS, VENDOR_SITE
 from traffic.simulator.vocabulary import Activity
 
+SYNTHETIC = "synthetic"  # how the names of all simulated sensors begin
+
 
 @dataclass(frozen=True, slots=True)
 class Site:
@@ -25,7 +27,7 @@ class Site:
     @property
     def sensors(self) -> tuple[str, str]:
         """The sensor that sees hosts inside, and the one that sees published servers."""
-        return f"synthetic-{self.name}", f"synthetic-{self.name}-dmz"
+        return f"{SYNTHETIC}-{self.name}", f"{SYNTHETIC}-{self.name}-dmz"
 
     def activities(self) -> tuple[Activity, ...]:
         return tuple(one for one in (*EVERYDAY, *self.own) if self.more.get(one.name, 1.0) > 0)

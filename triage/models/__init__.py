@@ -1,5 +1,5 @@
 """What is true about complaints."""
 
-from triage.models.complaints import Complaint, ComplaintState, State
+from triage.models.complaints import Complaint, ComplaintNotice, ComplaintState, Notice, State
 
-__all__ = ["Complaint", "ComplaintState", "State"]
+__all__ = ["Complaint", "ComplaintNotice", "ComplaintState", "Notice", "State"]

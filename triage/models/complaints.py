@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.conf import settings
 from django.db import models
-from django.db.models import Min, OuterRef, Q, Subquery
+from django.db.models import Case, F, Min, OuterRef, Q, Subquery, When
+from django.db.models.functions import Coalesce
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -27,13 +30,22 @@ class State(models.TextChoices):
 
 class ComplaintQuerySet(EvidenceQuerySet["Complaint"]):
     def with_state(self) -> ComplaintQuerySet:
-        """Add `state` (the newest) and `stopped_at` (when the clock stopped, if it has)."""
+        """Add `state` (the newest), and what its clock shows: `due_now`, `paused_at`, `stopped_at`."""
         rows = ComplaintState.objects.filter(complaint=OuterRef("pk")).order_by()
+        newest = rows.order_by("-id")
         stops = rows.filter(state__in=(State.PUBLISHED, State.TOLD)).values("complaint").annotate(first=Min("at"))
         return self.annotate(
-            state=Subquery(rows.order_by("-id").values("state")[:1]),
+            state=Subquery(newest.values("state")[:1]),
             stopped_at=Subquery(stops.values("first")),
+            due_now=Coalesce(Subquery(newest.exclude(due_at=None).values("due_at")[:1]), F("due_at")),
+            paused_at=Case(When(state=State.NEEDS_INFORMATION, then=Subquery(newest.values("at")[:1]))),
         )
+
+    def running(self) -> ComplaintQuerySet:
+        """Complaints whose clock runs."""
+        waiting: Any = self.unanswered().with_state()
+        running: ComplaintQuerySet = waiting.filter(stopped_at=None, paused_at=None)
+        return running
 
     def unanswered(self) -> ComplaintQuerySet:
         """Complaints whose customer has no answer yet."""
@@ -96,6 +108,7 @@ class ComplaintState(Evidence):
     version = models.ForeignKey(Version, on_delete=models.PROTECT, null=True, related_name="+")  # the fix
     bundle = models.ForeignKey(Bundle, on_delete=models.PROTECT, null=True, related_name="+")  # the fix
     by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, related_name="+")
+    due_at = models.DateTimeField(null=True)  # received again: the deadline, moved by the rest
     at = models.DateTimeField(default=timezone.now)
 
     class Meta:
@@ -115,3 +128,25 @@ class ComplaintState(Evidence):
 
     def __str__(self) -> str:
         return f"{self.complaint}: {self.state}"
+
+
+class Notice(models.TextChoices):
+    WARNING = "warning", _("warning")
+    BREACH = "breach", _("breach")
+
+
+class ComplaintNotice(Evidence):
+    """The clock of a complaint passed a mark. Once for each complaint and mark, even if the deadline moved later."""
+
+    complaint = models.ForeignKey(Complaint, on_delete=models.PROTECT, related_name="notices")
+    kind = models.CharField(max_length=8, choices=Notice.choices)
+    due_at = models.DateTimeField()  # as it was then
+    passed_at = models.DateTimeField()  # the mark itself
+    at = models.DateTimeField()  # when it was noticed
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [models.UniqueConstraint(fields=["complaint", "kind"], name="one_notice_per_mark")]
+
+    def __str__(self) -> str:
+        return f"{self.complaint}: {self.kind}"

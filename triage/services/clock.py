@@ -1,4 +1,6 @@
-"""The 24 hour clock of a complaint. It runs from receipt and stops with a published fix or a reasoned rejection."""
+"""The 24 hour clock of a complaint: runs from receipt, rests while the customer is asked, stops with his answer.
+
+The answer is a published fix or a reasoned rejection. A rest moves the deadline by as long as it took."""
 
 from __future__ import annotations
 
@@ -12,6 +14,7 @@ WARN_BEFORE = timedelta(hours=4)
 
 class Clock(StrEnum):
     RUNNING = "running"
+    PAUSED = "paused"
     MET = "met"
     BREACHED = "breached"
 
@@ -22,7 +25,7 @@ class Reading:
 
     state: Clock
     due_at: datetime
-    left: timedelta  # until the deadline when it runs or was met, over it when breached; never negative
+    left: timedelta  # until the deadline, over it when breached; never negative
     is_close: bool  # runs, and needs somebody now
 
     @property
@@ -37,11 +40,25 @@ def due(received_at: datetime) -> datetime:
     return received_at + DEADLINE
 
 
-def reading(due_at: datetime, stopped_at: datetime | None, now: datetime) -> Reading:
-    """Return what a clock shows that is due then and was stopped then, or still runs."""
-    at = stopped_at or now
-    left = due_at - at
-    if left < timedelta():
-        return Reading(Clock.BREACHED, due_at, -left, is_close=stopped_at is None)
-    state = Clock.RUNNING if stopped_at is None else Clock.MET
-    return Reading(state, due_at, left, is_close=stopped_at is None and left <= WARN_BEFORE)
+def resumed(due_at: datetime, paused_at: datetime, at: datetime) -> datetime:
+    """Return the deadline after a rest: what was left when it began is left when it ends."""
+    return due_at + max(at - paused_at, timedelta())
+
+
+def warning_at(due_at: datetime) -> datetime:
+    """Return the moment from which a running clock needs somebody: 20 of 24 hours have passed."""
+    return due_at - WARN_BEFORE
+
+
+def reading(
+    due_at: datetime, stopped_at: datetime | None, now: datetime, *, paused_at: datetime | None = None
+) -> Reading:
+    """Return what a clock shows that is due then and was stopped then, rests since then, or still runs.
+
+    An answer at the last moment is in time; a clock that still runs at that moment is not."""
+    runs = stopped_at is None and paused_at is None
+    left = due_at - (stopped_at or paused_at or now)
+    if left < timedelta() or (runs and not left):
+        return Reading(Clock.BREACHED, due_at, -left, is_close=runs)
+    state = Clock.RUNNING if runs else Clock.PAUSED if stopped_at is None else Clock.MET
+    return Reading(state, due_at, left, is_close=runs and left <= WARN_BEFORE)

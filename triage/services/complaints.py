@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from django.db import IntegrityError, transaction
-from django.db.models import F, QuerySet
+from django.db.models import QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -25,8 +26,8 @@ from labeling.services.records import from_json, storable, stored_row, to_json
 from labeling.services.verdicts import verdict_of
 from models_registry.models import Bundle, Customer, Detector, Site, Stage, Version
 from models_registry.services import versions
-from triage.models import Complaint, ComplaintState, State
-from triage.services import clock, flagged
+from triage.models import Complaint, ComplaintNotice, ComplaintState, Notice, State
+from triage.services import clock, deadlines, flagged
 from triage.services.flagged import CannotScore, Said, Scored
 
 # state → states that may follow; told ends it
@@ -41,6 +42,7 @@ NEXT: dict[State, tuple[State, ...]] = {
     State.REJECTED: (State.TOLD,),
     State.TOLD: (),
 }
+HOLDS_THE_CLOCK = (State.NEEDS_INFORMATION, State.PUBLISHED, State.TOLD)
 WAITS_FOR_FIX = (State.CONFIRMED, State.FIX_IN_CANDIDATE)
 LONGEST_TEXT = 10_000
 
@@ -202,6 +204,8 @@ def _enter(complaint: Complaint, new: State, **facts: Any) -> ComplaintState:
             _("%(number)s is %(now)s: it cannot become %(new)s.")
             % {"number": complaint.number, "now": now.label, "new": new.label}
         )
+    if new in HOLDS_THE_CLOCK:
+        deadlines.before_a_step(complaint, timezone.now())
     try:
         with transaction.atomic():
             return ComplaintState.objects.create(complaint=complaint, state=new, **facts)
@@ -219,7 +223,7 @@ def state_of(complaint: Complaint) -> State | None:
 
 def reading(complaint: Any, now: datetime | None = None) -> clock.Reading:
     """Return what the clock of a complaint read `with_state` shows."""
-    return clock.reading(complaint.due_at, complaint.stopped_at, now or timezone.now())
+    return clock.reading(complaint.due_now, complaint.stopped_at, now or timezone.now(), paused_at=complaint.paused_at)
 
 
 def _complaint(
@@ -251,11 +255,12 @@ def _ask_expert(complaint: Complaint, scored: Scored, said: Said, raw: str, by: 
     """Put an item on top of the detector's queue, and enter "received" with it."""
     if state_of(complaint) not in (None, State.NEEDS_INFORMATION):
         raise ComplaintRefused(_("%(number)s waits for no information.") % {"number": complaint.number})
+    moved = _moved_deadline(complaint)
     item = items.add(
         items.Flagged(
             number=complaint.number,
             customer=complaint.customer.name,
-            due_at=complaint.due_at,
+            due_at=moved or complaint.due_at,
             row=scored.row,
             raw=raw,
             version=said.entry.version,
@@ -264,10 +269,16 @@ def _ask_expert(complaint: Complaint, scored: Scored, said: Said, raw: str, by: 
             bars=_bars(scored, said.detector),
         )
     )
-    _enter(complaint, State.RECEIVED, by=by, item=item, reason=reason)
+    _enter(complaint, State.RECEIVED, by=by, item=item, reason=reason, due_at=moved)
     if scored.reproduces(said, complaint.score_told):
         _enter(complaint, State.REPRODUCED)
     return item
+
+
+def _moved_deadline(complaint: Complaint) -> datetime | None:
+    """Return the deadline after a rest, None where the clock did not rest."""
+    found: Any = Complaint.objects.with_state().get(pk=complaint.pk)
+    return clock.resumed(found.due_now, found.paused_at, timezone.now()) if found.paused_at else None
 
 
 def _bars(scored: Scored, detector: Detector) -> list[dict[str, Any]]:
@@ -309,8 +320,7 @@ PAGE = 100
 
 def unanswered() -> list[Any]:
     """Return the complaints whose customer has no answer: running clocks first, the nearest deadline on top."""
-    waiting = _listed(Complaint.objects.unanswered())
-    return list(waiting.order_by(F("stopped_at").asc(nulls_first=True), "due_at", "id")[:PAGE])
+    return list(deadlines.nearest_first(_listed(Complaint.objects.unanswered()))[:PAGE])
 
 
 def answered_page(before: str = "") -> tuple[list[Any], str]:
@@ -335,14 +345,24 @@ class Figures:
     more: bool  # only so many are counted
     nearest: Any | None  # the running one that is due first
     reading: clock.Reading | None
+    warned: int = 0  # of the open ones, by notices
+    breached: int = 0
 
 
 def figures() -> Figures:
     """Return how many false positives are open, and the nearest deadline."""
-    running = _listed(Complaint.objects.unanswered()).filter(stopped_at=None).order_by("due_at", "id")
-    found = list(running[: PAGE + 1])
-    nearest = found[0] if found else None
-    return Figures(min(len(found), PAGE), len(found) > PAGE, nearest, reading(nearest) if nearest else None)
+    waiting = _listed(Complaint.objects.unanswered()).filter(stopped_at=None)
+    found = list(deadlines.nearest_first(waiting)[: PAGE + 1])
+    nearest = found[0] if found and found[0].paused_at is None else None
+    passed = Counter(ComplaintNotice.objects.filter(complaint__in=found).values_list("kind", flat=True))
+    return Figures(
+        open=min(len(found), PAGE),
+        more=len(found) > PAGE,
+        nearest=nearest,
+        reading=reading(nearest) if nearest else None,
+        warned=passed[Notice.WARNING] - passed[Notice.BREACH],
+        breached=passed[Notice.BREACH],
+    )
 
 
 def look_alikes(complaint: Complaint) -> list[Any]:

@@ -8,16 +8,20 @@ from datetime import timedelta
 from django.utils import timezone
 
 from accounts.models import User
+from accounts.roles import EXPERTS
 from detection.proof import Proof
-from labeling.models import Label, Queue, Source
-from labeling.services import proofs, queues
+from jobs.models import Job
+from labeling.models import Queue
+from labeling.services import labels, outcomes, proofs, queues
 from models_registry.models import Detector, Stage, Version
 from models_registry.services import boards
-from traffic.models import Segment
+from traffic.models import Segment, Sensor
+from traffic.simulator import SYNTHETIC
 from triage.services import complaints
 
 VERSIONS_SHOWN = 4  # per detector: the active one, then the newest
-OWN_WINDOW = timedelta(days=7)
+WINDOW = timedelta(days=7)
+JOBS_COUNTED = 99  # what runs is counted up to here
 STAGE_ORDER = (Stage.ACTIVE, Stage.SILENT, Stage.CANDIDATE)
 
 
@@ -35,13 +39,29 @@ class Precision:
 
 
 @dataclass(frozen=True, slots=True)
+class Challenge:
+    """The newest silent version against the active one, over WINDOW."""
+
+    silent: Version
+    active: Version
+    gain: boards.Gain
+    false_positives: int  # of the silent version, as far as experts looked
+
+    @property
+    def size(self) -> int:
+        return abs(self.gain.unique)
+
+
+@dataclass(frozen=True, slots=True)
 class DetectorState:
     """A detector, the boards of its versions that score, and the queue its unique candidates wait in."""
 
     detector: Detector
     boards: list[boards.Board]
     queue: Queue | None
+    missed: Queue | None
     precision: Precision | None
+    challenge: Challenge | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,31 +72,62 @@ class State:
     queues: list[queues.Load]
     has_traffic: bool
     complaints: complaints.Figures
-    own_labels: int  # answers of the reader in OWN_WINDOW
+    week: outcomes.Week | None  # of the reader, who answers or has answered
 
     @property
     def waiting(self) -> int:
         return sum(load.waiting for load in self.queues)
 
 
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """What the bar on top of every page counts."""
+
+    jobs: list[Job]  # that wait or run
+    answered_today: int | None  # by the reader; None where answering is not his work
+    synthetic: bool  # some of the traffic is the simulator's
+
+    @property
+    def more(self) -> bool:
+        return len(self.jobs) > JOBS_COUNTED
+
+
+def bar(reader: User) -> Bar:
+    """Collect the bar: three short index scans."""
+    today = labels.answered_today(reader) if reader.has_role(*EXPERTS) else None
+    synthetic = Sensor.objects.filter(name__startswith=SYNTHETIC).exists()
+    return Bar(list(Job.objects.live()[: JOBS_COUNTED + 1]), today, synthetic)
+
+
 def state(reader: User) -> State:
     """Collect the page. Sums per segment and bounded counts only: no row of a session is touched."""
     loads = queues.loads()
-    unique = {load.queue.detector_id: load.queue for load in loads if load.queue.kind == Queue.Kind.UNIQUE}
+    by_kind = {(load.queue.detector_id, load.queue.kind): load.queue for load in loads}
+    week = outcomes.week(reader)
     return State(
-        detectors=[_detector_state(detector, unique.get(detector.pk)) for detector in Detector.objects.all()],
+        detectors=[_detector_state(detector, by_kind) for detector in Detector.objects.all()],
         queues=loads,
         has_traffic=Segment.objects.sealed().exists(),
         complaints=complaints.figures(),
-        own_labels=Label.objects.current()
-        .filter(expert=reader, source=Source.EXPERT, created_at__gte=timezone.now() - OWN_WINDOW)
-        .count(),
+        week=week if week.labels or reader.has_role(*EXPERTS) else None,
     )
 
 
-def _detector_state(detector: Detector, unique: Queue | None) -> DetectorState:
+def _detector_state(detector: Detector, queue_of: dict[tuple[int, str], Queue]) -> DetectorState:
     shown = _boards(detector)
-    return DetectorState(detector, shown, unique, _precision(shown))
+    unique, missed = (queue_of.get((detector.pk, kind)) for kind in (Queue.Kind.UNIQUE, Queue.Kind.MISSED))
+    return DetectorState(detector, shown, unique, missed, _precision(shown), _challenge(shown))
+
+
+def _challenge(shown: list[boards.Board]) -> Challenge | None:
+    active, silent = (
+        next((board.version for board in shown if board.version.stage == stage), None)
+        for stage in (Stage.ACTIVE, Stage.SILENT)
+    )
+    if active is None or silent is None:
+        return None
+    since = timezone.now() - WINDOW
+    return Challenge(silent, active, boards.gain(silent, active, since), outcomes.false_positives(silent, since))
 
 
 def _precision(shown: list[boards.Board]) -> Precision | None:

@@ -50,7 +50,7 @@ class Command(BaseCommand):
             results = []
             for result in self._each(files, captures, options["sensor"], rules):
                 results.append(result)
-                if told:
+                if told and result.intake is not None:
                     labelled.label(Intake.objects.get(pk=result.intake), *told)
                 if not options["json"]:
                     self._tell(result)

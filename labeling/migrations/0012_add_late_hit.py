@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('labeling', '0008_add_dumps'),
+        ('labeling', '0011_add_dumps'),
         ('models_registry', '0009_add_corrections'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]

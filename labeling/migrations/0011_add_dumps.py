@@ -9,7 +9,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('labeling', '0007_add_complaint_items'),
+        ('labeling', '0010_guard_proof_draws'),
         ('models_registry', '0008_guard_detector_proposals'),
         ('traffic', '0004_add_dumps'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),

@@ -1,0 +1,12 @@
+from django.db import migrations
+
+from accounts.evidence import guard
+
+closed = guard("labeling_proofdraw")
+
+
+class Migration(migrations.Migration):
+    """The columns of the table change, and SQLite rebuilds it; 0010 guards it again."""
+
+    dependencies = [("labeling", "0007_add_complaint_items")]
+    operations = [migrations.RunPython(closed.reverse_code, closed.code)]

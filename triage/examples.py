@@ -1,0 +1,125 @@
+"""Made-up figures for the component page, in the shapes that the partials of real pages take. Nothing is stored."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from django import forms
+from django.utils.translation import gettext_lazy as _
+
+from detection.proof import Proof
+from detection.selection import Cell
+from jobs.models import Job, Line, State
+from models_registry import charts
+from models_registry.models import Detector, Version
+from models_registry.services.boards import Bar, Board, BoardCell, Gain
+from triage.services.clock import Clock, Reading
+from triage.services.home import Challenge, Precision
+
+NOWHERE = 10**15  # key of rows that do not exist: links of examples lead nowhere
+AT = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class ShownJob:
+    """A job as the page of jobs shows it."""
+
+    job: Job
+    expected_end: datetime | None = None
+    left: timedelta | None = None
+    took: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A detector's row on the home page, without queues."""
+
+    queue: None = None
+    missed: None = None
+
+
+class ExampleForm(forms.Form):
+    """One field of each kind; sent empty, so that it also shows an error."""
+
+    name = forms.CharField(label=_("Name"), help_text=_("What the field wants, in one line."))
+    kind = forms.ChoiceField(label=_("Choice"), choices=[("a", "http-attacks"), ("b", "ktalk")])
+    note = forms.CharField(label=_("Note"), required=False, widget=forms.Textarea(attrs={"rows": 2}))
+    agreed = forms.BooleanField(label=_("Authorised"), required=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Examples:
+    """What the component page shows."""
+
+    board: Board
+    challenge: Challenge
+    precision: Precision
+    clocks: list[Reading]
+    live: list[ShownJob]
+    ended: list[ShownJob]
+    running: ShownJob
+    log: list[Line]
+    columns: list[charts.Column]
+    threshold_x: float
+    form: ExampleForm
+    row: Row = field(default_factory=Row)
+
+
+def examples() -> Examples:
+    """Return one of everything."""
+    active, silent = _version(7, "active"), _version(8, "silent")
+    running = _job(1, State.RUNNING, done=1200, total=2750, started_at=AT, attempts=1, worker="core-1:4242:x")
+    return Examples(
+        board=Board(active, None, {cell: BoardCell(n) for cell, n in _CELLS.items()}, 62),
+        challenge=Challenge(silent, active, Gain(14, 62), 0),
+        precision=Precision(active, Proof(412, 4, 96, 41, 0.0097, 0.031, 400.0, "sessions")),
+        clocks=[Reading(state, AT, left, close) for state, left, close in _CLOCKS],
+        live=[
+            ShownJob(running, AT + timedelta(minutes=5), timedelta(minutes=5), timedelta(minutes=4)),
+            ShownJob(_job(2, State.WAITING)),
+        ],
+        ended=[
+            ShownJob(_job(3, State.DONE, done=6, total=6), took=timedelta(seconds=71)),
+            ShownJob(_job(4, State.FAILED, error="FileNotFoundError: segments/7.parquet"), took=timedelta(seconds=3)),
+            ShownJob(_job(5, State.SKIPPED, result={"reason": "49 new labels, 50 are wanted"})),
+        ],
+        running=ShownJob(running, AT + timedelta(minutes=5), timedelta(minutes=5), timedelta(minutes=4)),
+        log=[Line(pk=NOWHERE + n, at=AT + timedelta(seconds=n), text=text) for n, text in enumerate(_LOG)],
+        columns=charts.columns([Bar(n / 20, *_heights(n)) for n in range(20)]),
+        threshold_x=0.7 * charts.WIDTH,
+        form=ExampleForm({}),
+    )
+
+
+_CELLS = {
+    Cell.COVERED: 1204,
+    Cell.MISSED: 88,
+    Cell.UNIQUE: 96,
+    Cell.QUIET: 2_400_000,
+    Cell.UNINSPECTED_POSITIVE: 14,
+    Cell.UNINSPECTED_NEGATIVE: 700_000,
+}
+_CLOCKS = (
+    (Clock.RUNNING, timedelta(hours=23, minutes=59), False),
+    (Clock.RUNNING, timedelta(hours=3, minutes=12), True),
+    (Clock.PAUSED, timedelta(hours=5), False),
+    (Clock.MET, timedelta(hours=9, minutes=1), False),
+    (Clock.BREACHED, timedelta(minutes=4), False),
+)
+_LOG = ("attempt 1, by core-1:4242", "segment 1: 50,000 sessions, 3 unique candidates", "done")
+
+
+def _heights(n: int) -> tuple[int, int, int]:
+    return (n**2 if n > 12 else 0, 4000 // (n + 1) ** 2 + (9 if n > 15 else 0), 300 // (n + 1) ** 2)
+
+
+def _version(number: int, stage: str) -> Version:
+    detector = Detector(name="http-attacks", pk=NOWHERE)
+    return Version(pk=NOWHERE + number, detector=detector, number=number, stage=stage, threshold=0.7)
+
+
+def _job(number: int, state: State, **fields: Any) -> Job:
+    defaults = {"kind": "retrain", "run_key": "retrain http-attacks", "task": "labeling.tasks.retrain"}
+    return Job(pk=NOWHERE + number, state=state, queue="training", created_at=AT, **defaults | fields)
