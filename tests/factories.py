@@ -449,6 +449,7 @@ URL_ARGS: dict[str, Callable[[], list[Any]]] = {
     "triage:tell-customer": lambda: [make_complaint().pk],
     "models_registry:create-site": lambda: [make_customer().pk],
     "traffic:download-quarantine": lambda: [make_intake().pk],
+    "traffic:replay-quarantine": lambda: [make_intake().pk],
     "traffic:quarantine": lambda: [make_intake().pk],
     "labeling:queue": lambda: [make_queue().slug],
     "labeling:work": lambda: [make_queue().slug],

@@ -5,7 +5,7 @@ from __future__ import annotations
 from celery import shared_task
 
 from jobs.services import jobs, ticks
-from traffic.services import late_hits, log_jobs, runs, uploads
+from traffic.services import late_hits, log_jobs, replays, runs, uploads
 
 
 @shared_task
@@ -18,6 +18,12 @@ def ingest_file(pk: int) -> None:
 def ingest_upload(pk: int) -> None:
     """Take a job's uploaded file in."""
     jobs.run(pk, uploads.ingest)
+
+
+@shared_task
+def replay_quarantine(pk: int) -> None:
+    """Read a job's quarantine again."""
+    jobs.run(pk, replays.work)
 
 
 @shared_task

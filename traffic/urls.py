@@ -11,5 +11,6 @@ urlpatterns = [
     path("traffic/upload/<int:pk>/", views.upload_state, name="upload-state"),
     path("traffic/upload/<int:pk>/cancel/", views.cancel_upload, name="cancel-upload"),
     path("traffic/<int:pk>/quarantine/", views.quarantine, name="quarantine"),
+    path("traffic/<int:pk>/quarantine/replay/", views.replay_quarantine, name="replay-quarantine"),
     path("traffic/<int:pk>/quarantine/download/", views.download_quarantine, name="download-quarantine"),
 ]

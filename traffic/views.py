@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.core.exceptions import BadRequest
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from accounts.models import User
@@ -15,7 +16,7 @@ from jobs.services import jobs as job_services
 from traffic.forms import UploadForm
 from traffic.models import Intake, Sensor
 from traffic.services import quarantine as quarantine_services
-from traffic.services import uploads
+from traffic.services import replays, uploads
 
 READERS = (Role.EXPERT, Role.SENIOR, Role.ENGINEER, Role.ADMINISTRATOR, Role.AUDITOR)
 UPLOADERS = (Role.ENGINEER, Role.ADMINISTRATOR)
@@ -49,8 +50,25 @@ def quarantine(request: HttpRequest, pk: int) -> HttpResponse:
     after = _number(request, "after")
     records = quarantine_services.records(intake, after=after, limit=PAGE + 1)
     more = records[PAGE - 1].number if len(records) > PAGE else None
-    context = {"intake": intake, "records": records[:PAGE], "more": more, "first": not after}
+    context = {
+        "intake": intake,
+        "records": records[:PAGE],
+        "more": more,
+        "first": not after,
+        "job": replays.newest_job(intake),
+        "may_replay": _user(request).has_role(*UPLOADERS) and replays.may_be_replayed(intake),
+    }
     return render(request, "traffic/quarantine.html", context)
+
+
+@require_POST
+@role_required(*UPLOADERS)
+def replay_quarantine(request: HttpRequest, pk: int) -> HttpResponse:
+    """Have a worker read them again; the page of the job shows how far it is."""
+    intake = get_object_or_404(Intake, pk=pk)
+    if not replays.may_be_replayed(intake):
+        return HttpResponse(_("Nothing here can be replayed."), status=409, content_type="text/plain; charset=utf-8")
+    return redirect("jobs:job", replays.start(intake, _user(request)).pk)
 
 
 @require_safe

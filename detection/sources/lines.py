@@ -42,10 +42,13 @@ class LineBlocks:
     the bytes as received, `received`, `unpacked`, and `problem` when a gzip ended too early or was damaged.
     """
 
-    def __init__(self, stream: BinaryIO, *, limits: UnpackLimits = LOCAL_FILE, max_line: int = 16 << 20) -> None:
+    def __init__(
+        self, stream: BinaryIO, *, limits: UnpackLimits = LOCAL_FILE, max_line: int = 16 << 20, arrays: bool = True
+    ) -> None:
         self._stream = stream
         self._limits = limits
         self._max_line = max_line
+        self._arrays = arrays
         self._hash = hashlib.sha256()
         self.received = 0
         self.unpacked = 0
@@ -71,7 +74,7 @@ class LineBlocks:
     def _read(self) -> Iterator[tuple[int, list[bytes], bool]]:
         pieces = self._pieces()
         first = next(pieces, b"")
-        read = self._read_array if is_array(first) else self._read_lines
+        read = self._read_array if self._arrays and is_array(first) else self._read_lines
         yield from read(chain((first,), pieces))
 
     def _read_array(self, pieces: Iterator[bytes]) -> Iterator[tuple[int, list[bytes], bool]]:

@@ -57,9 +57,15 @@ class ReaderPolicy:
     max_line: int = 16 << 20
     excerpt_bytes: int = 64 << 10  # of a file that is refused whole
     limits: UnpackLimits = LOCAL_FILE
+    arrays: bool = True  # a file that begins like a JSON array is one
 
     def blocks_of(self, stream: BinaryIO) -> LineBlocks:
-        return LineBlocks(stream, limits=self.limits, max_line=self.max_line)
+        return LineBlocks(stream, limits=self.limits, max_line=self.max_line, arrays=self.arrays)
+
+
+# reasons that say more of a line than that it is odd
+TWICE = "the same line twice"
+TOO_LONG = "line longer than "
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,7 +244,7 @@ class Reader:
                 self._excerpt = b"\n".join(lines)[: self.policy.excerpt_bytes]
             if cut:
                 self.counts.lines += 1
-                self._reject(first, f"line longer than {self.policy.max_line} bytes", lines[0])
+                self._reject(first, f"{TOO_LONG}{self.policy.max_line} bytes", lines[0])
                 continue
             self._read(first, lines)
             self._probe()
@@ -383,7 +389,7 @@ class Reader:
         key = (flow_id, told[2])
         rows = window.of_tx.get(key)
         if (rows and _holds(window, rows, line)) or (key in before.of_tx and _holds(before, before.of_tx[key], line)):
-            raise BadRecordError("the same line twice")
+            raise BadRecordError(TWICE)
         if rows:
             rows.append(row)
         else:

@@ -17,7 +17,7 @@ import orjson
 
 from detection.sources import certificates, zeek
 from detection.sources.lines import LineBlocks
-from detection.sources.suricata_reader import Chunk, Counts, ReaderPolicy, Rejected, blocks_of
+from detection.sources.suricata_reader import TOO_LONG, TWICE, Chunk, Counts, ReaderPolicy, Rejected, blocks_of
 from detection.sources.values import BadRecordError
 from detection.sources.zeek import CERTIFICATE_TOLD, FLOW_TOLD, HTTP_TOLD, SSL_TOLD, Header, Values
 from detection.sources.zeek_companions import Companions
@@ -77,7 +77,7 @@ class ZeekReader:
         for first, lines, cut in self._blocks:
             if cut:
                 self.counts.lines += 1
-                self._reject(first, f"line longer than {self.policy.max_line} bytes", lines[0])
+                self._reject(first, f"{TOO_LONG}{self.policy.max_line} bytes", lines[0])
                 continue
             for number, line in enumerate(lines, first):
                 self._read(number, line)
@@ -187,7 +187,7 @@ class ZeekReader:
         sessions = self._sessions[kind]
         mark = hash(line)
         if mark in sessions.seen or mark in sessions.seen_before:
-            raise BadRecordError("the same line twice")
+            raise BadRecordError(TWICE)
         sessions.seen.add(mark)
         sessions.told.append(told)
         sessions.keys.append(zeek.connection_key(values))

@@ -249,8 +249,8 @@ def _seal(
         return None
     counts = reader.counts
     # before the row that names them; a file without a row is harmless, the same bytes write it again
-    quarantine_path = _put_packed(f"quarantine/{reader.digest}.jsonl.gz", reader.quarantine)
-    orphans_path = _put_packed(f"orphans/{reader.digest}.jsonl.gz", reader.orphans)
+    quarantine_path = put_packed(f"quarantine/{reader.digest}.jsonl.gz", reader.quarantine)
+    orphans_path = put_packed(f"orphans/{reader.digest}.jsonl.gz", reader.orphans)
     try:
         with transaction.atomic():
             # a file that was refused whole may be readable now
@@ -303,7 +303,7 @@ def _drop(run: runs.Run) -> None:
         runs.discard(segment)
 
 
-def _put_packed(path: str, blocks: Iterator[bytes]) -> str:
+def put_packed(path: str, blocks: Iterator[bytes]) -> str:
     """Store blocks as gzip, nothing when there are none; return the path, or an empty one."""
     first = next(blocks, None)
     if first is None:

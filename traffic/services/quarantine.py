@@ -31,18 +31,19 @@ class ShownRecord:
 
 def records(intake: Intake, *, after: int = 0, limit: int = 100) -> list[ShownRecord]:
     """Return some rejected lines, beginning behind number `after`."""
-    chosen = islice(enumerate(_rejected(intake), start=1), after, after + limit)
+    chosen = islice(enumerate(rejected(intake), start=1), after, after + limit)
     return [_shown(number, one) for number, one in chosen]
 
 
 def received(intake: Intake) -> Iterator[bytes]:
     """Yield the rejected lines as received: a file to mend and to take in again."""
-    for one in _rejected(intake):
+    for one in rejected(intake):
         if one.data:
             yield one.data + b"\n"
 
 
-def _rejected(intake: Intake) -> Iterator[Rejected]:
+def rejected(intake: Intake) -> Iterator[Rejected]:
+    """Yield what was set aside, in the order of the log."""
     if not intake.quarantine_path:
         return
     with storage.open_input(intake.quarantine_path) as file, gzip.GzipFile(fileobj=file) as lines:
