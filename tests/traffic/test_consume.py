@@ -143,6 +143,9 @@ class Fake:
         self.given = 0
         self.settled: list[Position] = []
 
+    def beginning(self) -> Position | None:
+        return None
+
     def settle(self, position: Position) -> list[str]:
         self.settled.append(position)
         return []

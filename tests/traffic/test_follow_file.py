@@ -129,6 +129,30 @@ def test_emptied_without_a_copy(path: Path, restarts: bool) -> None:
     assert follower.read() == [b"three"]
 
 
+def test_rotated_before_the_very_first_start_could_read_anything(path: Path) -> None:
+    add(path, b"of long ago")
+    path.rename(path.with_name("eve.json.1"))
+    add(path, b"one")
+    follower = Follower(path)
+    follower.position = follower.file.beginning()  # kept by the first process, which died at once
+    path.with_name("eve.json.1").rename(path.with_name("eve.json.2"))
+    path.rename(path.with_name("eve.json.1"))
+    add(path, b"two")
+    follower.restart()
+    assert follower.read() == [b"one", b"two"]
+
+
+def test_a_file_that_is_not_there_at_the_very_first_start(path: Path) -> None:
+    add(path.with_name("eve.json.1"), b"of long ago")
+    follower = Follower(path)
+    follower.position = follower.file.beginning()
+    time.sleep(0.01)
+    add(path, b"one")
+    path.rename(path.with_name("eve.json.2"))
+    add(path, b"two")
+    assert follower.read() == [b"one", b"two"]
+
+
 def test_gone_for_a_while(path: Path, restarts: bool) -> None:
     follower = Follower(path)
     add(path, b"one")

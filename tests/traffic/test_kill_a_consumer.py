@@ -15,12 +15,12 @@ import pytest
 import redis
 
 from models_registry.models import ScoreFile, Version
-from tests.jobs.workers import redis_broker
+from tests.jobs.workers import redis_broker, wait_for
 from tests.models_registry import loop
 from tests.traffic import stream_feed
 from tests.traffic.stream_feed import Consumers, consumers, kill
 from tests.traffic.test_ingest import ROOT, child_environment
-from traffic.models import Segment
+from traffic.models import Segment, Stream
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 EVENTS = 100_000
@@ -108,8 +108,12 @@ def test_of_a_file_that_is_rotated(way: str, tmp_path: Path) -> None:
         if written % 10_000 == 0:
             rotate(log, way)
 
-    feeder = feeding(feed, write)
     with consumers(tmp_path, "--follow", str(log)) as children:
+        write(feed[:200])
+        first = children.start()  # what was rotated before anybody ever came would not be read
+        wait_for(Stream.objects.exists, "the first start")
+        kill(first)
+        feeder = feeding(feed[200:], write)
         kills = kill_at_random(children, ("a",), feeder, random.Random(way))
         children.drain()
     check(feed, kills, f"file, {way}", orphans=0.001)

@@ -52,6 +52,9 @@ class Source(Protocol):
     name: str  # once in this house
     unit: str  # of lag
 
+    def beginning(self) -> Position | None:
+        """Return what the very first start must remember before it reads anything."""
+
     def settle(self, position: Position) -> list[str]:
         """A batch lies safely on disk: tell the source. Return the ids in it that are another consumer's."""
 

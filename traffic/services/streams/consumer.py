@@ -51,7 +51,8 @@ class Consumer:
         self._rule_set = rule_set
         self._sensor = rule_sets.sensor_named(sensor)
         self._row, _ = Stream.objects.get_or_create(
-            name=source.name, defaults={"sensor": self._sensor, "unit": source.unit}
+            name=source.name,
+            defaults={"sensor": self._sensor, "unit": source.unit, "position": source.beginning()},
         )
         self._once = self._stopping = False
         self._more = True  # waits in the source, as far as we know

@@ -72,6 +72,11 @@ class FollowedFile:
         self._quiet_since: float | None = None
         self._handed: Position | None = None
 
+    def beginning(self) -> Position | None:
+        """The file of that name, wherever it is when somebody comes to read it; none that was rotated earlier."""
+        changed = _changed(self.path) - 1 if self.path.exists() else time.time_ns()
+        return {"device": 0, "inode": 0, "offset": 0, "head": "none", "head_bytes": 0, "changed": changed}
+
     def settle(self, position: Position) -> list[str]:
         return []
 
@@ -168,7 +173,7 @@ class FollowedFile:
             return same
         later = [path for path in self._rotated() if _changed(path) > after["changed"]]
         found = next((file for path in (*later, self.path) if (file := _open(path)) is not None), None)
-        if found is not None:
+        if found is not None and after["offset"]:
             log.warning("stream.lost_track", path=str(self.path), offset=after["offset"])
         return found
 

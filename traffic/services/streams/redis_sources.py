@@ -104,6 +104,9 @@ class RedisList:
         self._redis = _connect(url)
         self._take = self._redis.register_script(_TAKE)
 
+    def beginning(self) -> Position | None:
+        return None
+
     def settle(self, position: Position) -> list[str]:
         """The next `take` names the tag: until then the lines stay in Redis a second time."""
         return []
@@ -162,6 +165,9 @@ class RedisStream:
         self._handed: str | None = None
         self._ask_turn = self._redis.register_script(_TURN)
         self._settle = self._redis.register_script(_SETTLE)
+
+    def beginning(self) -> Position | None:
+        return None
 
     def settle(self, position: Position) -> list[str]:
         self._make_group()
