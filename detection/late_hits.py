@@ -23,7 +23,7 @@ _SECOND = 1_000_000
 BEFORE = 3600 * _SECOND  # a session may be that much older than a hit that does not tell when its flow began,
 BEFORE_MOST = 86_400 * _SECOND  # and this much older than any
 SLACK = _SECOND  # clocks of one sensor's threads
-AFTER = 300 * _SECOND  # a session is written when it is over, its hit when a rule matched
+AFTER = 3600 * _SECOND  # a session is written when it or its flow is over, at worst by a timeout; its hit at once
 
 
 @dataclass(frozen=True, slots=True)
