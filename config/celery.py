@@ -49,7 +49,10 @@ CLOCK = {
         "schedule": crontab(minute="0"),
         "options": {"queue": TRAINING, "expires": 3600},
     },
+    # every hour, so that a full disk does not wait for the night
+    "delete old traffic": at(crontab(minute="20"), "traffic.tasks.delete_old", PIPELINE),
     # the night, UTC
+    "discard scores": at(crontab(hour="1", minute="40"), "models_registry.tasks.discard_scores", PIPELINE),
     "discard leftovers": at(crontab(hour="1", minute="0"), "traffic.tasks.discard_leftovers", PIPELINE),
     "discard old score files": at(
         crontab(hour="1", minute="30"), "models_registry.tasks.discard_old_score_files", PIPELINE

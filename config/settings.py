@@ -44,8 +44,16 @@ ETALON_STORAGE = env.str("ETALON_STORAGE", default=f"file://{VAR / 'storage'}")
 if not urlparse(ETALON_STORAGE).scheme:
     raise ImproperlyConfigured(f"ETALON_STORAGE={ETALON_STORAGE!r} has no scheme: write file:///path or s3://bucket.")
 
+# bytes that sessions and raw lines may take; 0: as much as leaves 10 GiB or a tenth of the disk free
+ETALON_TRAFFIC_BYTES = env.int("ETALON_TRAFFIC_BYTES", default=0)
+if ETALON_TRAFFIC_BYTES < 0:
+    raise ImproperlyConfigured("ETALON_TRAFFIC_BYTES must not be negative.")
+
 # what streams gave and is not stored yet: on a disk of this machine that outlives its processes
 ETALON_SPOOL = env.str("ETALON_SPOOL", default=str(VAR / "spool"))
+
+# who owns an address: a MaxMind ASN file or a CSV of ranges on this machine (none: dst_org stays empty)
+ETALON_GEO = env.str("ETALON_GEO", default="")
 
 # saved captures: the program that reads them, and the rules it reads them with (none: rules say nothing)
 ETALON_SURICATA = env.str("ETALON_SURICATA", default="suricata")

@@ -81,6 +81,7 @@ COLUMNS = (
     Column("cert_not_before", Kind.TIME, "when the server's certificate begins to be valid"),
     Column("cert_not_after", Kind.TIME, "when it ends to be valid"),
     Column("cert_names", Kind.TEXT, "names the server's certificate is for, comma joined"),
+    Column("dst_org", Kind.TEXT, "who owns the server's address; null too where no source was asked"),
     Column("hits", Kind.HITS, "rule hits on this session"),
 )
 COLUMN_NAMES = tuple(column.name for column in COLUMNS)

@@ -6,7 +6,7 @@ from celery import shared_task
 
 from jobs.models import Job
 from jobs.services import parts, ticks
-from models_registry.services import candidates, corrections, indicators
+from models_registry.services import candidates, corrections, indicators, retention
 
 
 @shared_task
@@ -25,6 +25,12 @@ def correct_scores() -> int | None:
 def discard_old_score_files() -> int | None:
     """Delete score files that corrections replaced."""
     return ticks.run("models_registry.discard_old_score_files", corrections.discard_old_files)
+
+
+@shared_task
+def discard_scores() -> int | None:
+    """Delete what was worked out about traffic that is gone."""
+    return ticks.run("models_registry.discard_scores", retention.discard_scores)
 
 
 @shared_task

@@ -112,8 +112,8 @@ class Intake(models.Model):
 
 class SegmentQuerySet(models.QuerySet["Segment"]):
     def sealed(self) -> SegmentQuerySet:
-        """Segments whose file was read to its end; the only ones that anybody may use."""
-        return self.filter(sealed_at__isnull=False)
+        """Segments whose file was read to its end and is still here; the only ones that anybody may use."""
+        return self.filter(sealed_at__isnull=False, deleted_at=None)
 
     def of_traffic(self) -> SegmentQuerySet:
         """Sealed segments of what was seen in the network: saved dumps say nothing about how often a thing occurs."""
@@ -136,11 +136,15 @@ class Segment(models.Model):
     sessions_path = models.CharField(max_length=255)
     raw_path = models.CharField(max_length=255)
     digest = models.CharField(max_length=64)  # SHA-256 of the sessions file
+    geo_digest = models.CharField(max_length=64, blank=True)  # of the source of dst_org; empty: there was none to ask
     rows = models.PositiveIntegerField()
     first_at = models.DateTimeField(null=True)  # time span of the sessions
     last_at = models.DateTimeField(null=True)
     created_at = models.DateTimeField(default=timezone.now)
     sealed_at = models.DateTimeField(null=True)  # empty until the whole file was read
+    # traffic.services.retention: the row stays, its paths become empty with the files
+    raw_deleted_at = models.DateTimeField(null=True)
+    deleted_at = models.DateTimeField(null=True)
     hits_asked_at = models.DateTimeField(null=True)
     late_hits = models.PositiveIntegerField(default=0)  # rows of LateHit: who copied hits compares
 
@@ -161,6 +165,11 @@ class Segment(models.Model):
 
     def __str__(self) -> str:
         return f"{self.source}#{self.pk}"
+
+    @property
+    def raw_kept_days(self) -> int | None:
+        """How many days its raw lines were kept; None while they are here."""
+        return None if self.raw_deleted_at is None else (self.raw_deleted_at - self.created_at).days
 
 
 class Stream(models.Model):

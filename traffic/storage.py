@@ -98,6 +98,15 @@ def exists(path: str) -> bool:
     return bool(filesystem.get_file_info(full).type == pafs.FileType.File)
 
 
+def sizes(paths: Sequence[str]) -> dict[str, int]:
+    """Return the bytes of those of some files that exist."""
+    if not paths:
+        return {}
+    filesystem, _ = _open_root(settings.ETALON_STORAGE)
+    infos = filesystem.get_file_info([_locate(path)[1] for path in paths])
+    return {path: info.size for path, info in zip(paths, infos, strict=True) if info.type == pafs.FileType.File}
+
+
 def url(path: str) -> str:
     """Return the URL of a stored file, for programs that read the store themselves."""
     _locate(path)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from celery import shared_task
 
 from jobs.services import jobs, ticks
-from traffic.services import late_hits, log_jobs, replays, runs, uploads
+from traffic.services import late_hits, log_jobs, replays, retention, runs, uploads
 
 
 @shared_task
@@ -30,6 +30,12 @@ def replay_quarantine(pk: int) -> None:
 def collect_late_hits() -> int | None:
     """Join rule hits with sessions that were stored before them."""
     return ticks.run("traffic.collect_late_hits", late_hits.collect)
+
+
+@shared_task
+def delete_old() -> int | None:
+    """Delete what is too old, or too much for the disk."""
+    return ticks.run("traffic.delete_old", retention.delete_old)
 
 
 @shared_task

@@ -13,11 +13,11 @@ from traffic.models import Kind, Segment
 class ScoreFileQuerySet(models.QuerySet["ScoreFile"]):
     def unrouted(self) -> ScoreFileQuerySet:
         """The workshop's mailbox. Saved dumps come to it by their labels."""
-        return self.filter(routed_at=None, segment__kind=Kind.TRAFFIC)
+        return self.filter(routed_at=None, segment__kind=Kind.TRAFFIC, segment__deleted_at=None)
 
     def outdated(self) -> ScoreFileQuerySet:
         """The mailbox of models_registry.services.corrections: rule hits came later."""
-        return self.filter(segment__late_hits__gt=models.F("late_hits"))
+        return self.filter(segment__late_hits__gt=models.F("late_hits"), segment__deleted_at=None)
 
     def take_for_routing(self, pk: int) -> bool:
         """Mark one file as routed; False when somebody was faster. Call inside atomic()."""
@@ -31,7 +31,7 @@ class ScoreFile(models.Model):
     segment = models.ForeignKey(Segment, on_delete=models.PROTECT, related_name="score_files")
     mapping = models.ForeignKey(RuleMappingVersion, on_delete=models.PROTECT, related_name="+")
     threshold = models.FloatField()
-    path = models.CharField(max_length=255)
+    path = models.CharField(max_length=255)  # empty: deleted by age, the counts stay
     digest = models.CharField(max_length=64)
     rows = models.PositiveIntegerField()
     # sessions per board cell, summed while scoring: the board never joins millions of rows

@@ -85,6 +85,11 @@ def _files(version: Version, since: datetime | None) -> QuerySet[ScoreFile]:
     return files.filter(segment__last_at__gte=since) if since else files
 
 
+def _kept(files: QuerySet[ScoreFile]) -> QuerySet[ScoreFile]:
+    """Return the files that were not deleted by age: hosts, histograms and comparisons know of no others."""
+    return files.exclude(path="")
+
+
 @dataclass(frozen=True, slots=True)
 class Gain:
     """Unique candidates (sessions) of one version less those of another, where both scored."""
@@ -173,7 +178,7 @@ def compare(one: Version, other: Version, since: datetime | None = None) -> Comp
     ScoreMismatch when a file lost rows: a sum that is silently smaller would look like agreement."""
     shared = list(set(_segments(one, since)) & set(_segments(other, since)))
     every = set(_segments(one, since)) | set(_segments(other, since))
-    ones, others = (_files(version, since).filter(segment__in=shared) for version in (one, other))
+    ones, others = (_kept(_files(version, since)).filter(segment__in=shared) for version in (one, other))
     counts = {(a, b): figures for a, b, *figures in _joined(ones, others)}
     expected = ones.aggregate(rows=Sum("rows"))["rows"] or 0
     if (found := sum(figures[0] for figures in counts.values())) != expected:
@@ -198,7 +203,7 @@ def compare(one: Version, other: Version, since: datetime | None = None) -> Comp
 
 
 def _segments(version: Version, since: datetime | None) -> QuerySet[ScoreFile, int]:
-    return _files(version, since).values_list("segment_id", flat=True)
+    return _kept(_files(version, since)).values_list("segment_id", flat=True)
 
 
 def _joined(ones: QuerySet[ScoreFile], others: QuerySet[ScoreFile]) -> list[tuple[Any, ...]]:
@@ -218,7 +223,7 @@ def _hosts(files: QuerySet[ScoreFile]) -> dict[Cell, int]:
 
 def _query(files: QuerySet[ScoreFile], sql: str) -> list[tuple[Any, ...]]:
     """Return the answer to a question about the rows of score files, which it calls `scores`."""
-    paths = list(files.values_list("path", flat=True))
+    paths = list(_kept(files).values_list("path", flat=True))
     if not paths:
         return []
     with duckdb.connect() as connection:

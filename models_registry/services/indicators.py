@@ -224,7 +224,8 @@ def _key(pk: int) -> str:
 def _with_hits(found: IndicatorList) -> QuerySet[IndicatorMatch]:
     """Return the matches of segments in which the newest version of a list has hits, newest first."""
     key = _key(found.newest.pk)
-    return IndicatorMatch.objects.filter(hits__gt=0, **{f"counts__{key}__gt": 0}).order_by("-segment")
+    stored = IndicatorMatch.objects.filter(hits__gt=0, segment__deleted_at=None)
+    return stored.filter(**{f"counts__{key}__gt": 0}).order_by("-segment")
 
 
 def newest_hits(found: IndicatorList) -> list[Hit]:

@@ -139,6 +139,8 @@ def rows_with_hits(hits: pa.ChunkedArray) -> list[tuple[int, Sequence[dict[str, 
 
 def read_scores(score_file: ScoreFile, columns: list[str] | None = None) -> pa.Table:
     """Return a score file, in the row order of its segment; ScoreMismatch when it has other rows than that."""
+    if not score_file.path:
+        raise FileNotFoundError(f"scores of {score_file} were deleted by age")
     table = storage.get_table(score_file.path, columns=columns)
     if len(table) != score_file.rows or score_file.rows != score_file.segment.rows:
         raise ScoreMismatch(f"{score_file.path} has {len(table)} rows, its segment {score_file.segment.rows}")

@@ -11,18 +11,23 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import structlog
+from django.conf import settings
 
 from detection import tables
+from detection.geo import Geo, NoGeoError, open_geo
 from detection.sources.suricata_reader import Chunk
 from traffic import storage
 from traffic.models import Kind, LateHit, Segment, Sensor
 
+log = structlog.get_logger(__name__)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def store_segment(chunk: Chunk, *, sensor: Sensor, source: str, path: str, kind: Kind = Kind.TRAFFIC) -> Segment:
     """Store sessions and raw lines as an unsealed segment: the row first, so that no file lies unknown."""
     starts = chunk.columns["start"]
+    geo = geo_in_force()
     segment = Segment.objects.create(
         sensor=sensor,
         source=source,
@@ -31,15 +36,28 @@ def store_segment(chunk: Chunk, *, sensor: Sensor, source: str, path: str, kind:
         sessions_path=f"{path}.sessions.parquet",
         raw_path=f"{path}.raw.parquet",
         digest="",
+        geo_digest=geo.digest if geo else "",
         rows=len(chunk.raw),
         first_at=_EPOCH + timedelta(microseconds=min(starts)),
         last_at=_EPOCH + timedelta(microseconds=max(starts)),
     )
-    sessions = tables.session_table(chunk.columns, segment_id=segment.pk)
+    columns = chunk.columns | {"dst_org": geo.orgs(chunk.columns["dst_ip"])} if geo else chunk.columns
+    sessions = tables.session_table(columns, segment_id=segment.pk)
     segment.digest = storage.put_table(segment.sessions_path, sessions, **tables.SESSION_OPTIONS)
     storage.put_table(segment.raw_path, tables.raw_table(chunk.raw), **tables.RAW_OPTIONS)
     segment.save(update_fields=["digest"])
     return segment
+
+
+def geo_in_force() -> Geo | None:
+    """Return the source of owners of addresses; None where none is set, or it cannot be read: intake goes on."""
+    if not settings.ETALON_GEO:
+        return None
+    try:
+        return open_geo(settings.ETALON_GEO)
+    except (OSError, NoGeoError) as error:
+        log.warning("geo.unreadable", path=settings.ETALON_GEO, error=str(error))
+        return None
 
 
 def read_sessions(segment: Segment, columns: Sequence[str] | None = None) -> pa.Table:
@@ -47,8 +65,14 @@ def read_sessions(segment: Segment, columns: Sequence[str] | None = None) -> pa.
 
     A column that was added to the schema after the segment was stored is null throughout; hits that came later are
     among the others."""
-    with storage.open_input(segment.sessions_path) as file:
+    with storage.open_input(_path_of(segment)) as file:
         return _sessions(segment, file, columns)
+
+
+def _path_of(segment: Segment) -> str:
+    if not segment.sessions_path:
+        raise FileNotFoundError(f"{segment} was deleted by age")
+    return segment.sessions_path
 
 
 def late_hits_of(segment: Segment) -> int:
@@ -73,7 +97,7 @@ def read_sealed(segment: Segment, columns: Sequence[str]) -> pa.Table:
 
     Parquet keeps no checksums: a damaged file may still be read, as other or fewer sessions.
     Raises SegmentDamaged, OSError."""
-    data = storage.get_bytes(segment.sessions_path)
+    data = storage.get_bytes(_path_of(segment))
     if (found := hashlib.sha256(data).hexdigest()) != segment.digest:
         raise SegmentDamaged(f"{segment.sessions_path} has the digest {found[:12]}…, sealed was {segment.digest[:12]}…")
     table = _sessions(segment, pa.BufferReader(data), columns)
@@ -100,7 +124,21 @@ def raw_line(segment: Segment, row: int) -> bytes:
 
 
 def raw_lines(segment: Segment, rows: Sequence[int]) -> list[bytes]:
-    """Return the lines of some sessions, in the order asked; each row group is read once."""
+    """Return the lines of some sessions, in the order asked; each row group is read once.
+
+    Where they were deleted by age, each says so."""
+    try:
+        return _raw_lines(segment, rows)
+    except FileNotFoundError:
+        segment.refresh_from_db(fields=["raw_deleted_at", "raw_path"])
+        if segment.raw_kept_days is None:
+            raise
+        return [f"raw line deleted after {segment.raw_kept_days} days".encode()] * len(rows)
+
+
+def _raw_lines(segment: Segment, rows: Sequence[int]) -> list[bytes]:
+    if not segment.raw_path:
+        raise FileNotFoundError(f"raw lines of {segment} were deleted by age")
     groups, places = np.divmod(np.asarray(rows, dtype=np.int64), tables.RAW_ROW_GROUP)
     found: dict[int, bytes] = {}
     with storage.open_input(segment.raw_path) as file, pq.ParquetFile(file) as parquet:
