@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 from django.core.management.base import BaseCommand
 
-from labeling.services import dumps
+from labeling.services import dumps, late_hits
 from labeling.services.queues import loads
 from labeling.services.routing import route_waiting
 
@@ -21,6 +21,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         routed = route_waiting() + dumps.route_waiting()
+        late_hits.correct_waiting()
         waiting = {load.queue.slug: load.waiting for load in loads()}
         if options["json"]:
             self.stdout.write(orjson.dumps({"sessions": routed, "waiting": waiting}).decode())
