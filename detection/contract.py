@@ -12,22 +12,23 @@ from __future__ import annotations
 import hashlib
 import json
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from itertools import chain
+from itertools import chain, pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from detection.derived import Code, Derived, Figure, Parts, Same, Span, from_values, to_values
-from detection.sessions import Columns, Row
+from detection.sessions import Row
 
 CUT_MARK = b"\x01"  # between head and tail of a cut text; also stands for a byte 0 of the text itself
 TOKENS = 256  # tokens of a text: one per byte, 0 only as padding
 METADATA_PREFIX = "com.etalon."  # keys of the ONNX properties that are ours
 NAN = float("nan")
+_CUT_MARK = np.frombuffer(CUT_MARK, dtype=np.uint8)
 _INT32 = np.dtype("<i4")  # a token as four bytes: the byte, the number of its text, 0, 0
 TEXT = "text"  # name of the input with the tokens of all texts
 NUMBERS = "numbers"  # name of the input with all numbers
@@ -209,26 +210,84 @@ def contract_for(protocol: str) -> Contract:
 
 @dataclass(frozen=True)
 class Inputs:
-    """Sessions as arrays: the tokens of their texts, not padded, and their numbers."""
+    """Sessions as arrays: the tokens of their texts, each distinct text once, and their numbers."""
 
-    tokens: NDArray[np.uint16]  # of all rows, one after another, and one 0 at the end
-    starts: NDArray[np.intp]  # [N], where the tokens of a row begin
-    lengths: NDArray[np.intp]  # [N], how many they are
+    tokens: NDArray[np.uint16]
+    starts: NDArray[np.intp]  # [N, T], where the tokens of each text of a row begin
+    lengths: NDArray[np.intp]  # [N, T], how many they are
     numbers: NDArray[np.float32]  # [N, K]
 
     def __len__(self) -> int:
         return len(self.numbers)
 
+    @property
+    def sizes(self) -> NDArray[np.intp]:
+        """Tokens of each row."""
+        sizes: NDArray[np.intp] = self.lengths.sum(axis=1)
+        return sizes
+
     def feed(self, rows: NDArray[np.intp] | slice = _ALL) -> dict[str, NDArray[Any]]:
         """Return some rows by the names of the graph's inputs, padded to the longest of them."""
-        starts, lengths = self.starts[rows, np.newaxis], self.lengths[rows, np.newaxis]
-        column = np.arange(max(int(lengths.max(initial=0)), 1))
-        places = np.where(column < lengths, starts + column, len(self.tokens) - 1)
-        return {TEXT: self.tokens.take(places).astype(np.int32), NUMBERS: self.numbers[rows]}
+        starts, lengths = self.starts[rows], self.lengths[rows]
+        sizes, flat = lengths.sum(axis=1), lengths.ravel()
+        places = np.repeat(starts.ravel() - (np.cumsum(flat) - flat), flat)
+        places += np.arange(len(places))
+        text = np.zeros((len(lengths), max(int(sizes.max(initial=0)), 1)), dtype=np.int32)
+        text[np.arange(text.shape[1]) < sizes[:, np.newaxis]] = self.tokens.take(places)
+        return {TEXT: text, NUMBERS: self.numbers[rows]}
 
     def take(self, rows: NDArray[np.intp]) -> Inputs:
         """Return some rows, in the order asked for; a row may come twice."""
         return Inputs(self.tokens, self.starts[rows], self.lengths[rows], self.numbers[rows])
+
+
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """A column of texts as bytes, one text after another: as Arrow keeps them, or each distinct one once."""
+
+    data: NDArray[np.uint8]
+    offsets: NDArray[np.intp]  # [D + 1], where each of D texts begins, and the end of the last
+    missing: NDArray[np.bool_]  # [D]
+    places: NDArray[np.intp] | None = None  # the text of each row; None: D rows, each its own
+
+    @classmethod
+    def of(cls, values: Sequence[str | None]) -> Texts:
+        """Return plain texts as such a column; hosts, agents and methods repeat."""
+        place = {value: number for number, value in enumerate(dict.fromkeys(values))}
+        texts = [_whole(value or "") for value in place]
+        offsets = np.zeros(len(texts) + 1, dtype=np.intp)
+        np.cumsum([*map(len, texts)], out=offsets[1:])
+        missing = np.array([value is None for value in place], dtype=np.bool_)
+        places = np.fromiter(map(place.__getitem__, values), np.intp, len(values))
+        return cls(np.frombuffer(b"".join(texts), dtype=np.uint8), offsets, missing, places)
+
+    def __len__(self) -> int:
+        return len(self.missing if self.places is None else self.places)
+
+    def by_row(self, values: NDArray[Any]) -> NDArray[Any]:
+        """Return what is known of each text for each row."""
+        return values if self.places is None else values[self.places]
+
+    def to_list(self) -> list[str | None]:
+        data, offsets = self.data.tobytes(), self.offsets.tolist()
+        texts = [data[at:end].decode("utf-8", "surrogatepass") for at, end in pairwise(offsets)]
+        distinct = np.array([*texts, None], dtype=object)[:-1]
+        distinct[self.missing] = None
+        told: list[str | None] = self.by_row(distinct).tolist()
+        return told
+
+    def windows(self, limit: int) -> tuple[NDArray[np.uint8], NDArray[np.intp], NDArray[np.intp]]:
+        """Return the texts, long ones cut as `window` does: their bytes, where each of D begins, its length."""
+        lengths = np.diff(self.offsets)
+        surplus = np.maximum(lengths - limit, 0)
+        starts = self.offsets[:-1] - (np.cumsum(surplus) - surplus)
+        head, tail = window_halves(limit)
+        pieces, at = [], 0
+        for text in np.flatnonzero(surplus):
+            pieces += [self.data[at : self.offsets[text] + head], _CUT_MARK]
+            at = self.offsets[text + 1] - tail
+        data = np.concatenate([*pieces, self.data[at:]]) if pieces else self.data
+        return data, starts, np.where(self.missing, 0, lengths - surplus)
 
 
 def window(data: bytes, limit: int) -> bytes:
@@ -250,25 +309,42 @@ def seen_bytes(text: TextInput, value: str) -> bytes:
     return window(_whole(value), text.limit).translate(text.table)
 
 
-def encode(contract: Contract, rows: Columns) -> Inputs:
-    """Return the arrays of a batch of sessions given as columns."""
-    count = len(rows[contract.texts[0].column])
+def encode(contract: Contract, rows: Mapping[str, Sequence[Any] | NDArray[Any] | Texts]) -> Inputs:
+    """Return the arrays of a batch of sessions given as columns: plain values, or arrays and `Texts`."""
+    count, texts = len(rows[contract.texts[0].column]), len(contract.texts)
     numbers = np.empty((count, len(contract.numbers)), dtype=np.float32)
+    starts = np.empty((count, texts), dtype=np.intp)
+    lengths = np.empty((count, texts), dtype=np.intp)
     with np.errstate(over="ignore"):
         for position, column in enumerate(contract.columns):
             numbers[:, position] = _floats(rows[column])
+        plain = {column: _plain(rows[column]) for one in contract.derived for column in one.columns}
         for position, one in enumerate(contract.derived, start=len(contract.columns)):
-            numbers[:, position] = list(map(one.of, *(rows[column] for column in one.columns)))
-    parts: list[Sequence[bytes]] = []
-    for position, text in enumerate(contract.texts, start=len(contract.columns) + len(contract.derived)):
-        values = rows[text.column]
-        whole = {value: _whole(value or "") for value in set(values)}  # hosts, agents and methods repeat
-        lengths = {value: NAN if value is None else len(data) for value, data in whole.items()}
-        seen = {value: window(data, text.limit).translate(text.table) for value, data in whole.items()}
-        numbers[:, position] = [lengths[value] for value in values]
-        numbers[:, position + len(contract.texts)] = numbers[:, position] > text.limit
-        parts.append([seen[value] for value in values])
-    return _inputs(parts, numbers)
+            numbers[:, position] = list(map(one.of, *(plain[column] for column in one.columns)))
+    tokens: list[NDArray[np.uint16]] = []
+    begin = 0
+    for number, text in enumerate(contract.texts):
+        values: Any = rows[text.column]
+        seen = values if isinstance(values, Texts) else Texts.of(values)
+        data, begins, sizes = seen.windows(text.limit)
+        tokens.append(_token_table(number, text.table).take(data))
+        starts[:, number] = seen.by_row(begins + begin)
+        lengths[:, number] = seen.by_row(sizes)
+        begin += len(data)
+        position = len(contract.columns) + len(contract.derived) + number
+        whole = np.where(seen.missing, NAN, np.diff(seen.offsets))
+        numbers[:, position] = seen.by_row(whole)
+        numbers[:, position + texts] = seen.by_row(whole > text.limit)
+    return Inputs(np.concatenate(tokens), starts, lengths, numbers)
+
+
+def _token_table(number: int, table: bytes) -> NDArray[np.uint16]:
+    """Return the token of each byte of a text."""
+    return np.frombuffer(table, dtype=np.uint8) + np.uint16(number * TOKENS)
+
+
+def _plain(values: Any) -> Sequence[Any]:
+    return values.to_list() if isinstance(values, Texts) else values
 
 
 def _whole(value: str) -> bytes:
@@ -313,18 +389,7 @@ def session_columns(rows: Sequence[Row]) -> dict[str, list[Any]]:
     return {name: [row[name] for row in rows] for name in rows[0]} if rows else {}
 
 
-def _inputs(parts: Sequence[Sequence[bytes]], numbers: NDArray[np.float32]) -> Inputs:
-    """Return the arrays of texts given as one list of bytes per text."""
-    sizes = np.array([[*map(len, part)] for part in parts], dtype=np.intp).T
-    number = np.tile(np.arange(len(parts), dtype=np.uint16) * TOKENS, len(numbers))
-    tokens = np.zeros(int(sizes.sum()) + 1, dtype=np.uint16)
-    tokens[:-1] = np.frombuffer(b"".join(chain.from_iterable(zip(*parts, strict=True))), dtype=np.uint8)
-    tokens[:-1] |= np.repeat(number, sizes.ravel())
-    lengths = sizes.sum(axis=1)
-    return Inputs(tokens, np.cumsum(lengths) - lengths, lengths, numbers)
-
-
-def _floats(values: Sequence[Any]) -> NDArray[np.float64]:
+def _floats(values: Any) -> NDArray[np.float64]:
     try:
         return np.array(values, dtype=np.float64)
     except OverflowError:  # an integer beyond every float, from a hostile sensor

@@ -69,7 +69,7 @@ class Scorer:
 
 def sorted_batches(inputs: Inputs) -> Iterator[tuple[NDArray[np.intp], dict[str, NDArray[Any]]]]:
     """Yield row numbers and feeds of batches of equally long texts: padding costs time, and no bits."""
-    order = np.argsort(inputs.lengths, kind="stable")
+    order = np.argsort(inputs.sizes, kind="stable")
     for start in range(0, len(order), BATCH):
         rows = order[start : start + BATCH]
         yield rows, inputs.feed(rows)

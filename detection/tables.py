@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from detection.contract import Contract, Inputs, Texts, encode
 from detection.sessions import COLUMN_NAMES, COLUMNS, HIT_FIELDS, Columns, Kind
 
 _NUMBERS_OF_HIT = frozenset({"sid", "gid", "rev", "severity"})
@@ -102,12 +103,42 @@ def with_hits(table: pa.Table, more: Mapping[int, Sequence[dict[str, Any]]]) -> 
 
 
 def raw_table(lines: Sequence[bytes]) -> pa.Table:
-    return pa.Table.from_arrays([pa.array(lines, pa.binary())], schema=RAW_SCHEMA)
+    """Return lines as a table of `RAW_SCHEMA`; joined at once, because most of a segment's bytes are here."""
+    offsets = np.zeros(len(lines) + 1, dtype=np.int32)
+    np.cumsum([*map(len, lines)], out=offsets[1:])
+    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(b"".join(lines))]
+    return pa.Table.from_arrays([pa.Array.from_buffers(pa.binary(), len(lines), buffers)], schema=RAW_SCHEMA)
 
 
 def columns_of(table: pa.Table) -> dict[str, list[Any]]:
     """Return a table of sessions as columns of plain values: times are microseconds, as `detection.sessions` says."""
     return {name: _plain(table.column(name)).to_pylist() for name in table.column_names}
+
+
+def inputs_of(contract: Contract, table: pa.Table) -> Inputs:
+    """Return the arrays of a table of sessions, from its buffers: a text becomes a Python object only to be derived."""
+    texts = {text.column for text in contract.texts}
+    derived = {column for one in contract.derived for column in one.columns} - texts
+    columns: dict[str, Any] = {}
+    for name in contract.reads:
+        column = table.column(name)
+        if name in texts:
+            columns[name] = _texts(column)
+        elif name in derived:
+            columns[name] = _plain(column).to_pylist()
+        else:
+            columns[name] = column.to_numpy()
+    return encode(contract, columns)
+
+
+def _texts(column: pa.ChunkedArray) -> Texts:
+    array = column.combine_chunks()
+    if not len(array):
+        return Texts.of(())
+    _, offsets, data = array.buffers()
+    begins = np.frombuffer(offsets, np.int32)[array.offset :][: len(array) + 1].astype(np.intp)
+    missing = array.is_null().to_numpy(zero_copy_only=False)
+    return Texts(np.frombuffer(data or b"", np.uint8)[: begins[-1]], begins, missing)
 
 
 def rows_of(table: pa.Table) -> list[dict[str, Any]]:

@@ -6,7 +6,7 @@ import json
 import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from urllib.parse import unquote, unquote_plus
+from urllib.parse import unquote, unquote_to_bytes
 
 import orjson
 
@@ -97,8 +97,14 @@ def decode_uri(uri: str | None) -> str | None:
     """Return a request target percent-decoded, twice at most, + as space: what the server may come to see."""
     if uri is None or ("%" not in uri and "+" not in uri):
         return uri
-    decoded = unquote_plus(uri, errors="replace")
-    return unquote(decoded, errors="replace") if "%" in decoded else decoded
+    decoded = _unquoted(uri.replace("+", " "))
+    return _unquoted(decoded) if "%" in decoded else decoded
+
+
+def _unquoted(text: str) -> str:
+    if text.isascii():  # `unquote` looks for pieces that are, which takes as long as the work itself
+        return unquote_to_bytes(text).decode("utf-8", "replace")
+    return unquote(text, errors="replace")
 
 
 # --- lines ---------------------------------------------------------------------------------------------------------

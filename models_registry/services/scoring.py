@@ -15,10 +15,9 @@ from django.db.utils import InterfaceError, OperationalError
 from django.utils import timezone
 from numpy.typing import NDArray
 
-from detection.contract import encode
 from detection.rules import RuleVerdict, rule_verdict
 from detection.selection import CELL_CODES, Cell, cells
-from detection.tables import SCORE_OPTIONS, SCORE_SCHEMA, columns_of
+from detection.tables import SCORE_OPTIONS, SCORE_SCHEMA, inputs_of
 from detection.thresholds import raw_threshold
 from models_registry.models import ScoreFailure, ScoreFile, Version
 from models_registry.services import versions
@@ -98,7 +97,7 @@ def score_segment(version: Version, segment: Segment, rules: RulesInForce) -> Sc
     contract = versions.contract(version)
     known = segments.late_hits_of(segment)  # before they are read: what comes between is corrected
     table = segments.read_sealed(segment, columns=[*contract.reads, "src_ip", "hits"])
-    raw = versions.scorer(version).raw(encode(contract, columns_of(table.select(contract.reads))))
+    raw = versions.scorer(version).raw(inputs_of(contract, table))
     verdict = raw >= raw_threshold(version.threshold)
     spoke = rule_verdicts(table["hits"], rules, inspected=rules.inspects(segment.rule_set))
     cell = cells(verdict, spoke)
