@@ -165,3 +165,14 @@ def test_a_list_is_withdrawn(engineer_client: Client) -> None:
     assert "withdrawn" in engineer_client.get(page_of("bad")).text
     indicators.import_list("bad", "domain", b"evil.example\n")  # imported again, it is in force again
     assert indicators.of_row({"host": "evil.example"})
+
+
+def test_real_certificates_of_malware_are_found_in_real_traffic(shared_data: Path) -> None:
+    ingest_paths([shared_data / "eve" / "corelight-packages.eve.json.gz"])
+    data = (shared_data / "reference" / "sslbl-cert-sha1.csv.gz").read_bytes()
+    version = indicators.import_list("bad-certificates", "cert-sha1", data)
+    indicators.match_waiting()
+    hits = indicators.newest_hits(version.indicator_list)
+    assert len(hits) == 2
+    assert all("RAT" in hit.note for hit in hits)
+    assert all(hit.row["cert_sha1"] == hit.entry for hit in hits)
