@@ -19,6 +19,7 @@ from typing import Any, BinaryIO
 import orjson
 
 from detection.sources import suricata
+from detection.sources.captures import is_capture
 from detection.sources.lines import LOCAL_FILE, LineBlocks, UnpackLimits
 from detection.sources.suricata import (
     FILE_FIELDS,
@@ -585,6 +586,8 @@ def is_protocol_notice(signature: str) -> bool:
 def why_no_log(start: bytes) -> str:
     """Return why a file that begins so is no EVE log, and what was expected."""
     expected = "expected Suricata EVE or Zeek JSON, one record per line, or a Zeek log with its # header"
+    if is_capture(start):
+        return "a saved capture; Suricata reads it: manage.py ingest FILE"
     head = start.lstrip(b"\0 \t\r\n")
     if head.startswith(b"["):
         return f"a JSON array; {expected}"

@@ -12,6 +12,7 @@ import pytest
 from tests.traffic.captures import conversation, pcap, pcapng
 from traffic.models import Intake, Kind, Segment
 from traffic.services import dumps, segments, suricata
+from traffic.services.ingest import ingest_paths
 
 pytestmark = pytest.mark.django_db
 needs_suricata = pytest.mark.skipif(shutil.which("suricata") is None, reason="no suricata program on this machine")
@@ -99,6 +100,17 @@ def test_a_capture_that_breaks_off_gives_what_it_holds(tmp_path: Path) -> None:
     path = tmp_path / "torn.pcap"
     path.write_bytes(pcap(FRAMES)[:-20])
     assert dumps.ingest(path, "lab").http == 2
+
+
+@needs_suricata
+@pytest.mark.parametrize("written", [pcap, pcapng], ids=lambda one: one.__name__)
+def test_a_capture_that_was_sent_as_a_log_is_told_what_to_do_and_read_then(tmp_path: Path, written: Any) -> None:
+    path = tmp_path / "attack.cap"
+    path.write_bytes(written(FRAMES))
+    [refused] = ingest_paths([path])
+    assert list(refused.reasons) == ["a saved capture; Suricata reads it: manage.py ingest FILE"]
+    assert dumps.ingest(path, "lab").http == 2
+    assert Intake.objects.get().kind == Kind.DUMP
 
 
 def test_a_torn_gzip_is_refused_by_name(tmp_path: Path) -> None:

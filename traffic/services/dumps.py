@@ -11,21 +11,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import IO, BinaryIO
 
+from detection.sources import captures
 from detection.sources.lines import GZIP_MAGIC
 from detection.sources.suricata_reader import Reader
 from traffic.models import Intake, Kind, RuleSet
 from traffic.services import rule_sets, runs, suricata
 from traffic.services.ingest import FileResult, path_text, source_of, take_in
 
-MAGICS = frozenset(
-    {
-        bytes.fromhex("a1b2c3d4"),  # pcap, by either byte order, in microseconds
-        bytes.fromhex("d4c3b2a1"),
-        bytes.fromhex("a1b23c4d"),  # in nanoseconds
-        bytes.fromhex("4d3cb2a1"),
-        bytes.fromhex("0a0d0d0a"),  # pcapng
-    }
-)
 UNPACKED_BYTES = 20 << 30  # a gzipped capture that holds more is not one
 _BLOCK = 1 << 20
 _SUFFIXES = (".pcap", ".pcapng", ".cap")
@@ -55,7 +47,7 @@ def is_capture(path: Path) -> bool:
                 head = gzip.GzipFile(fileobj=file).read(4)
     except (OSError, EOFError, zlib.error):
         return False
-    return head in MAGICS
+    return captures.is_capture(head)
 
 
 def digest_of(path: Path) -> str:
@@ -67,7 +59,8 @@ def digest_of(path: Path) -> str:
 def ingest(path: Path, sensor: str, rule_set: RuleSet | None = None) -> FileResult:
     """Take a capture in as a dump. Raises SuricataError when it, or the program, will not do."""
     name, digest = path_text(path), digest_of(path)
-    known = Intake.objects.filter(digest=digest).first()
+    # uploaded as a log it was refused, and may be read now
+    known = Intake.objects.filter(digest=digest).exclude(lines=0, rejected__gt=0).first()
     if known is not None:
         return FileResult(name, duplicate=True, intake=known.pk)
     runs.discard_leftovers()
