@@ -36,9 +36,9 @@ def is_session(line: bytes, protocol: str = "http") -> bool:
     return _SESSION[protocol].search(line, 0, 600) is not None
 
 
-def repeated(lines: list[bytes], copies: int) -> Iterator[bytes]:
+def repeated(lines: list[bytes], copies: int, first: int = 0) -> Iterator[bytes]:
     """Yield the lines several times, each time with flows, days and sources that did not occur before."""
-    for copy in range(copies):
+    for copy in range(first, first + copies):
         for line in lines:
             yield _refreshed(line, copy)
 
