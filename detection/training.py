@@ -81,8 +81,8 @@ class TrainingPolicy:
     # Background is unlabelled: a model that learns all of it by heart keeps silent about what rules miss. So trees grow
     # on all positives, every answer of a person, and a little background, drawn anew for every few of them (bagging for
     # learning from positives and unlabelled rows, Mordelet and Vert 2014). That caps the weight of background too.
-    background_per_positive: float = 3.0
-    trees_per_draw: int = 10
+    background_per_positive: float = 1.0
+    trees_per_draw: int = 5
     # Until persons have judged sessions of both classes no version can leave, and the threshold is for scouting: out of
     # fold, at most so many kinds of background session stand above it. They are questions to experts.
     scouting_questions: int = 60

@@ -86,8 +86,7 @@ def _route(pk: int) -> int:
     # reading files inside the transaction would hold the only write lock of SQLite
     found = fold(file, counted)
     read_lines(file, found)
-    # in the order of the traffic: who sees one item after the other learns nothing of verdicts
-    drawn = sorted(proofs.draw(file) + missed.draw(file), key=lambda one: one.number)
+    drawn = _drawn(file)
     with transaction.atomic():
         Segment.objects.select_for_update().get(pk=file.segment_id)  # two versions of one segment, one after the other
         if not ScoreFile.objects.take_for_routing(pk):
@@ -95,11 +94,16 @@ def _route(pk: int) -> int:
         now = score_files().get(pk=pk)
         # another version's file of this segment was routed meanwhile, or late rule hits corrected this one
         if counted_files(file) != counted or now.path != file.path:
-            file, drawn = now, proofs.draw(now)
+            file, drawn = now, _drawn(now)
             found = fold(file, counted_files(file))
         routed = sum(write(file, reason, groups) for reason, groups in found.items())
         proofs.write(file, drawn)
     return routed
+
+
+def _drawn(file: ScoreFile) -> list[proofs.Drawn]:
+    """Return what is drawn of a file in the order of the traffic: who sees one item after the other learns nothing."""
+    return sorted(proofs.draw(file) + missed.draw(file), key=lambda one: one.number)
 
 
 def score_files() -> Any:

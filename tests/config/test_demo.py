@@ -126,6 +126,8 @@ def test_every_setting_from_the_environment_is_kept_out_or_harmless():
         "JOB_LEASE_SECONDS",
         "JOB_RESEND_SECONDS",
         "JOB_HELPERS",
+        "ETALON_SURICATA",
+        "ETALON_SURICATA_RULES",
     }
     assert read | {"DATABASE_URL"} == harmless | set(state.FOREIGN)
 

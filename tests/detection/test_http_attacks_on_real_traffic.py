@@ -79,7 +79,7 @@ def weak(sessions: dict[str, list[dict[str, Any]]], mapping: RuleMapping) -> Tra
                 rows.append(row)
                 about.append((source, label is WeakLabel.POSITIVE))
     return TrainingRows(
-        rows={name: [row[name] for row in rows] for name in COLUMN_NAMES},
+        rows={name: [row.get(name) for row in rows] for name in COLUMN_NAMES},
         label=np.array([positive for _, positive in about], dtype=np.int8),
         weight=np.ones(len(rows)),
         source=[source for source, _ in about],
@@ -145,7 +145,7 @@ def test_the_first_version_scouts_and_asks_about_what_rules_missed(
     model: TrainedModel, sessions: dict[str, list[dict[str, Any]]], mapping: RuleMapping
 ) -> None:
     rows = [row for found in sessions.values() if is_inspected(found) for row in found]
-    columns = {name: [row[name] for row in rows] for name in COLUMN_NAMES}
+    columns = {name: [row.get(name) for row in rows] for name in COLUMN_NAMES}
     above = Scorer(model.onnx_bytes).raw(encode(HTTP_1, columns)) >= raw_threshold(model.threshold)
     clean = [rule_verdict(row["hits"], mapping, inspected=True) is RuleVerdict.CLEAN for row in rows]
     candidates = [row for row, flagged, silent in zip(rows, above, clean, strict=True) if flagged and silent]

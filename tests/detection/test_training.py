@@ -239,7 +239,7 @@ def test_every_tree_sees_all_positives_all_answers_and_background_drawn_anew() -
     assert always.tolist() == [True, True] + [True, False] * 9 + [False] * 180
     first, second = draws(label, always, TrainingPolicy(), 2)
     for drawn in (first, second):
-        assert len(drawn) == 11 + 30  # three of the background for each positive
+        assert len(drawn) == 11 + 10  # one of the background for each positive
         assert len(set(drawn)) == len(drawn)
         assert set(np.flatnonzero(always)) <= set(drawn)
     assert set(first) != set(second)

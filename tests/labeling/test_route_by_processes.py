@@ -46,7 +46,7 @@ def _route(start: Any) -> None:
 def _route_and_die(step: str) -> None:
     """Die as a killed process does: in the transaction that would have taken the file, or just before it."""
     forget_connections()
-    where = (proofs, "write") if step == "in the transaction" else (routing, "_counted")
+    where = (proofs, "write") if step == "in the transaction" else (routing, "counted_files")
     calls: list[int] = []
 
     def die(*_arguments: Any) -> Any:

@@ -170,18 +170,18 @@ def test_a_folder_is_searched_and_hidden_files_are_left_alone(tmp_path: Path) ->
 
 
 def test_what_is_no_log_is_refused_whole_and_only_its_quarantine_is_stored(tmp_path: Path) -> None:
-    array = tmp_path / "array.json"
-    array.write_text(json.dumps([eve.alert(number) for number in range(50)], indent=2))
-    report = ingest_json(array)
+    minutes = tmp_path / "minutes.json"
+    minutes.write_text("said and agreed\n" * 50)
+    report = ingest_json(minutes)
     (told,) = report["files"]
     assert (told["sessions"], told["rule_hits"], told["rejected"]) == (0, 0, 1)
     assert list(told["reasons"].values()) == [1]
-    assert "array" in next(iter(told["reasons"]))
+    assert "no JSON" in next(iter(told["reasons"]))
     assert Segment.objects.count() == 0
     (record,) = quarantine.records(Intake.objects.get())
     assert record.reason == next(iter(told["reasons"]))
-    assert record.text.startswith("[")
-    assert ingest_json(array)["files"][0]["duplicate"]
+    assert record.text.startswith("said")
+    assert ingest_json(minutes)["files"][0]["duplicate"]
     assert Intake.objects.count() == 1
 
 
