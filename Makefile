@@ -33,8 +33,9 @@ test: test-sqlite test-postgres
 test-sqlite: $(STAMP)
 	$(DEVELOPMENT) DATABASE_URL=sqlite:///var/test.sqlite3 $(PYTEST)
 
+# what touches no database need not run again
 test-postgres: $(STAMP)
-	$(DEVELOPMENT) $(BIN)/python -m tests.with_postgres -- $(PYTEST)
+	$(DEVELOPMENT) $(BIN)/python -m tests.with_postgres -- $(PYTEST) --ignore tests/detection --ignore tests/appliance
 
 test-slow: $(STAMP)
 	$(DEVELOPMENT) DATABASE_URL=sqlite:///var/test.sqlite3 $(BIN)/python -m pytest -q -m slow

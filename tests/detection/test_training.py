@@ -243,7 +243,10 @@ def test_every_tree_sees_all_positives_all_answers_and_background_drawn_anew() -
         assert len(set(drawn)) == len(drawn)
         assert set(np.flatnonzero(always)) <= set(drawn)
     assert set(first) != set(second)
-    assert len(draws(1 - label, np.zeros(200, dtype=bool), TrainingPolicy(), 1)[0]) == 200  # no more than there are
+    ones = np.ones(200, dtype=np.int8)
+    assert (
+        len(draws(ones, np.zeros(200, dtype=bool), replace(TrainingPolicy(), background_per_positive=3), 1)[0]) == 200
+    )
 
 
 def test_few_answers_among_much_background_do_not_stop_the_training() -> None:

@@ -505,7 +505,7 @@ def test_a_source_that_is_away_for_a_while_is_waited_for(spool: Path) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize("kind", ["list", "stream", "file"])
+@pytest.mark.parametrize("kind", ["stream", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("list", "file"))])
 def test_killed_three_times_while_lines_come(server: redis.Redis, redis_url: str, tmp_path: Path, kind: str) -> None:
     """The small version of test_kill_a_consumer."""
     feed = stream_feed.lines(3_000)

@@ -87,6 +87,7 @@ def test_the_same_capture_twice_adds_nothing(capture: Path) -> None:
 
 
 @needs_suricata
+@pytest.mark.slow  # Suricata itself waits a minute before it gives up
 def test_what_suricata_cannot_read_is_said_and_nothing_is_kept(tmp_path: Path) -> None:
     path = tmp_path / "torn.pcap"
     path.write_bytes(pcap(FRAMES)[:10])
