@@ -161,7 +161,7 @@ def test_a_file_that_is_too_big_is_told_beside_its_name(sign_in, engineer, tmp_p
     tab.set_input_files("input[type=file]", [tmp_path / "big.json", tmp_path / "small.json"])
     tab.get_by_role("button", name="Take in").click()
     tab.locator("[data-sending]:has-text('big.json'):has-text('larger than')").wait_for()
-    tab.locator("section.upload:has-text('small.json')").wait_for()
+    tab.locator("section[id^=upload-]:has-text('small.json')").wait_for()
     assert Job.objects.count() == 1
 
 
@@ -185,7 +185,7 @@ def test_files_are_sent_one_by_one_with_bars(sign_in, engineer, tmp_path, access
     tab.set_input_files("input[type=file]", [tmp_path / "eve-1.json", tmp_path / "eve-2.json"])
     tab.evaluate("document.body.dataset.here = 'yes'")
     tab.get_by_role("button", name="Take in").click()
-    tab.locator("section.upload").nth(1).wait_for()
+    tab.locator("section[id^=upload-]").nth(1).wait_for()
     assert tab.evaluate("document.body.dataset.here") == "yes"
     assert Job.objects.filter(kind="upload").count() == 2
     accessible(tab)
@@ -196,4 +196,4 @@ def test_files_are_sent_one_by_one_with_bars(sign_in, engineer, tmp_path, access
         "const drop = new DragEvent('drop', {dataTransfer: data, bubbles: true});"
         "document.querySelector('[data-drop]').dispatchEvent(drop)"
     )
-    tab.wait_for_selector("section.upload:has-text('dropped.json')")
+    tab.wait_for_selector("section[id^=upload-]:has-text('dropped.json')")
