@@ -39,7 +39,9 @@ def test_a_capture_is_known_by_its_first_bytes_plain_or_gzipped(tmp_path: Path, 
         assert dumps.is_capture(path)
 
 
-@pytest.mark.parametrize("data", [b"", b"{", b'{"event_type":"http"}\n', b"\x1f\x8b torn", gzip.compress(b"{}", mtime=0)])
+@pytest.mark.parametrize(
+    "data", [b"", b"{", b'{"event_type":"http"}\n', b"\x1f\x8b torn", gzip.compress(b"{}", mtime=0)]
+)
 def test_what_is_no_capture_is_none_whatever_its_name(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "attack.pcap"
     path.write_bytes(data)
