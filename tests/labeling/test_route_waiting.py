@@ -19,6 +19,7 @@ from labeling.services.routing import route_waiting
 from models_registry.models import ScoreFile
 from tests import factories
 from tests.labeling.conftest import eve_record, make_scores
+from tests.processes import forget_connections
 from traffic import storage
 
 pytestmark = pytest.mark.django_db
@@ -193,6 +194,7 @@ def test_questions_to_the_database_do_not_grow_with_sessions(version, make_segme
 
 
 def _route(queue: Any) -> None:
+    forget_connections()
     try:
         queue.send(route_waiting())
     except Exception as error:

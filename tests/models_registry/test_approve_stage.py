@@ -17,6 +17,7 @@ from models_registry.services import stages, versions
 from models_registry.services.stages import StageRefused, approve, decline, propose
 from tests.factories import make_detector, make_snapshot, make_user, make_version
 from tests.models_registry.staging import gated
+from tests.processes import forget_connections
 
 
 def stage_of(version: Version) -> str:
@@ -148,6 +149,7 @@ def test_an_engineer_cannot_press_for_an_engineer(client, silent, engineer):
 
 
 def _approve(proposal: int, person: int, answers: Connection) -> None:
+    forget_connections()
     try:
         made = stages.approve(StageProposal.objects.get(pk=proposal), User.objects.get(pk=person))
         answers.send(made.pk)
