@@ -47,13 +47,23 @@ class JoinedWindow:
 
 
 class LiveReader(Reader):
-    """Call `read` with one window after the other."""
+    """Call `read` with one window after the other.
 
-    def __init__(self, rules_seen: Mapping[int, Mapping[str, Any]], *, policy: ReaderPolicy | None = None) -> None:
+    Where windows came before the first one (`resumes`), its hits are no orphans: their sessions may have lain in one
+    that was stored and forgotten, and whoever read it has told what found none."""
+
+    def __init__(
+        self,
+        rules_seen: Mapping[int, Mapping[str, Any]],
+        *,
+        policy: ReaderPolicy | None = None,
+        resumes: bool = False,
+    ) -> None:
         super().__init__(BytesIO(), policy=policy)
         super().close()
         self.rules_seen = {sid: dict(rule) for sid, rule in rules_seen.items()}
         self._last: JoinedWindow | None = None
+        self._resumes = resumes
 
     def read(
         self, digest: str, blocks: Iterable[list[bytes]], problem: Callable[[], str | None] = lambda: None
@@ -71,6 +81,8 @@ class LiveReader(Reader):
         joined, self._last = self._last, window
         if joined is None:
             self._orphans.close()
+            for hit in self._waiting.hits:
+                hit.is_joined = hit.is_joined or self._resumes
             return None
         joined.orphan_lines.close()
         joined.orphan_lines = self._orphans

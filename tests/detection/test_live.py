@@ -9,9 +9,9 @@ from detection.sources.live import JoinedWindow, LiveReader
 from tests.detection import eve
 
 
-def read(*windows: list[Any], rules: Any = None) -> list[JoinedWindow]:
+def read(*windows: list[Any], rules: Any = None, resumes: bool = False) -> list[JoinedWindow]:
     """Read windows and two empty ones, as a stream that falls silent; return what was handed out."""
-    reader = LiveReader(rules or {})
+    reader = LiveReader(rules or {}, resumes=resumes)
     told = []
     for number, records in enumerate([*windows, [], []]):
         lines = [eve.line(record) for record in records]
@@ -96,3 +96,9 @@ def test_a_damaged_window_says_so():
     told = reader.read("1", [])
     assert told is not None
     assert told.counts.reasons == {"damaged": 1}
+
+
+def test_where_windows_came_before_hits_of_the_first_one_may_have_found_theirs_there():
+    for resumes, orphans in ((False, [0, 1, 1]), (True, [0, 0, 1])):
+        told = read([eve.alert(1)], [eve.alert(2)], [], resumes=resumes)
+        assert [one.counts.orphan_hits for one in told][:3] == orphans

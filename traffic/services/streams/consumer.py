@@ -78,7 +78,8 @@ class Consumer:
             self._claim_name()
             if self._spool.position is None:
                 self._spool.position = self._row.position
-            self._reader = LiveReader(self._rules_known(), policy=_reader_policy(self._policy))
+            policy, resumes = _reader_policy(self._policy), self._spool.resumes
+            self._reader = LiveReader(self._rules_known(), policy=policy, resumes=resumes)
             log.info("stream.began", stream=self._source.name, sensor=self._sensor.name, spooled=self._spool.size)
             try:
                 while not self._stopping:

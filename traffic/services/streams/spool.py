@@ -108,6 +108,11 @@ class Spool:
         return list(self._closed)
 
     @property
+    def resumes(self) -> bool:
+        """Whether windows came before those that are here."""
+        return bool(self._closed) and self._closed[0].number > 1
+
+    @property
     def size(self) -> int:
         return self.bytes + sum(window.path.stat().st_size for window in self._closed)
 
