@@ -233,8 +233,11 @@ def _proposal(raw: NDArray[np.float64], rows: TrainingRows, policy: TrainingPoli
 
 def is_scouting(rows: TrainingRows) -> bool:
     """Has nobody yet judged sessions of both classes?"""
-    judged = np.array([origin in JUDGED for origin in rows.origin])
-    return len(np.unique(rows.label[judged])) < 2
+    return len(np.unique(rows.label[_judged(rows)])) < 2
+
+
+def _judged(rows: TrainingRows) -> NDArray[np.bool_]:
+    return np.array([origin in JUDGED for origin in rows.origin], dtype=np.bool_)
 
 
 def trust(rows: TrainingRows, policy: TrainingPolicy) -> NDArray[np.float64]:
@@ -256,8 +259,7 @@ def prices(rows: TrainingRows, policy: TrainingPolicy) -> NDArray[np.float64]:
 
 def seen_by_every_tree(rows: TrainingRows) -> NDArray[np.bool_]:
     """Return the rows no tree goes without: positives, and what persons judged. The others are drawn."""
-    judged = np.array([origin in JUDGED for origin in rows.origin])
-    always: NDArray[np.bool_] = judged | (rows.label == 1)
+    always: NDArray[np.bool_] = _judged(rows) | (rows.label == 1)
     return always
 
 

@@ -12,7 +12,7 @@ from io import BytesIO
 from tempfile import SpooledTemporaryFile
 from typing import Any
 
-from detection.sources.suricata_reader import Chunk, Counts, Reader, ReaderPolicy
+from detection.sources.suricata_reader import Chunk, Counts, Reader, ReaderPolicy, blocks_of
 
 
 @dataclass(slots=True)
@@ -35,11 +35,11 @@ class JoinedWindow:
 
     @property
     def quarantine(self) -> Iterator[bytes]:
-        return _blocks(self.rejected_lines)
+        return blocks_of(self.rejected_lines)
 
     @property
     def orphans(self) -> Iterator[bytes]:
-        return _blocks(self.orphan_lines)
+        return blocks_of(self.orphan_lines)
 
     def close(self) -> None:
         self.rejected_lines.close()
@@ -109,8 +109,3 @@ class LiveReader(Reader):
 
 def _temporary() -> SpooledTemporaryFile[bytes]:
     return SpooledTemporaryFile(max_size=1 << 20)
-
-
-def _blocks(file: SpooledTemporaryFile[bytes]) -> Iterator[bytes]:
-    file.seek(0)
-    return iter(lambda: file.read(1 << 20), b"")
