@@ -7,6 +7,7 @@ import re
 import pytest
 from django.urls import reverse
 
+from detection.contract import encode
 from labeling import evidence
 from labeling.services import claims
 from models_registry.services import versions
@@ -35,7 +36,7 @@ def test_base_and_contributions_add_up_to_the_raw_score(explained, trained_versi
     [bar] = evidence.bars_today(item, why.row)
     total = why.base + sum(part.contribution for part in why.explanation.items)
     columns = {name: [value] for name, value in why.row.items()}
-    raw = float(versions.scorer(trained_version).raw(evidence.encode(versions.contract(trained_version), columns))[0])
+    raw = float(versions.scorer(trained_version).raw(encode(versions.contract(trained_version), columns))[0])
     assert total == pytest.approx(raw)
     assert bar.score == pytest.approx(1 / (1 + 2.718281828459045**-raw))
     assert bar.verdict
