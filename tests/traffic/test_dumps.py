@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import gzip
 import shutil
+import struct
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from detection.sources import captures
 from tests.traffic.captures import conversation, pcap, pcapng
 from traffic.models import Intake, Kind, Segment
 from traffic.services import dumps, segments, suricata
@@ -22,6 +25,11 @@ RULE = (
     'alert http any any -> any any (msg:"ET TEST quote"; flow:established,to_server; http.uri.raw; content:"%27"; '
     "classtype:web-application-attack; sid:2000001; rev:1;)\n"
 )
+
+
+def _patched(data: bytes, place: int, value: str) -> bytes:
+    new = bytes.fromhex(value)
+    return data[:place] + new + data[place + len(new) :]
 
 
 @pytest.fixture
@@ -88,13 +96,51 @@ def test_the_same_capture_twice_adds_nothing(capture: Path) -> None:
     assert Segment.objects.count() == 1
 
 
-@needs_suricata
-@pytest.mark.slow  # Suricata itself waits a minute before it gives up
-def test_what_suricata_cannot_read_is_said_and_nothing_is_kept(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("data", "fault"),
+    [
+        (pcap(FRAMES)[:10], "it breaks off in its header"),
+        (pcap(FRAMES)[:24], "it holds no packet"),
+        (pcap(FRAMES)[:60], "it breaks off in its first packet"),
+        (_patched(pcap(FRAMES), 4, "0900"), "pcap of version 9.4, known is 2.4"),
+        (_patched(pcap(FRAMES), 32, "ffffff7f"), "its first packet claims 2,147,483,647 bytes"),
+        (pcapng(FRAMES)[:10], "it breaks off in its header"),
+        (pcapng(FRAMES)[:28], "it holds no packet"),
+        (pcapng(FRAMES)[:40], "it breaks off before its first packet"),
+        (pcapng(FRAMES)[:28] + pcapng(FRAMES)[48:], "a packet stands before any interface"),
+        (_patched(pcapng(FRAMES), 8, "00000000"), "its header names no byte order"),
+        (_patched(pcapng(FRAMES), 32, "07000000"), "a block at byte 28 claims 7 bytes"),
+    ],
+)
+def test_a_torn_capture_is_refused_at_once_with_its_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, data: bytes, fault: str
+) -> None:
+    monkeypatch.delattr(suricata, "eve_of")  # nobody asks the program
     path = tmp_path / "torn.pcap"
-    path.write_bytes(pcap(FRAMES)[:10])
-    with pytest.raises(suricata.SuricataError, match=r"torn.pcap: Suricata could not read it: E: pcap"):
+    path.write_bytes(data)
+    assert dumps.is_capture(path)
+    with pytest.raises(suricata.SuricataError, match=f"torn.pcap: no capture that can be read: {fault}"):
         dumps.ingest(path, "lab")
+    assert not Intake.objects.exists()
+
+
+@pytest.mark.parametrize("written", [pcap, pcapng], ids=lambda one: one.__name__)
+def test_nothing_speaks_against_a_capture_that_is_whole_or_breaks_off_later(written: Any) -> None:
+    whole = written(FRAMES)
+    assert captures.fault_of(whole) is None
+    assert captures.fault_of(whole[:-20]) is None
+    swapped = struct.pack(">IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 262144, 1) + struct.pack(">IIII", 1, 1, 4, 4) + bytes(4)
+    assert captures.fault_of(swapped) is None
+
+
+@needs_suricata
+def test_what_suricata_cannot_read_is_said_without_its_minute_of_patience(tmp_path: Path) -> None:
+    path = tmp_path / "radio.pcap"
+    path.write_bytes(_patched(pcap(FRAMES), 20, "93000000"))  # a kind of link it does not know
+    began = time.monotonic()
+    with pytest.raises(suricata.SuricataError, match=r"radio.pcap: Suricata could not read it: E: pcap: datalink type"):
+        dumps.ingest(path, "lab")
+    assert time.monotonic() - began < 30
     assert not Intake.objects.exists()
 
 

@@ -14,7 +14,7 @@ from typing import IO, BinaryIO
 from detection.sources import captures
 from detection.sources.lines import GZIP_MAGIC
 from detection.sources.suricata_reader import Reader
-from traffic.models import Intake, Kind, RuleSet
+from traffic.models import Intake, Kind, RuleSet, Sensor
 from traffic.services import rule_sets, runs, suricata
 from traffic.services.ingest import FileResult, path_text, source_of, take_in
 
@@ -68,7 +68,20 @@ def ingest(path: Path, sensor: str, rule_set: RuleSet | None = None) -> FileResu
     rules = suricata.rules()
     if rules is not None:
         rule_set = rule_sets.add_rule_set(rules)
-    with _unpacked(path) as capture, suricata.eve_of(capture) as eve, eve.open("rb", buffering=0) as stream:
+    with _unpacked(path) as capture:
+        _refuse_faulty(capture, path)
+        return _read(capture, digest, name, owner, rule_set)
+
+
+def _refuse_faulty(capture: Path, path: Path) -> None:
+    with capture.open("rb") as file:
+        fault = captures.fault_of(file.read(captures.HEAD))
+    if fault is not None:
+        raise suricata.SuricataError(f"{path}: no capture that can be read: {fault}")
+
+
+def _read(capture: Path, digest: str, name: str, owner: Sensor, rule_set: RuleSet | None) -> FileResult:
+    with suricata.eve_of(capture) as eve, eve.open("rb", buffering=0) as stream:
         return take_in(_EveOfCapture(stream, digest), name, owner, rule_set, source=_source(name), kind=Kind.DUMP)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,6 +18,7 @@ HINT = (
     "ETALON_SURICATA; or run it yourself and take in the eve.json it writes"
 )
 _LOG_LINES = 3  # of what it said before it failed
+_GAVE_UP = "pcap file reader thread failed to initialize"  # after these words it waits a minute, and ends
 
 _CONFIG = """\
 %YAML 1.1
@@ -118,13 +119,25 @@ def eve_of(capture: Path) -> Iterator[Path]:
         _configure(folder)
         command = [program, "-c", f"{folder}/suricata.yaml", "-r", str(capture.absolute()), "-l", str(folder)]
         command += ["-k", "none", "--runmode", "single", "-S", str(rules() or folder / "none.rules")]
-        run = subprocess.run(  # noqa: S603 - our own words; the capture is a path
-            command, stdin=subprocess.DEVNULL, capture_output=True, cwd=folder, check=False
-        )
+        code, said = _run(command, folder)
         eve = folder / "eve.json"
-        if run.returncode != 0 or not eve.exists():
-            raise SuricataError(f"{capture}: Suricata could not read it: {_said(run)}")
+        if code != 0 or not eve.exists():
+            raise SuricataError(f"{capture}: Suricata could not read it: {_errors(said) or f'it ended with {code}'}")
         yield eve
+
+
+def _run(command: Sequence[str], folder: Path) -> tuple[int, list[str]]:
+    """Return how the program ended and what it said."""
+    said: list[str] = []
+    with subprocess.Popen(  # noqa: S603 - our own words; the capture is a path
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=folder
+    ) as program:
+        assert program.stdout is not None
+        for line in program.stdout:
+            said.append(line.decode("utf-8", "replace").strip())
+            if _GAVE_UP in said[-1]:
+                program.kill()
+    return program.returncode, said
 
 
 def rules() -> Path | None:
@@ -154,7 +167,6 @@ def _configure(folder: Path) -> None:
     (folder / "suricata.yaml").write_text(_CONFIG.replace("{folder}", str(folder)))
 
 
-def _said(run: subprocess.CompletedProcess[bytes]) -> str:
-    lines = (run.stderr + run.stdout).decode("utf-8", "replace").splitlines()
-    errors = [line.strip()[:300] for line in lines if line.startswith("E:")]
-    return " / ".join(errors[:_LOG_LINES]) or f"it ended with {run.returncode}"
+def _errors(said: Sequence[str]) -> str:
+    errors = [line[:300] for line in said if line.startswith("E:") and _GAVE_UP not in line]
+    return " / ".join(errors[:_LOG_LINES])
