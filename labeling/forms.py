@@ -6,7 +6,7 @@ from django import forms
 from django.utils.translation import gettext_lazy as _
 
 from labeling.models import Answer, ReasonCode
-from labeling.services.labels import LONGEST_NOTE
+from labeling.services.details import LONGEST_NOTE
 
 ANSWERS = (
     (Answer.POSITIVE.value, Answer.POSITIVE.label),

@@ -22,7 +22,7 @@ from labeling import evidence
 from labeling.forms import LabelForm
 from labeling.models import Answer, Item, ItemState, Label, Queue, ReasonCode
 from labeling.models import Role as ReferenceRole
-from labeling.services import claims, labels, missed, outcomes, proofs, retraining
+from labeling.services import claims, details, labels, missed, outcomes, proofs, retraining
 from labeling.services import queues as queue_service
 from labeling.services import reference as reference_service
 from labeling.services.records import from_json
@@ -88,7 +88,7 @@ def submit_label(request: HttpRequest, pk: int) -> HttpResponse:
         return _show(request, found.queue, claims.items().get(pk=pk), problem=problem, status=422)
     try:
         labels.submit(found, _user(request), **form.label())  # type: ignore[arg-type]
-    except labels.LabelRefused as refusal:
+    except details.LabelRefused as refusal:
         return _refused(request, found, refusal, form.cleaned_data["note"])
     return _next(request, found.queue)
 
@@ -126,16 +126,16 @@ def undo_label(request: HttpRequest) -> HttpResponse:
     expert = _user(request)
     on_screen = _on_screen(request)
     try:
-        withdrawn = labels.undo(expert)
+        undone = labels.undo(expert)
     except labels.UndoRefused as refusal:
         return _stay(request, on_screen, str(refusal), 409)
-    if withdrawn is None:
+    if undone is None:
         return _stay(request, on_screen, _("There is nothing of today to undo."), 409)
-    if on_screen and on_screen.pk != withdrawn.item_id:
+    if on_screen and on_screen.pk != undone.item.pk:
         claims.release(on_screen, expert)
-    claims.claim(withdrawn.item, expert)
-    reopened = claims.items().get(pk=withdrawn.item_id)
-    return _show(request, reopened.queue, reopened, told=_("Your answer is withdrawn. Answer again."))
+    claims.claim(undone.item, expert)
+    reopened = claims.items().get(pk=undone.item.pk)
+    return _show(request, reopened.queue, reopened, told=undone.told)
 
 
 @require_safe
@@ -253,7 +253,7 @@ def _show(
     return render(request, template, context, status=status)
 
 
-def _refused(request: HttpRequest, found: Item, refusal: labels.LabelRefused, note: str = "") -> HttpResponse:
+def _refused(request: HttpRequest, found: Item, refusal: details.LabelRefused, note: str = "") -> HttpResponse:
     """Answer 409 with the reason and what was written, so that nothing is lost."""
     template = "labeling/_refused.html" if request.htmx else "labeling/refused.html"  # type: ignore[attr-defined]
     context = {"item": found, "queue": found.queue, "refusal": refusal, "note": note}
@@ -291,7 +291,7 @@ def _bench(request: HttpRequest, in_queue: Queue, shown: Item | None) -> dict[st
         "answers": [] if blind else _answers(shown, user),
         "reasons": list(enumerate(ReasonCode.choices, start=1)),
         "default_reason": ReasonCode.OTHER.value,
-        "families": labels.families(shown.detector) if held else [],
+        "families": details.families(shown.detector) if held else [],
     }
 
 

@@ -10,7 +10,7 @@ from django.db import DatabaseError, connection, models, transaction
 
 from accounts.evidence import Evidence
 from accounts.models import AuditEntry
-from labeling.models import Answer, Label, ProofDraw, ProofItem
+from labeling.models import Answer, GroupVerdict, Label, ProofDraw, ProofItem
 from models_registry.models import (
     Bundle,
     BundleEntry,
@@ -47,6 +47,7 @@ def make_label() -> models.Model:
 MAKERS: dict[type[models.Model], Callable[[], models.Model]] = {
     AuditEntry: lambda: AuditEntry.objects.create(action="sign-in"),
     Label: make_label,
+    GroupVerdict: lambda: GroupVerdict.objects.create(label=make_label(), policy={}, items=2, checks=1, sessions=3),
     ProofDraw: lambda: factories.make_proof_item().proof.draw,
     ProofItem: lambda: factories.make_proof_item().proof,
     RuleMappingVersion: lambda: factories.make_detector().mapping,

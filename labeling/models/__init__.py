@@ -1,16 +1,22 @@
 """What is true about labelling: one noun per file."""
 
+from labeling.models.acts import BulkVerdict, GroupCheck, GroupVerdict
 from labeling.models.complaints import ComplaintItem, RetrainRequest
 from labeling.models.dumps import DumpLabel
 from labeling.models.items import Item, ItemHost, ItemRecord, ItemState, NotAdmitted, Queue, QueueDay, Skip, SubjectKind
-from labeling.models.labels import Answer, Label, ReasonCode, Source
+from labeling.models.labels import DECIDED, NO_ANSWER, Answer, Label, ReasonCode, Source, Trigger
 from labeling.models.proof import ProofDraw, ProofItem
 from labeling.models.reference import ReferenceRow, Role
 
 __all__ = [
+    "DECIDED",
+    "NO_ANSWER",
     "Answer",
+    "BulkVerdict",
     "ComplaintItem",
     "DumpLabel",
+    "GroupCheck",
+    "GroupVerdict",
     "Item",
     "ItemHost",
     "ItemRecord",
@@ -28,4 +34,5 @@ __all__ = [
     "Skip",
     "Source",
     "SubjectKind",
+    "Trigger",
 ]

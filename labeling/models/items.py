@@ -88,6 +88,7 @@ class NotAdmitted(models.TextChoices):
     ONE_EXPERT = "one-expert", _("fewer than two experts agree")
     PAIR_IS_IN = "pair-is-in", _("a row of this look and host is in the set already")
     DAY_IS_FULL = "day-is-full", _("three rows of this look and day are in the set already")
+    CHECK_WAITS = "check-waits", _("a look-alike drawn as a check is not answered yet")
 
 
 class ItemQuerySet(models.QuerySet["Item"]):
@@ -146,6 +147,9 @@ class Item(models.Model):
     reference_checked_at = models.DateTimeField(null=True)  # mailbox of labeling.services.reference.grow
     not_admitted = models.CharField(max_length=24, choices=NotAdmitted.choices, blank=True)  # why grow made no row
     late_hit_at = models.DateTimeField(null=True)  # a rule hit on its subject arrived after it was made
+    recheck_at = models.DateTimeField(null=True)  # an answer expired: the item is asked about again
+    # the newest label when a look-alike was answered differently: a senior's later answer decides
+    contested_after = models.BigIntegerField(null=True)
     created_at = models.DateTimeField(default=timezone.now)
 
     objects = ItemQuerySet.as_manager()
@@ -169,6 +173,8 @@ class Item(models.Model):
             models.Index(
                 fields=["queue", "-settled_at", "-id"], name="item_settled", condition=models.Q(state="settled")
             ),
+            # read by labeling.services.groups
+            models.Index(fields=["detector", "shape"], name="item_open_by_shape", condition=models.Q(state="open")),
             # read by labeling.services.late_hits
             models.Index(fields=["subject_key"], name="item_by_subject"),
             # read by labeling.services.reference.grow

@@ -17,6 +17,11 @@ class Answer(models.TextChoices):
     NEGATIVE = "negative", _("negative")
     UNDECIDED = "undecided", _("cannot tell")
     WITHDRAWN = "withdrawn", _("withdrawn")  # an undo: supersedes an answer and leaves none
+    EXPIRED = "expired", _("expired")  # its time was over: supersedes an answer as an undo does, and asks again
+
+
+NO_ANSWER = (Answer.WITHDRAWN, Answer.EXPIRED)  # what leaves none in force
+DECIDED = (Answer.POSITIVE, Answer.NEGATIVE)
 
 
 class Source(models.TextChoices):
@@ -42,10 +47,25 @@ class ReasonCode(models.TextChoices):
     OTHER = "other", _("other")
 
 
+class Trigger(models.TextChoices):
+    """What makes an answer expire, when that is no moment."""
+
+    RULES = "rule-set-changes", _("other rules are in force")
+    RETIRED = "version-retires", _("the version is retired")
+
+
 class LabelQuerySet(EvidenceQuerySet["Label"]):
     def current(self) -> LabelQuerySet:
-        """Answers in force: not superseded, not withdrawn."""
-        return self.filter(superseded_by=None).exclude(answer=Answer.WITHDRAWN)
+        """Answers in force: not superseded, not withdrawn, not expired."""
+        return self.filter(superseded_by=None).exclude(answer__in=NO_ANSWER)
+
+    def own(self) -> LabelQuerySet:
+        """What an expert said of the item itself: no part of a group or bulk verdict."""
+        return self.filter(source=Source.EXPERT, inherited_from=None)
+
+    def with_heirs(self, origin: Label) -> LabelQuerySet:
+        """An answer, and all that was inherited from it."""
+        return self.filter(models.Q(pk=origin.pk) | models.Q(inherited_from=origin))
 
 
 class Label(Evidence):
@@ -63,6 +83,10 @@ class Label(Evidence):
     authorised = models.BooleanField(default=False)  # positive, but allowed: a scanner of our own
     note = models.TextField(blank=True)
     supersedes = models.OneToOneField("self", on_delete=models.PROTECT, null=True, related_name="superseded_by")
+    # the answer that a group or bulk verdict gave, where this one was given with it
+    inherited_from = models.ForeignKey("self", on_delete=models.PROTECT, null=True, related_name="heirs")
+    expires_at = models.DateTimeField(null=True)  # then the item is asked about again
+    expires_when = models.CharField(max_length=20, choices=Trigger.choices, blank=True)
     milliseconds = models.PositiveIntegerField(null=True)  # from opening to answer, measured by the server
     created_at = models.DateTimeField(default=timezone.now)
 
@@ -73,6 +97,9 @@ class Label(Evidence):
         indexes = [
             # read by labeling.services.labels (undo, own labels of the day)
             models.Index(fields=["expert", "-created_at"], name="label_by_expert_and_time"),
+            # read by labeling.services.expiry
+            models.Index(fields=["expires_at"], name="label_by_expiry", condition=~models.Q(expires_at=None)),
+            models.Index(fields=["expires_when"], name="label_by_trigger", condition=~models.Q(expires_when="")),
         ]
         constraints = [
             # a double label is impossible: one chain of answers per expert and item

@@ -27,7 +27,7 @@ WHERE id = (
       AND (i.claimed_until IS NULL OR i.claimed_until <= %(now)s)
       AND NOT EXISTS (
         SELECT 1 FROM labeling_label l
-        WHERE l.item_id = i.id AND l.expert_id = %(expert)s AND l.answer <> 'withdrawn'
+        WHERE l.item_id = i.id AND l.expert_id = %(expert)s AND l.answer NOT IN ('withdrawn', 'expired')
           AND NOT EXISTS (SELECT 1 FROM labeling_label later WHERE later.supersedes_id = l.id))
       AND NOT EXISTS (
         SELECT 1 FROM labeling_skip s

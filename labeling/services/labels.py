@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
-from django.core.cache import cache
 from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from accounts.models import User
 from accounts.roles import Role
-from labeling.models import Answer, ComplaintItem, Item, ItemState, Label, Queue, ReasonCode, ReferenceRow, Source
-from labeling.services.queues import move
-from models_registry.models import Detector
+from labeling.models import NO_ANSWER, Answer, BulkVerdict, ComplaintItem, Item, ItemState, Label, ReferenceRow
+from labeling.models.labels import LabelQuerySet
+from labeling.services import chains
+from labeling.services.details import Given, LabelRefused, refuse_silence
+from labeling.services.states import follow
 
 UNDO_WITHIN = timedelta(hours=12)  # later corrections are a matter for a second opinion, not for a key
-LONGEST_NOTE = 4_000
-
-
-class LabelRefused(ValueError):  # noqa: N818
-    """The answer was not taken; the message is for the expert."""
+UNDOABLE = 20  # of an expert's newest answers
 
 
 class NotHolder(LabelRefused):
@@ -43,6 +37,16 @@ class UndoRefused(LabelRefused):
     """The label stays; the message says why."""
 
 
+class UndoOfMany(UndoRefused):
+    """The newest answer is a bulk verdict: a job takes it back."""
+
+    def __init__(self, bulk: BulkVerdict) -> None:
+        self.bulk = bulk
+        super().__init__(
+            _("Your newest answer is a bulk verdict for %(n)s items: undo it on its page.") % {"n": bulk.applied}
+        )
+
+
 @transaction.atomic
 def submit(
     item: Item,
@@ -52,15 +56,18 @@ def submit(
     family: str = "",
     authorised: bool = False,
     note: str = "",
+    expires_at: datetime | None = None,
+    expires_when: str = "",
 ) -> Label:
     """Write the expert's answer and what it makes of the item. Raises NotHolder, LabelRefused."""
+    given = Given(answer, reason_code, family, authorised, note, expires_at, expires_when).checked()
     locked = _lock(item)
     if locked.claimed_by_id != expert.pk:
         raise NotHolder(locked.holder)
     _refuse_late(locked, expert)
-    details = _checked(locked, answer, reason_code, family, authorised, note)
+    refuse_silence(locked, given)
     earlier = _tail(locked, expert)
-    if earlier is not None and earlier.answer != Answer.WITHDRAWN:
+    if earlier is not None and earlier.answer not in NO_ANSWER:
         raise LabelRefused(_("You have answered this item already. Undo that answer first."))
     now = timezone.now()
     label = Label.objects.create(
@@ -72,78 +79,91 @@ def submit(
         supersedes=earlier,
         milliseconds=_milliseconds(locked.opened_at, now),
         created_at=now,
-        **details,
+        **given.on(locked),
     )
-    _follow(locked, now, release=True)
+    follow([locked], now, release=True)
     return label
 
 
-@transaction.atomic
-def undo(expert: User) -> Label | None:
-    """Withdraw the expert's newest answer and reopen its item; None when there is nothing recent.
+@dataclass(frozen=True, slots=True)
+class Undone:
+    """What an undo withdrew: an answer, with all that was inherited from it."""
 
+    label: Label  # the new link that leaves no answer
+    answers: int
+    kept: int  # that are in the reference set already
+
+    @property
+    def item(self) -> Item:
+        return self.label.item
+
+    @property
+    def told(self) -> str:
+        """What happened, for the expert."""
+        if self.answers + self.kept == 1:
+            return _("Your answer is withdrawn. Answer again.")
+        told = _("Your answer to %(n)s look-alikes is withdrawn.") % {"n": self.answers}
+        if self.kept:
+            told += " " + _("%(n)s are in the reference set already and stay.") % {"n": self.kept}
+        return told
+
+
+@transaction.atomic
+def undo(expert: User, label: Label | None = None) -> Undone | None:
+    """Withdraw one of the expert's UNDOABLE newest answers, the newest unless another is named, and reopen its item.
+
+    A group verdict is withdrawn as one. None when there is nothing recent, or a second press of the key was faster.
     Raises UndoRefused."""
-    own = Label.objects.current().filter(expert=expert, source=Source.EXPERT)
-    recent = own.filter(created_at__gt=timezone.now() - UNDO_WITHIN)
-    label = recent.order_by("-created_at", "-id").first()
+    recent = list(undoable(expert))
+    label = next((one for one in recent if label is None or one == label), None)
     if label is None:
         return None
-    item = _lock(label.item)
-    if ReferenceRow.objects.filter(item=item).exists():
-        raise UndoRefused(
-            _("“%(item)s” is in the reference set already; its answer can no longer be undone.") % {"item": item.title}
-        )
-    if ComplaintItem.objects.filter(item=item).exclude(collected_at=None).exists():
-        raise UndoRefused(_("The complaint behind “%(item)s” has your answer already.") % {"item": item.title})
-    if Label.objects.filter(supersedes=label).exists():  # a second press of the key was faster
+    if (bulk := BulkVerdict.objects.filter(label=label).first()) is not None:
+        raise UndoOfMany(bulk)
+    items = chains.locked(_current(label).values_list("item_id", flat=True))
+    labels = list(_current(label))
+    if not labels:
         return None
-    withdrawn = Label.objects.create(
-        item=item,
-        detector_id=label.detector_id,
-        subject_kind=label.subject_kind,
-        subject_key=label.subject_key,
-        expert=expert,
-        answer=Answer.WITHDRAWN,
-        supersedes=label,
-    )
-    _follow(item, timezone.now(), release=False)  # somebody else may hold it by now
-    return withdrawn
+    refused = {item.pk: why for item in items if (why := _why_not(item, label))}
+    free = [one for one in labels if one.item_id not in refused]
+    if not free:
+        raise UndoRefused(next(iter(refused.values())))
+    now = timezone.now()
+    withdrawn = chains.end(free, Answer.WITHDRAWN, now)
+    # somebody else may hold them by now
+    follow([item for item in items if item.pk not in refused], now, release=False)
+    return Undone(withdrawn[0], len(free), len(refused))
+
+
+def undoable(expert: User) -> LabelQuerySet:
+    """Return the expert's own answers that can be undone, newest first: UNDOABLE at most."""
+    own = Label.objects.current().own().filter(expert=expert, created_at__gt=timezone.now() - UNDO_WITHIN)
+    return own.select_related("item").order_by("-created_at", "-id")[:UNDOABLE]
+
+
+def _current(label: Label) -> LabelQuerySet:
+    return Label.objects.current().with_heirs(label).order_by("id")
+
+
+def _why_not(item: Item, label: Label) -> str:
+    """Return why the answer to an item cannot be undone, if so."""
+    # a row that is older than the answer rests on others
+    if ReferenceRow.objects.filter(item=item, admitted_at__gte=label.created_at).exists():
+        told = _("“%(item)s” is in the reference set already; its answer can no longer be undone.")
+        return told % {"item": item.title}
+    if ComplaintItem.objects.filter(item=item).exclude(collected_at=None).exists():
+        return _("The complaint behind “%(item)s” has your answer already.") % {"item": item.title}
+    return ""
 
 
 def answered_today(expert: User) -> int:
     """Return how many items the expert has answered since midnight UTC."""
     midnight = timezone.now().replace(hour=0, minute=0, second=0, microsecond=0)
-    return Label.objects.current().filter(expert=expert, source=Source.EXPERT, created_at__gte=midnight).count()
+    return Label.objects.current().own().filter(expert=expert, created_at__gte=midnight).count()
 
 
 def _lock(item: Item) -> Item:
     return Item.objects.select_for_update(of=("self",)).select_related("queue", "claimed_by").get(pk=item.pk)
-
-
-def _checked(item: Item, answer: str, reason_code: str, family: str, authorised: bool, note: str) -> dict[str, Any]:
-    """Return the fields of a label; details that do not belong to the answer are dropped."""
-    if answer not in (Answer.POSITIVE, Answer.NEGATIVE, Answer.UNDECIDED):
-        raise LabelRefused(_("“%(answer)s” is not an answer.") % {"answer": answer})
-    if answer == Answer.NEGATIVE and (reason_code or ReasonCode.OTHER) not in ReasonCode.values:
-        raise LabelRefused(_("“%(reason)s” is not a reason.") % {"reason": reason_code})
-    if item.queue.kind == Queue.Kind.COMPLAINT and answer != Answer.NEGATIVE and not (note.strip() or family.strip()):
-        raise LabelRefused(_("A customer waits for the reason: write a note why it is rejected, or what is missing."))
-    if len(note) > LONGEST_NOTE:
-        raise LabelRefused(_("The note is longer than %(limit)s characters.") % {"limit": LONGEST_NOTE})
-    positive = answer == Answer.POSITIVE
-    # who answers a proof item does not know the verdict
-    wrong_verdict = answer == Answer.NEGATIVE and item.flagged and not item.is_proof
-    return {
-        "answer": answer,
-        "reason_code": (reason_code or ReasonCode.OTHER) if wrong_verdict else "",
-        "family": _without_nul(family).strip()[:64] if positive else "",
-        "authorised": authorised and positive,
-        "note": _without_nul(note).strip(),
-    }
-
-
-def _without_nul(text: str) -> str:
-    return text.replace("\0", "\u2400")  # PostgreSQL refuses NUL
 
 
 def _tail(item: Item, expert: User) -> Label | None:
@@ -158,75 +178,5 @@ def _refuse_late(item: Item, expert: User) -> None:
         raise LabelRefused(_("The answers to this item differ: a senior expert decides."))
 
 
-def _follow(item: Item, now: datetime, *, release: bool) -> None:
-    """Set the item's state to what its labels say."""
-    history = [
-        Step(expert, Answer(answer), role == Role.SENIOR)
-        for expert, answer, role in Label.objects.filter(item=item)
-        .order_by("id")
-        .values_list("expert_id", "answer", "expert__role")
-    ]
-    state, outcome = state_after(history, item.needed)
-    changes: dict[str, Any] = {
-        "state": state,
-        "outcome": outcome,
-        "settled_at": now if state == ItemState.SETTLED else None,
-        "reference_checked_at": None,
-        "not_admitted": "",
-    }
-    if release:
-        changes |= {"claimed_by": None, "claimed_until": None, "opened_at": None}
-    Item.objects.filter(pk=item.pk).update(**changes)
-    move(item.queue_id, item.state, state)
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One label in the history of an item."""
-
-    expert: int
-    answer: Answer
-    senior: bool
-
-
-def state_after(history: Iterable[Step], needed: int) -> tuple[ItemState, str]:
-    """Return the state and outcome that an item's whole history gives it.
-
-    `needed` equal answers settle it; positive against negative is a conflict, which the next senior's answer ends.
-    Undecided agrees with nothing but itself. A decision stands as long as the senior does not withdraw it."""
-    answers: dict[int, Answer] = {}
-    decided_by: int | None = None
-    for step in history:
-        if step.answer == Answer.WITHDRAWN:
-            answers.pop(step.expert, None)
-            decided_by = None if decided_by == step.expert else decided_by
-            continue
-        if decided_by is None and step.senior and _differ(answers):
-            decided_by = step.expert
-        answers[step.expert] = step.answer
-    if decided_by is not None:
-        return ItemState.SETTLED, answers[decided_by].value
-    if _differ(answers):
-        return ItemState.CONFLICT, ""
-    for answer, count in Counter(answers.values()).most_common():
-        if count >= needed:
-            return ItemState.SETTLED, answer.value
-    return ItemState.OPEN, ""
-
-
-def _differ(answers: Mapping[int, Answer]) -> bool:
-    return {Answer.POSITIVE, Answer.NEGATIVE} <= set(answers.values())
-
-
 def _milliseconds(opened_at: datetime | None, now: datetime) -> int | None:
     return int((now - opened_at).total_seconds() * 1000) if opened_at else None
-
-
-def families(detector: Detector) -> list[str]:
-    """Return the families experts named lately, for type-ahead; a minute old at most."""
-    return cache.get_or_set(f"families-{detector.pk}", lambda: _families(detector), timeout=60) or []
-
-
-def _families(detector: Detector) -> list[str]:
-    named = Label.objects.filter(detector=detector, answer=Answer.POSITIVE).exclude(family="").order_by("-id")
-    return sorted(set(named.values_list("family", flat=True)[:200]))

@@ -17,7 +17,7 @@ from detection.reference import ReferencePolicy, SnapshotRow, role_of, write_sna
 from detection.rules import RuleVerdict, rule_verdict
 from detection.sessions import COLUMN_NAMES
 from detection.training_rows import TrainingRows, exclude, group_of, write_training_set
-from labeling.models import Answer, Item, ItemState, Label, NotAdmitted, Queue, ReferenceRow, Role, Source
+from labeling.models import DECIDED, Answer, Item, ItemState, Label, NotAdmitted, Queue, ReferenceRow, Role, Source
 from labeling.services.records import from_json, moment
 from models_registry.models import Detector, Snapshot, TrainingSet
 from models_registry.services.detectors import rules_in_force
@@ -27,7 +27,6 @@ from models_registry.services.training import receive_training_set, weak_rows
 POLICY = ReferencePolicy()
 GATING = (Source.EXPERT, Source.DUMP)  # rules and language models may train and suggest, never gate
 EXPERTS_NEEDED = 2
-DECIDED = (Answer.POSITIVE, Answer.NEGATIVE)
 
 
 def grow(detector: Detector | None = None) -> int:

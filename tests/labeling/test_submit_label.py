@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from labeling.models import Answer, Item, ItemState, Label
 from labeling.services import claims, labels
-from labeling.services.labels import Step, state_after
+from labeling.services.states import Step, state_after
 from tests import factories
 from tests.factories import make_session_item as make_item
 

@@ -21,7 +21,7 @@ HTMX = {"HX-Request": "true"}
 def test_undo_adds_a_row_and_reopens_the_item(item, expert, senior, answer):
     answer(item, senior, "positive")
     answer(item, expert, "positive")
-    withdrawn = labels.undo(expert)
+    withdrawn = labels.undo(expert).label
     assert withdrawn.answer == "withdrawn"
     assert withdrawn.supersedes.answer == "positive"
     reopened = Item.objects.get()
@@ -40,7 +40,7 @@ def test_undo_again_takes_the_answer_before(queue, expert, answer):
 
 def test_a_new_answer_after_undo_continues_the_chain(item, expert, answer):
     answer(item, expert, "positive")
-    withdrawn = labels.undo(expert)
+    withdrawn = labels.undo(expert).label
     again = answer(item, expert, "negative")
     assert again.supersedes == withdrawn
     assert [label.answer for label in Label.objects.current()] == ["negative"]

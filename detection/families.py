@@ -1,0 +1,47 @@
+"""What attacks in HTTP and TLS sessions are called. Numbers are techniques of MITRE ATT&CK (attack.mitre.org, v15)."""
+
+from __future__ import annotations
+
+ATTACK_FAMILIES = (
+    # against a server
+    "SQL injection (T1190)",
+    "NoSQL injection (T1190)",
+    "command injection (T1059)",
+    "code injection (T1190)",
+    "template injection (T1190)",
+    "LDAP injection (T1190)",
+    "XML external entity (T1190)",
+    "deserialisation (T1190)",
+    "expression language, JNDI (T1190)",
+    "path traversal (T1083)",
+    "file inclusion (T1190)",
+    "file upload (T1105)",
+    "request forgery by the server (T1190)",
+    "request smuggling (T1190)",
+    "cross-site scripting (T1059.007)",
+    "open redirect (T1566)",
+    "authentication bypass (T1190)",
+    "default credentials (T1078.001)",
+    "password guessing (T1110.001)",
+    "credential stuffing (T1110.004)",
+    "web shell (T1505.003)",
+    "scanning for vulnerabilities (T1595.002)",
+    "scanning for words (T1595.003)",
+    "denial of service (T1499)",
+    # from inside
+    "beacon, web protocol (T1071.001)",
+    "beacon, encrypted channel (T1573)",
+    "dead drop on a web service (T1102.001)",
+    "domain generation (T1568.002)",
+    "domain fronting (T1090.004)",
+    "proxy or tunnel (T1572)",
+    "Tor (T1090.003)",
+    "remote access software (T1219)",
+    "download of a tool (T1105)",
+    "drive-by download (T1189)",
+    "phishing page (T1566.002)",
+    "crypto miner (T1496)",
+    "exfiltration over the channel (T1041)",
+    "exfiltration to a web service (T1567)",
+    "adware or unwanted program",
+)

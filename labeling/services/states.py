@@ -1,0 +1,96 @@
+"""What an item's labels make of it: state and outcome follow from the whole history, never from a flag."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from accounts.roles import Role
+from labeling.models import NO_ANSWER, Answer, Item, ItemState, Label
+from labeling.services.queues import move
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One label in the history of an item."""
+
+    expert: int
+    answer: Answer
+    senior: bool
+    label: int = 0  # its number; labels of an item are in the order of their numbers
+
+
+def state_after(history: Iterable[Step], needed: int, contested_after: int | None = None) -> tuple[ItemState, str]:
+    """Return the state and outcome that an item's whole history gives it.
+
+    `needed` equal answers settle it; positive against negative is a conflict, which the next senior's answer ends. So
+    do answers up to the label `contested_after`: a look-alike was answered differently. Undecided agrees with nothing
+    but itself. A decision stands as long as the senior does not withdraw it."""
+    answers: dict[int, Step] = {}
+    decided_by: int | None = None
+    for step in history:
+        if step.answer in NO_ANSWER:
+            answers.pop(step.expert, None)
+            decided_by = None if decided_by == step.expert else decided_by
+            continue
+        if decided_by is None and step.senior and _in_conflict(answers, contested_after, before=step.label):
+            decided_by = step.expert
+        answers[step.expert] = step
+    if decided_by is not None:
+        return ItemState.SETTLED, answers[decided_by].answer.value
+    if _in_conflict(answers, contested_after):
+        return ItemState.CONFLICT, ""
+    for answer, count in Counter(step.answer for step in answers.values()).most_common():
+        if count >= needed:
+            return ItemState.SETTLED, answer.value
+    return ItemState.OPEN, ""
+
+
+def _in_conflict(answers: Mapping[int, Step], contested_after: int | None, before: int | None = None) -> bool:
+    if {Answer.POSITIVE, Answer.NEGATIVE} <= {step.answer for step in answers.values()}:
+        return True
+    if contested_after is None or (before is not None and before <= contested_after):
+        return False
+    return any(step.label <= contested_after for step in answers.values())
+
+
+def follow(items: Sequence[Item], now: datetime, *, release: bool) -> None:
+    """Set the states of items to what their labels say. The items are locked, and come with their queue."""
+    changes: dict[tuple[ItemState, str], list[int]] = defaultdict(list)
+    moves: Counter[tuple[int, str, str]] = Counter()
+    history = _history(items)
+    for item in items:
+        state, outcome = state_after(history[item.pk], item.needed, item.contested_after)
+        changes[state, outcome].append(item.pk)
+        moves[item.queue_id, item.state, state.value] += 1
+    for (state, outcome), pks in changes.items():
+        Item.objects.filter(pk__in=pks).update(**_columns(state, outcome, now, release=release))
+    for (queue, before, after), count in sorted(moves.items()):
+        move(queue, before, after, count)
+
+
+def _history(items: Sequence[Item]) -> dict[int, list[Step]]:
+    labels = Label.objects.filter(item__in=[item.pk for item in items]).order_by("id")
+    history: dict[int, list[Step]] = defaultdict(list)
+    for item, pk, expert, answer, role in labels.values_list("item_id", "pk", "expert_id", "answer", "expert__role"):
+        history[item].append(Step(expert, Answer(answer), role == Role.SENIOR, pk))
+    return history
+
+
+def _columns(state: ItemState, outcome: str, now: datetime, *, release: bool) -> dict[str, Any]:
+    settled = state == ItemState.SETTLED
+    columns: dict[str, Any] = {
+        "state": state,
+        "outcome": outcome,
+        "settled_at": now if settled else None,
+        "reference_checked_at": None,
+        "not_admitted": "",
+    }
+    if settled:
+        columns |= {"recheck_at": None}
+    if release:
+        columns |= {"claimed_by": None, "claimed_until": None, "opened_at": None}
+    return columns
