@@ -15,12 +15,21 @@ def sigmoid(raw: float) -> float:
 
 
 def raw_threshold(p: float) -> float:
-    """Return the smallest double r with sigmoid(r) >= p, for 0 < p < 1: found by bisection over all doubles.
+    """Return the smallest double r with sigmoid(r) >= p, for 0 < p < 1.
 
     `raw >= raw_threshold(p)` is then the same as `sigmoid(raw) >= p`, also for a p that was taken from a score.
     """
     if not 0.0 < p < 1.0:
         raise ValueError(f"a threshold is above 0 and below 1, not {p}")
+    return least_raw(p)
+
+
+def least_raw(p: float) -> float:
+    """Return the smallest double r with sigmoid(r) >= p, for any p: found by bisection over all doubles.
+
+    -inf where every sum will do, inf where none does."""
+    if p <= 0.0 or p > 1.0:
+        return -math.inf if p <= 0.0 else math.inf
     low, high = _order(-800.0), _order(800.0)  # sigmoid is 0 and 1 there
     while high - low > 1:
         middle = (low + high) // 2

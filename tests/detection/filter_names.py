@@ -1,0 +1,35 @@
+"""What names mean in the tests of filters: two versions, two detectors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from detection.filters import Version, Voice
+from detection.thresholds import raw_threshold
+
+
+class FakeNames:
+    """ktalk:3 is under test at 0.7, telegram:1 in force at 0.5."""
+
+    def __init__(self, *, owners: bool = True) -> None:
+        self.owners = owners
+
+    def version(self, written: str) -> Version | None:
+        thresholds = {"ktalk:3": 0.7, "telegram:1": 0.5}
+        name = {"ktalk": "ktalk:3", "telegram": "telegram:1"}.get(written, written)
+        return Version(name, raw_threshold(thresholds[name])) if name in thresholds else None
+
+    def known_versions(self) -> Sequence[str]:
+        return ["ktalk:3", "telegram:1"]
+
+    def detectors(self) -> Sequence[str]:
+        return ["ktalk", "telegram"]
+
+    def voices(self) -> Sequence[Voice]:
+        return [
+            Voice("ktalk:3", "[ML-TEST] Looks like ktalk.exe", "ktalk.exe", "APP_SERVICE_ML"),
+            Voice("telegram:1", "[ML] Looks like Telegram", "Telegram", "APP_SERVICE_ML"),
+        ]
+
+    def owners_known(self) -> bool:
+        return self.owners
