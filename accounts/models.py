@@ -23,11 +23,23 @@ class UserManager(DjangoUserManager["User"]):
         return super().create_superuser(*args, **kwargs)
 
 
+class Theme(models.TextChoices):
+    SYSTEM = "system", _("as the system")
+    LIGHT = "light", _("light")
+    DARK = "dark", _("dark")
+
+
 class User(AbstractUser):
     """A person. Machines have tokens, not users."""
 
     role = models.CharField(max_length=16, choices=Role.choices, default=Role.AUDITOR)  # the role that changes nothing
-    single_keys = models.BooleanField(default=True)  # WCAG 2.1.4: single-key shortcuts can be switched off
+    language = models.CharField(max_length=8, blank=True)  # of settings.LANGUAGES; empty: as the browser asks
+    theme = models.CharField(max_length=6, choices=Theme.choices, default=Theme.SYSTEM)
+    time_zone = models.CharField(max_length=64, blank=True)  # IANA name; empty: as the browser says
+    # WCAG 2.1.4: single-key shortcuts can be switched off, and verdicts can lie on other keys
+    single_keys = models.BooleanField(default=True)
+    positive_key = models.CharField(max_length=1, blank=True)  # both or none; empty: the detector's own
+    negative_key = models.CharField(max_length=1, blank=True)
 
     objects: ClassVar[UserManager] = UserManager()
 

@@ -7,7 +7,8 @@ from accounts import views
 app_name = "accounts"
 urlpatterns = [
     path("me/", views.me, name="me"),
-    path("me/keys/", views.switch_single_keys, name="switch-single-keys"),
+    path("me/preferences/", views.choose_preferences, name="choose-preferences"),
+    path("me/theme/", views.choose_theme, name="choose-theme"),
     path("users/", views.users, name="users"),
     path("users/new/", views.create_user, name="create-user"),
     path("users/<int:pk>/role/", views.change_role, name="change-role"),

@@ -6,18 +6,21 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from django.conf import settings
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.utils import timezone
+from django.utils import timezone, translation
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
+from django.views.i18n import set_language as remember_language
 
-from accounts.forms import NewUserForm, OwnTokenForm, RoleForm, TokenForm
+from accounts.forms import NewUserForm, OwnTokenForm, PreferencesForm, RoleForm, TokenForm
 from accounts.models import AuditEntry, Token, User
 from accounts.rights import role_required
 from accounts.roles import EVERYBODY, Role
+from accounts.services import preferences
 from accounts.services import tokens as token_services
 from accounts.services import users as services
 
@@ -28,15 +31,40 @@ TOKENS_SHOWN = 200  # newest first
 @require_safe
 @role_required(*EVERYBODY)
 def me(request: HttpRequest) -> HttpResponse:
-    context = {"tokens": _me(request).tokens.all()[:TOKENS_SHOWN], "form": OwnTokenForm(), "now": timezone.now()}
-    return render(request, "accounts/me.html", context)
+    return _me_page(request, PreferencesForm(instance=_me(request)))
 
 
 @require_POST
 @role_required(*EVERYBODY)
-def switch_single_keys(request: HttpRequest) -> HttpResponse:
-    services.switch_single_keys(_me(request), on=request.POST.get("on") == "1")
-    return redirect("accounts:me")
+def choose_preferences(request: HttpRequest) -> HttpResponse:
+    # a copy: what the form refuses must not colour the page that says so
+    form = PreferencesForm(request.POST, instance=User.objects.get(pk=_me(request).pk))
+    if not form.is_valid():
+        return _me_page(request, form, status=400)
+    preferences.choose(_me(request), **form.cleaned_data)
+    translation.activate(form.cleaned_data["language"] or translation.get_language_from_request(request))
+    messages.success(request, _("Kept: your pages look and answer so from now on."))
+    answer = redirect("accounts:me")
+    if not form.cleaned_data["language"]:
+        answer.delete_cookie(settings.LANGUAGE_COOKIE_NAME)
+    return answer
+
+
+@require_POST
+@role_required(*EVERYBODY)
+def choose_theme(request: HttpRequest) -> HttpResponse:
+    """Keep what the buttons on top have put on already."""
+    known = preferences.choose_theme(_me(request), request.POST.get("theme", ""))
+    return HttpResponse(status=204 if known else 400)
+
+
+@require_POST
+def set_language(request: HttpRequest) -> HttpResponse:
+    """Open to everybody: the sign-in page has languages too. Who is signed in keeps it on every machine."""
+    language = request.POST.get("language", "")
+    if isinstance(request.user, User) and language in dict(settings.LANGUAGES):
+        preferences.choose(request.user, language=language)
+    return remember_language(request)
 
 
 @require_safe
@@ -158,6 +186,16 @@ def audit(request: HttpRequest) -> HttpResponse:
     older = page[AUDIT_PAGE - 1].pk if len(page) > AUDIT_PAGE else None
     context = {"entries": page[:AUDIT_PAGE], "older": older, "first": not before}
     return render(request, "accounts/audit.html", context)
+
+
+def _me_page(request: HttpRequest, form: PreferencesForm, status: int = 200) -> HttpResponse:
+    context = {
+        "preferences": form,
+        "tokens": _me(request).tokens.all()[:TOKENS_SHOWN],
+        "form": OwnTokenForm(),
+        "now": timezone.now(),
+    }
+    return render(request, "accounts/me.html", context, status=status)
 
 
 def _me(request: HttpRequest) -> User:

@@ -1,13 +1,13 @@
 """Where each page lives."""
 
 from django.urls import include, path
-from django.views.decorators.http import require_POST
-from django.views.i18n import set_language
+
+from accounts.views import set_language
 
 urlpatterns = [
     path("", include("accounts.urls")),
     path("", include("accounts.sign_in_urls")),
-    path("language/", require_POST(set_language), name="set_language"),
+    path("language/", set_language, name="set_language"),
     path("", include("triage.urls")),
     path("", include("labeling.urls")),
     path("", include("models_registry.urls")),

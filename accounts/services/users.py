@@ -93,12 +93,6 @@ def reset_second_factor(user: User, *, by: User) -> None:
     audit.record(by, "user.second-factor-reset", user.username)
 
 
-def switch_single_keys(user: User, *, on: bool) -> None:
-    """Switch the single-key shortcuts of one's own pages."""
-    user.single_keys = on
-    user.save(update_fields=["single_keys"])
-
-
 def _locked(user: User, by: User) -> User:
     """Return the user, locked together with all administrators: two of them cannot take each other's rights.
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from django.db import transaction
 
+from accounts import keys
 from accounts.models import User
 from accounts.services import audit
 from detection.contract import CONTRACTS
@@ -28,7 +29,6 @@ FIELDS = (
 SCHEDULE = {"hour": "retrain_hour", "weekday": "retrain_weekday", "labels": "retrain_labels", "days": "retrain_days"}
 MOST_COST = 1e6  # missed detections for one false positive
 TAKEN_NAMES = frozenset({"new"})  # addresses of ours
-TAKEN_KEYS = frozenset("fgjknrstuvw")  # of the labelling page
 
 
 class DetectorError(ValueError):
@@ -87,8 +87,8 @@ def _read(spec: Mapping[str, Any]) -> tuple[Detector, RuleMapping]:
     if protocol not in (known := protocols()):
         raise DetectorError(f"protocol {protocol!r} has no feature contract; known: {', '.join(known)}")
     detector = Detector(name=spec["name"], **{field: spec[field] for field in FIELDS if field in spec})
-    if detector.positive_key == detector.negative_key or TAKEN_KEYS & {detector.positive_key, detector.negative_key}:
-        raise DetectorError(f"keys: two different ones, none of {' '.join(sorted(TAKEN_KEYS))}")
+    if keys.refused(detector.positive_key, detector.negative_key):
+        raise DetectorError(f"keys: two different ones, none of {' '.join(sorted(keys.TAKEN))}")
     _set_schedule(detector, spec.get("schedule") or {})
     detector.full_clean(validate_unique=False)
     check_cost(detector.false_positive_cost)

@@ -48,7 +48,7 @@ def test_a_fragment_takes_the_whole_page_to_the_sign_in(client):
 
 
 def test_a_stranger_who_posts_comes_back_to_the_home_page(client):
-    assert client.post(reverse("accounts:switch-single-keys")).headers["Location"] == "/accounts/login/"
+    assert client.post(reverse("accounts:choose-theme")).headers["Location"] == "/accounts/login/"
 
 
 def test_the_wrong_password_is_refused_in_words_that_tell_nothing(client, ivanova):
@@ -139,12 +139,6 @@ def test_the_codes_of_the_app_are_accepted(ivanova):
     sign_in(client)
     client.post(reverse("mfa_authenticate"), {"code": code(secret)})
     assert client.get("/").status_code == 200
-
-
-def test_single_keys_can_be_switched_off(expert_client, expert):
-    assert 'data-single-keys="on"' in expert_client.get("/").text
-    expert_client.post(reverse("accounts:switch-single-keys"), {"on": "0"})
-    assert 'data-single-keys="off"' in expert_client.get("/").text
 
 
 @pytest.mark.parametrize("url_name", ["accounts:me", "account_change_password", "mfa_index", "account_reauthenticate"])

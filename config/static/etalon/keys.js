@@ -3,11 +3,12 @@
 //   data-opens="id"     shows a dialog, or a panel of choices whose data-default gets the focus
 //   data-closes="id"    hides that panel again
 //   data-cycles="name"  selects the next radio button of that name
-// j and k walk rows marked data-row. Off while typing, with Ctrl, Alt or Meta, and where a person switched single
-// keys off (WCAG 2.1.4).
+// j and k walk the rows of lists. Off while typing, with Ctrl, Alt or Meta, and where a person switched single keys
+// off (WCAG 2.1.4).
 "use strict";
 (() => {
   const BENCH = "workbench";
+  const ROW = "[data-row], .table tbody tr";
 
   const isTyping = (target) =>
     target.isContentEditable ||
@@ -31,6 +32,11 @@
     if (bench) bench.focus({ preventScroll: true });
   }
 
+  function leaveField(field) {
+    if (document.getElementById(BENCH)) backToBench();
+    else field.blur();
+  }
+
   function openPanel(panel, opener) {
     panel.hidden = false;
     if (opener) opener.setAttribute("aria-expanded", "true");
@@ -44,22 +50,58 @@
     backToBench();
   }
 
+  // what the keys of this page do, in the words of what they press: the list cannot forget one
+  const nameOf = (element) => {
+    const said = element.dataset.keyName || element.title;
+    if (said) return said;
+    const copy = (element.closest("label") || element).cloneNode(true);
+    for (const extra of copy.querySelectorAll("kbd, textarea, select, [aria-hidden=true]")) extra.remove();
+    return copy.textContent.trim() || element.getAttribute("aria-label") || element.placeholder || "";
+  };
+
+  function listKeys(dialog) {
+    const list = dialog.querySelector("[data-page-keys]");
+    if (!list) return;
+    list.replaceChildren();
+    const told = new Set();
+    for (const element of document.querySelectorAll("main [data-key]")) {
+      const key = element.dataset.key;
+      if (told.has(key) || key.length !== 1 || element.closest("dialog")) continue;
+      told.add(key);
+      const term = document.createElement("dt");
+      term.append(document.createElement("kbd"));
+      term.firstChild.textContent = key;
+      const words = document.createElement("dd");
+      words.textContent = nameOf(element);
+      list.append(term, words);
+    }
+    list.previousElementSibling.hidden = list.hidden = told.size === 0;
+  }
+
   function nextView(name) {
     const views = [...document.querySelectorAll(`input[type=radio][name="${CSS.escape(name)}"]`)];
     const now = views.findIndex((view) => view.checked);
     views[(now + 1) % views.length].checked = true;
   }
 
+  // a row says which link is its own; else it is the first that one sees
+  function rowLinks() {
+    const rows = [...document.querySelectorAll(ROW)].filter((row) => !row.closest("[hidden]") && isShown(row));
+    return rows
+      .map((row) => row.querySelector("[data-row-link]") || [...row.querySelectorAll("a[href]")].find(isShown))
+      .filter(Boolean);
+  }
+
   function walk(step, dialog) {
     const text = dialog && dialog.querySelector("pre");
     if (text) text.scrollBy({ top: step * 120 });
     if (dialog) return;
-    const links = [...document.querySelectorAll("[data-row] [data-row-link]")];
+    const links = rowLinks();
     if (!links.length) {
       window.scrollBy({ top: step * 120 });
       return;
     }
-    const now = links.findIndex((link) => link.closest("[data-row]").contains(document.activeElement));
+    const now = links.findIndex((link) => link.closest(ROW).contains(document.activeElement));
     links[Math.min(Math.max(now + step, 0), links.length - 1)].focus();
   }
 
@@ -70,7 +112,7 @@
       const panel = document.querySelector("[data-choices]:not([hidden])");
       if (dialog) return; // the browser closes it
       if (panel) closePanel(panel);
-      else if (isTyping(event.target)) backToBench();
+      else if (isTyping(event.target)) leaveField(event.target);
       return;
     }
     if (document.body.dataset.singleKeys !== "on" || isTyping(event.target) || event.key.length !== 1) return;
@@ -92,7 +134,10 @@
     const other = document.getElementById(button.dataset.opens || button.dataset.closes || "");
     if (!other) return;
     if (button.dataset.closes) closePanel(other);
-    else if (other.tagName === "DIALOG") other.showModal();
+    else if (other.tagName === "DIALOG") {
+      listKeys(other);
+      other.showModal();
+    }
     else openPanel(other, button);
   });
 
@@ -114,33 +159,7 @@
     window.scrollTo({ top: 0 });
   });
 
-  // the server writes UTC; a person also reads the time of the place
-  const two = (number) => String(number).padStart(2, "0");
-  function local(moment, form) {
-    const day = `${moment.getFullYear()}-${two(moment.getMonth() + 1)}-${two(moment.getDate())}`;
-    const time = `${two(moment.getHours())}:${two(moment.getMinutes())}`;
-    if (form === "time") return time;
-    return form === "full" ? `${day} ${time}:${two(moment.getSeconds())}` : `${day} ${time}`;
-  }
-  function showLocalTimes(root) {
-    for (const time of root.querySelectorAll("time[data-local]")) {
-      const moment = new Date(time.dateTime);
-      const form = time.dataset.local;
-      time.removeAttribute("data-local");
-      if (Number.isNaN(moment.getTime()) || moment.getTimezoneOffset() === 0) continue;
-      if (form === "full") {
-        const here = document.createElement("strong");
-        here.textContent = local(moment, form);
-        time.replaceChildren(here, ` ${time.dataset.here} · ${time.textContent}`);
-      } else {
-        time.title = time.textContent;
-        time.textContent = local(moment, form);
-      }
-    }
-  }
-  document.addEventListener("htmx:load", (event) => showLocalTimes(event.detail.elt.parentElement || document));
   document.addEventListener("DOMContentLoaded", () => {
-    showLocalTimes(document);
     const wanted = document.querySelector(`#${BENCH} [data-focus]`);
     if (wanted) wanted.focus();
     else backToBench();

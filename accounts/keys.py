@@ -1,0 +1,11 @@
+"""Keys of the labelling page that mean the same for every detector: no verdict may lie on them."""
+
+from __future__ import annotations
+
+# answers, tools and places: group, family, go, list, cannot tell, postpone, raw, skip, test, undo, view, work
+TAKEN = frozenset("fgjknrstuvw")
+
+
+def refused(positive: str, negative: str) -> bool:
+    """Say whether two keys cannot be the two verdicts."""
+    return positive == negative or bool(TAKEN & {positive, negative})
