@@ -16,7 +16,7 @@ from accounts.services import tokens
 from detection.rules import RuleMapping
 from detection.sessions import COLUMN_NAMES
 from jobs.models import Job
-from labeling.models import Item, ItemRecord, ProofDraw, ProofItem, Queue
+from labeling.models import Item, ItemRecord, ProofDraw, ProofItem, Queue, Suggestion
 from labeling.services import complaints as complaint_items
 from labeling.services.queues import move
 from models_registry.models import (
@@ -334,6 +334,18 @@ def make_session_item(queue: Queue | None = None, row: dict[str, Any] | None = N
     }
     fields.setdefault("decision", {"score": 0.94, "threshold": 0.7})
     return make_item(queue=queue or make_queue(), record=record | fields.pop("record", {}), **fields)
+
+
+def make_suggestion(**fields: Any) -> Suggestion:
+    """Return what a language model said of an item."""
+    defaults = {
+        "model": "local-7b",
+        "answer": "positive",
+        "reason": "quotes and OR in a parameter",
+        "milliseconds": 900,
+    }
+    defaults |= {"item": fields.get("item") or make_item(), "sent": ["host", "method"]}
+    return Suggestion.objects.create(**defaults | fields)
 
 
 def make_gate_report(**fields: Any) -> GateReport:

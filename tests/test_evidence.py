@@ -10,7 +10,7 @@ from django.db import DatabaseError, connection, models, transaction
 
 from accounts.evidence import Evidence
 from accounts.models import AuditEntry
-from labeling.models import Answer, GroupVerdict, Label, ProofDraw, ProofItem
+from labeling.models import Answer, GroupVerdict, Label, ProofDraw, ProofItem, Suggestion
 from models_registry.models import (
     Bundle,
     BundleEntry,
@@ -51,6 +51,7 @@ MAKERS: dict[type[models.Model], Callable[[], models.Model]] = {
     ProofDraw: lambda: factories.make_proof_item().proof.draw,
     ProofItem: lambda: factories.make_proof_item().proof,
     RuleMappingVersion: lambda: factories.make_detector().mapping,
+    Suggestion: factories.make_suggestion,
     TrainingSet: factories.make_training_set,
     Snapshot: factories.make_snapshot,
     StageChange: lambda: StageChange.objects.create(version=factories.make_version(), new="silent", reason="test"),

@@ -5,8 +5,10 @@ from labeling.models.complaints import ComplaintItem, RetrainRequest
 from labeling.models.dumps import DumpLabel
 from labeling.models.items import Item, ItemHost, ItemRecord, ItemState, NotAdmitted, Queue, QueueDay, Skip, SubjectKind
 from labeling.models.labels import DECIDED, NO_ANSWER, Answer, Label, ReasonCode, Source, Trigger
+from labeling.models.neighbours import NeighbourIndex
 from labeling.models.proof import ProofDraw, ProofItem
 from labeling.models.reference import ReferenceRow, Role
+from labeling.models.suggestions import Suggestion
 
 __all__ = [
     "DECIDED",
@@ -22,6 +24,7 @@ __all__ = [
     "ItemRecord",
     "ItemState",
     "Label",
+    "NeighbourIndex",
     "NotAdmitted",
     "ProofDraw",
     "ProofItem",
@@ -34,5 +37,6 @@ __all__ = [
     "Skip",
     "Source",
     "SubjectKind",
+    "Suggestion",
     "Trigger",
 ]

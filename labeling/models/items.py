@@ -177,6 +177,8 @@ class Item(models.Model):
             models.Index(fields=["detector", "shape"], name="item_open_by_shape", condition=models.Q(state="open")),
             # read by labeling.services.late_hits
             models.Index(fields=["subject_key"], name="item_by_subject"),
+            # read by labeling.services.surroundings: items that look alike, whatever was said of them
+            models.Index(fields=["detector", "shape", "-id"], name="item_by_shape"),
             # read by labeling.services.reference.grow
             models.Index(
                 fields=["id"],
@@ -253,6 +255,7 @@ class ItemRecord(models.Model):
     raw = models.TextField()  # the line as received
     examples = models.TextField(default="[]")  # up to five other rows of the group
     scores = models.TextField(default="[]")  # [{"version", "stage", "score", "raw", "threshold", "verdict"}]
+    spread = models.TextField(blank=True)  # labeling.services.spread: sessions of the group by time and sensor
     rule_set = models.CharField(max_length=255, blank=True)  # "et-open (26,694 rules)"
     sensor = models.CharField(max_length=100, blank=True)
     source = models.CharField(max_length=100, blank=True)
@@ -270,6 +273,10 @@ class ItemHost(models.Model):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["item", "host"], name="one_row_per_item_and_host")]
+        indexes = [
+            # read by labeling.services.surroundings: other items of a host, the newest first
+            models.Index(fields=["host", "-item"], name="item_host_by_host"),
+        ]
 
     def __str__(self) -> str:
         return self.host

@@ -32,7 +32,7 @@ from detection.selection import (
 )
 from detection.sessions import Row, session_key
 from labeling.models import Item, ItemHost, ItemRecord, ItemState, Label, Queue
-from labeling.services import routing
+from labeling.services import routing, spread
 from labeling.services.queues import move, queue_of
 from labeling.services.records import from_json, storable, stored_row, to_json
 from labeling.services.routing import Group
@@ -192,6 +192,7 @@ def _take_out(file: ScoreFile, queue: Queue, mark: str, gone: Sequence[Late]) ->
     item.hosts = max(item.hosts - _take_hosts(item, gone), min(item.sessions, 1))
     item.save(update_fields=["sessions", "hosts"])
     _take_examples(item, gone)
+    spread.take_out(file.segment.sensor.name, {item.pk: [late.row["start"] for late in gone]})
     if is_hit and _is_untouched(item):
         if item.sessions:
             _change_subject(file, item, mark)

@@ -34,7 +34,7 @@ from detection.selection import (
 )
 from detection.sessions import Row, session_key
 from labeling.models import Item, ItemHost, ItemRecord, ItemState, Queue
-from labeling.services import missed, proofs
+from labeling.services import missed, proofs, spread
 from labeling.services.queues import move, queue_of, take_places
 from labeling.services.records import from_json, moment, storable, stored_row, to_json
 from labeling.services.verdicts import rule_set_of, verdicts_of
@@ -141,9 +141,12 @@ class Group:
     def _strength(self, raw: float) -> float:
         return -abs(float(probability(raw)) - self.threshold) if self.reason is Reason.UNCERTAIN else raw
 
+    @property
+    def starts(self) -> list[int]:
+        return [row["start"] for _raw, row in self.rows]
+
     def span(self) -> tuple[datetime, datetime]:
-        starts = [row["start"] for _raw, row in self.rows]
-        return moment(min(starts)), moment(max(starts))
+        return moment(min(self.starts)), moment(max(self.starts))
 
 
 def counted_files(file: ScoreFile) -> set[int]:
@@ -239,6 +242,7 @@ def write(file: ScoreFile, reason: Reason, groups: Mapping[str, Group]) -> int:
     _add_records(file, [(items[mark], groups[mark]) for mark in fresh])
     _add_examples([(items[mark], groups[mark]) for mark in marks if items[mark].sessions <= EXAMPLES])
     _add_counts([(items[mark], groups[mark]) for mark in marks])
+    spread.add(file.segment.sensor.name, {items[mark].pk: groups[mark].starts for mark in marks})
     _reopen(items[mark] for mark in places if mark in states)
     move(queue.pk, None, ItemState.OPEN, len(places))
     return sum(groups[mark].sessions for mark in marks)

@@ -14,6 +14,7 @@ from labeling.models import Item, ItemHost, ItemState, Label, Queue
 from labeling.services import late_hits as item_hits
 from labeling.services import routing
 from labeling.services.routing import route_waiting
+from labeling.services.spread import Seen
 from models_registry.models import Correction, ScoreFile
 from models_registry.services import corrections
 from tests import factories
@@ -81,6 +82,7 @@ def test_an_item_no_longer_stands_for_a_session_that_rules_hit(version, make_seg
     assert (item.state, item.cell, item.sessions, item.hosts) == (ItemState.OPEN, "unique", 7, 5)
     assert item.late_hit_at is None  # the session that experts judge was not hit
     assert sum(ItemHost.objects.values_list("sessions", flat=True)) == 7
+    assert Seen.of(item.record.spread).sensors == {"core-1": 7}
     assert not {1002, 1003} & {row["flow_id"] for row in orjson.loads(item.record.examples)}
 
 

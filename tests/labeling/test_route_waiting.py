@@ -16,6 +16,7 @@ from detection.sessions import COLUMN_NAMES
 from labeling.models import Item, ItemHost, ItemRecord, ItemState, Queue
 from labeling.services.records import storable, to_json
 from labeling.services.routing import route_waiting
+from labeling.services.spread import Seen
 from models_registry.models import ScoreFile
 from tests import factories
 from tests.labeling.conftest import eve_record, make_scores
@@ -43,6 +44,15 @@ def test_look_alikes_become_one_item(version, make_segment):
     assert item.priority > 0
     assert item.decision["score"] == pytest.approx(0.9370266)
     assert item.queue.slug == f"{version.detector.name}-unique"
+
+
+def test_times_and_sensors_of_a_group_are_counted_file_by_file(version, make_segment):
+    for start in (0, 9):
+        segment = make_segment([eve_record(number) for number in range(start, start + 9)])
+        make_scores(version, segment, {row: 2.0 + row / 10 for row in range(8)})
+        route_waiting()
+    seen = Seen.of(Item.objects.select_related("record").get().record.spread)
+    assert (seen.sensors, seen.times.sessions, seen.times.width) == ({"core-1": 16}, 16, 60)
 
 
 def test_the_subject_is_the_session_the_model_is_surest_of(version, make_segment):
