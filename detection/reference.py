@@ -7,7 +7,7 @@ import hashlib
 import hmac
 import io
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from enum import StrEnum
 from typing import Any
@@ -126,6 +126,20 @@ def counts(rows: Sequence[SnapshotRow]) -> dict[str, Any]:
         answers[row.answer] += 1
         sources[row.source] = sources.get(row.source, 0) + 1
     return {"rows": len(rows), "roles": dict(sorted(roles.items())), "sources": dict(sorted(sources.items()))}
+
+
+def row_digest(subject_key: str, answer: str, row: Mapping[str, Any]) -> str:
+    """SHA-256 of what was judged and what was found: the same case gives the same digest in every house."""
+    return _digest({"answer": answer, "row": dict(row), "subject_key": subject_key})
+
+
+def event_digest(previous: str, event: Mapping[str, Any]) -> str:
+    """SHA-256 of an event with the digest of the one before: changing any of them changes all that follow."""
+    return _digest({"event": dict(event), "previous": previous})
+
+
+def _digest(values: dict[str, Any]) -> str:
+    return hashlib.sha256(_canonical(values).encode("ascii")).hexdigest()
 
 
 def content_digest(data: bytes) -> str:

@@ -13,10 +13,22 @@ from django.utils import timezone
 from accounts.models import Token, User
 from accounts.roles import Role
 from accounts.services import tokens
+from detection.reference import row_digest
 from detection.rules import RuleMapping
 from detection.sessions import COLUMN_NAMES
 from jobs.models import Job
-from labeling.models import Item, ItemRecord, ProofDraw, ProofItem, Queue, Suggestion
+from labeling.models import (
+    Dispute,
+    Item,
+    ItemRecord,
+    Label,
+    ProofDraw,
+    ProofItem,
+    Queue,
+    ReferenceProposal,
+    ReferenceRow,
+    Suggestion,
+)
 from labeling.services import complaints as complaint_items
 from labeling.services.queues import move
 from models_registry.models import (
@@ -346,6 +358,63 @@ def make_suggestion(**fields: Any) -> Suggestion:
     }
     defaults |= {"item": fields.get("item") or make_item(), "sent": ["host", "method"]}
     return Suggestion.objects.create(**defaults | fields)
+
+
+def make_reference_row(**fields: Any) -> ReferenceRow:
+    """Return a row of two experts' answers about a session item; `row` is the session, as a dict."""
+    session = fields.pop("row", None) or make_row()
+    item = fields.get("item") or make_session_item(make_queue(slug=f"queue-{next(_number)}"), session)
+    defaults = {
+        "detector": item.detector,
+        "item": item,
+        "subject_key": item.subject_key,
+        "title": item.title,
+        "answer": "positive",
+        "rule_hit": False,
+        "role": "hold-out",
+        "shape": item.shape,
+        "fingerprint": item.fingerprint,
+        "host": session["src_ip"],
+        "day": SOME_TIME.date(),
+        "sensor": "core-1",
+        "source": "office",
+        "protocol": session["protocol"],
+        "row": orjson.dumps(session).decode(),
+    }
+    values = defaults | fields
+    values.setdefault("digest", row_digest(values["subject_key"], values["answer"], session))
+    made = ReferenceRow.objects.create(**values)
+    for _expert in range(2):
+        label = {"subject_kind": "session", "subject_key": made.subject_key, "answer": made.answer}
+        made.labels.add(Label.objects.create(item=item, detector=made.detector, expert=make_user(), **label))
+    Item.objects.filter(pk=item.pk).update(state="settled", outcome=made.answer, reference_checked_at=SOME_TIME)
+    return made
+
+
+def make_reference_proposal(**fields: Any) -> ReferenceProposal:
+    """Return an engineer's proposal to retire a row."""
+    by = fields.get("by") or make_user(Role.ENGINEER)
+    row = fields.get("row") or make_reference_row()
+    defaults = {"row": row, "kind": "retire", "reason": "mislabelled", "note": "a scanner of ours", "by": by}
+    return ReferenceProposal.objects.create(**defaults | {"role": by.role} | fields)
+
+
+def make_dispute(**fields: Any) -> Dispute:
+    """Return an expert's doubt about a row."""
+    by = fields.get("by") or make_user()
+    row = fields.get("row") or make_reference_row()
+    defaults = {"row": row, "reason": "wrong-answer", "note": "our own scanner", "by": by, "role": by.role}
+    return Dispute.objects.create(**defaults | fields)
+
+
+def failing_report(row: ReferenceRow, **fields: Any) -> GateReport:
+    """Return a gate report that lists a row as wrong."""
+    version = fields.pop("version", None) or make_version(detector=row.detector)
+    case = {"key": row.subject_key, "answer": row.answer, "rule_hit": False, "role": row.role, "shape": row.shape}
+    listed = {"rows": [case | {"title": row.title, "raw": 1.0, "score": 0.73}], "text": "1 wrong of 1"}
+    check = {"name": "reference", "passed": False, "level": "block", "figure": 1, "limit": 0} | listed
+    report = {"passed": False, "sentence": f"{version} may not leave", "checks": [check], "counts": {}, "digests": {}}
+    return make_gate_report(version=version, report=report, **fields)
 
 
 def make_gate_report(**fields: Any) -> GateReport:

@@ -10,7 +10,20 @@ from django.db import DatabaseError, connection, models, transaction
 
 from accounts.evidence import Evidence
 from accounts.models import AuditEntry
-from labeling.models import Answer, GroupVerdict, Label, ProofDraw, ProofItem, Suggestion
+from labeling.models import (
+    Answer,
+    Dispute,
+    DisputeDecision,
+    GroupVerdict,
+    Label,
+    ProofDraw,
+    ProofItem,
+    ReferenceDecision,
+    ReferenceEvent,
+    ReferenceProposal,
+    Suggestion,
+)
+from labeling.services import reference_events
 from models_registry.models import (
     Bundle,
     BundleEntry,
@@ -50,6 +63,17 @@ MAKERS: dict[type[models.Model], Callable[[], models.Model]] = {
     GroupVerdict: lambda: GroupVerdict.objects.create(label=make_label(), policy={}, items=2, checks=1, sessions=3),
     ProofDraw: lambda: factories.make_proof_item().proof.draw,
     ProofItem: lambda: factories.make_proof_item().proof,
+    ReferenceProposal: factories.make_reference_proposal,
+    ReferenceDecision: lambda: ReferenceDecision.objects.create(
+        proposal=factories.make_reference_proposal(), outcome="declined", by=factories.make_user(), role="senior"
+    ),
+    ReferenceEvent: lambda: reference_events.record(
+        factories.make_detector(), ReferenceEvent.Kind.FLAGGED, factories.make_user(), note="?"
+    ),
+    Dispute: factories.make_dispute,
+    DisputeDecision: lambda: DisputeDecision.objects.create(
+        dispute=factories.make_dispute(), outcome="upheld", note="it stands", by=factories.make_user(), role="senior"
+    ),
     RuleMappingVersion: lambda: factories.make_detector().mapping,
     Suggestion: factories.make_suggestion,
     TrainingSet: factories.make_training_set,

@@ -2,12 +2,20 @@
 
 from labeling.models.acts import BulkVerdict, GroupCheck, GroupVerdict
 from labeling.models.complaints import ComplaintItem, RetrainRequest
+from labeling.models.disputes import Dispute, DisputeDecision, DisputeOrigin, DisputeReason
 from labeling.models.dumps import DumpLabel
 from labeling.models.items import Item, ItemHost, ItemRecord, ItemState, NotAdmitted, Queue, QueueDay, Skip, SubjectKind
 from labeling.models.labels import DECIDED, NO_ANSWER, Answer, Label, ReasonCode, Source, Trigger
 from labeling.models.neighbours import NeighbourIndex
 from labeling.models.proof import ProofDraw, ProofItem
 from labeling.models.reference import ReferenceRow, Role
+from labeling.models.reference_changes import (
+    LedgerMail,
+    ReferenceDecision,
+    ReferenceEvent,
+    ReferenceProposal,
+    RetireReason,
+)
 from labeling.models.suggestions import Suggestion
 
 __all__ = [
@@ -16,6 +24,10 @@ __all__ = [
     "Answer",
     "BulkVerdict",
     "ComplaintItem",
+    "Dispute",
+    "DisputeDecision",
+    "DisputeOrigin",
+    "DisputeReason",
     "DumpLabel",
     "GroupCheck",
     "GroupVerdict",
@@ -24,6 +36,7 @@ __all__ = [
     "ItemRecord",
     "ItemState",
     "Label",
+    "LedgerMail",
     "NeighbourIndex",
     "NotAdmitted",
     "ProofDraw",
@@ -31,7 +44,11 @@ __all__ = [
     "Queue",
     "QueueDay",
     "ReasonCode",
+    "ReferenceDecision",
+    "ReferenceEvent",
+    "ReferenceProposal",
     "ReferenceRow",
+    "RetireReason",
     "RetrainRequest",
     "Role",
     "Skip",

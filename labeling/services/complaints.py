@@ -106,7 +106,7 @@ def take(complaint_item: ComplaintItem) -> Said | None:
 
 def admit(item: Item) -> bool:
     """Let a confirmed complaint into the reference set as a regression row; False when it is in already."""
-    return reference.admit_complaint(item)
+    return reference.admit(item)
 
 
 def _reason(label: Label) -> str:

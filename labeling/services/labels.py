@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -11,7 +12,7 @@ from django.utils.translation import gettext as _
 
 from accounts.models import User
 from accounts.roles import Role
-from labeling.models import NO_ANSWER, Answer, BulkVerdict, ComplaintItem, Item, ItemState, Label, ReferenceRow
+from labeling.models import DECIDED, NO_ANSWER, Answer, BulkVerdict, ComplaintItem, Item, ItemState, Label, ReferenceRow
 from labeling.models.labels import LabelQuerySet
 from labeling.services import chains
 from labeling.services.details import Given, LabelRefused, refuse_silence
@@ -154,6 +155,31 @@ def _why_not(item: Item, label: Label) -> str:
     if ComplaintItem.objects.filter(item=item).exclude(collected_at=None).exists():
         return _("The complaint behind “%(item)s” has your answer already.") % {"item": item.title}
     return ""
+
+
+def correct(item: Item, answer: str, by: Sequence[tuple[User, str]]) -> list[Label]:
+    """Write the equal answers of people who found a settled item's answer wrong, each with a note; theirs counts now.
+
+    Call inside atomic(), when the reference row of the wrong answer is retired. Raises LabelRefused."""
+    locked = _lock(item)
+    if locked.state != ItemState.SETTLED or answer not in DECIDED:
+        raise LabelRefused(_("Only a settled item's answer is corrected, to positive or negative."))
+    now = timezone.now()
+    made = [
+        Label.objects.create(
+            item=locked,
+            detector_id=locked.detector_id,
+            subject_kind=locked.subject_kind,
+            subject_key=locked.subject_key,
+            expert=expert,
+            supersedes=_tail(locked, expert),
+            created_at=now,
+            **Given(answer, note=note).checked().on(locked),
+        )
+        for expert, note in by
+    ]
+    Item.objects.filter(pk=locked.pk).update(outcome=answer, settled_at=now, reference_checked_at=None, not_admitted="")
+    return made
 
 
 def answered_today(expert: User) -> int:

@@ -39,8 +39,8 @@ def grow(detector: Detector | None = None) -> int:
     return sum(_admit(pk) for pk in list(waiting.values_list("pk", flat=True)))
 
 
-def admit_complaint(item: Item) -> bool:
-    """Admit a settled item of the queue of complaints at once; False when it is in, or may not enter."""
+def admit(item: Item) -> bool:
+    """Admit one settled item at once; False when it is in, or may not enter."""
     return _admit(item.pk)
 
 
@@ -56,7 +56,7 @@ def _admit(pk: int) -> bool:
     if why := _obstacle(item, labels, row):
         Item.objects.filter(pk=pk).update(not_admitted=why)
         return False
-    _reference_row(item, row).labels.add(*labels)
+    _reference_row(item, row, _family(labels)).labels.add(*labels)
     return True
 
 
@@ -71,7 +71,7 @@ def _obstacle(item: Item, labels: list[Label], row: dict[str, Any]) -> str:
         return ""
     if len({label.expert_id for label in labels}) + _customer_agrees(item) < EXPERTS_NEEDED:
         return NotAdmitted.ONE_EXPERT
-    alike = ReferenceRow.objects.filter(detector=item.detector, fingerprint=item.fingerprint)
+    alike = ReferenceRow.objects.in_force().filter(detector=item.detector, fingerprint=item.fingerprint)
     refusal = policy.refusal(
         rows_of_pair=alike.filter(host=_host(row)).count(),
         rows_of_day=alike.filter(day=_day(row)).count(),
@@ -85,22 +85,32 @@ def _customer_agrees(item: Item) -> bool:
     return item.queue.kind == Queue.Kind.COMPLAINT and item.outcome == Answer.NEGATIVE
 
 
-def _reference_row(item: Item, row: dict[str, Any]) -> ReferenceRow:
+def _family(labels: list[Label]) -> str:
+    named = Counter(label.family for label in labels if label.family)
+    return named.most_common(1)[0][0] if named else ""
+
+
+def _reference_row(item: Item, row: dict[str, Any], family: str) -> ReferenceRow:
     rules = rules_in_force(item.detector)
     hit = rule_verdict(row["hits"], rules.mapping, inspected=True) is RuleVerdict.HIT
     return ReferenceRow.objects.create(
         detector=item.detector,
         item=item,
         subject_key=item.subject_key,
+        title=item.title,
         answer=item.outcome,
+        family=family,
         rule_hit=hit,
         role=_role_of(item, row),
         shape=item.shape,
         fingerprint=item.fingerprint,
         host=_host(row),
         day=_day(row),
+        sensor=item.record.sensor,
         source=item.record.source,
+        protocol=row["protocol"] or "",
         row=item.record.row,
+        digest=policy.row_digest(item.subject_key, item.outcome, row),
     )
 
 
@@ -108,6 +118,9 @@ def _role_of(item: Item, row: dict[str, Any]) -> str:
     if item.is_proof:
         return Role.FORWARD
     if item.queue.kind == Queue.Kind.COMPLAINT:  # must be right from now on, and is learnt from
+        return Role.REGRESSION
+    known = ReferenceRow.objects.filter(detector=item.detector, subject_key=item.subject_key)
+    if known.filter(role=Role.REGRESSION).exists():  # it may have been learnt from: no way back
         return Role.REGRESSION
     return _role(item.shape, _host(row))
 
@@ -126,7 +139,7 @@ def _day(row: dict[str, Any]) -> Any:
 
 def publish_snapshot(detector: Detector) -> Snapshot:
     """Freeze the detector's gating rows; an unchanged reference set gives the snapshot there is."""
-    gating = ReferenceRow.objects.filter(detector=detector, role__in=(Role.REGRESSION, Role.HOLDOUT))
+    gating = ReferenceRow.objects.gating().filter(detector=detector)
     rows = [
         SnapshotRow(
             subject_key=row.subject_key,
@@ -138,10 +151,10 @@ def publish_snapshot(detector: Detector) -> Snapshot:
             host=row.host,
             day=row.day.isoformat(),
             source=row.source,
-            title=row.item.title,
+            title=row.title,
             row=from_json(row.row),
         )
-        for row in gating.select_related("item").order_by("id")
+        for row in gating.order_by("id")
     ]
     return receive_snapshot(detector, write_snapshot(rows), rows=len(rows), counts=policy.counts(rows))
 
@@ -173,25 +186,33 @@ class ExpertRow:
 class HeldOut:
     """What names a hold-out row: its session, and its look with its host. Its answer and inputs are not read.
 
-    Of forward rows the session alone is held out: later versions are proven on later sessions."""
+    Of forward rows the session alone is held out: later versions are proven on later sessions. So it is of retired
+    rows: nobody learns from a session whose answer was found to be worth nothing."""
 
     keys: frozenset[str]
     pairs: frozenset[tuple[str, str]]  # shape and host
 
 
 def _held_out(detector: Detector) -> HeldOut:
-    rows = ReferenceRow.objects.filter(detector=detector, role__in=(Role.HOLDOUT, Role.FORWARD))
+    rows = ReferenceRow.objects.in_force().filter(detector=detector, role__in=(Role.HOLDOUT, Role.FORWARD))
     named = list(rows.values_list("role", "subject_key", "shape", "host"))
     return HeldOut(
-        frozenset(key for _role, key, *_pair in named),
+        frozenset(key for _role, key, *_pair in named) | _retired(detector),
         frozenset((shape, host) for role, _key, shape, host in named if role == Role.HOLDOUT),
     )
+
+
+def _retired(detector: Detector) -> set[str]:
+    """Return the sessions of retired rows that no other row speaks about."""
+    rows = ReferenceRow.objects.filter(detector=detector)
+    others = rows.in_force().filter(subject_key=OuterRef("subject_key"))
+    return set(rows.exclude(retired_at=None).exclude(Exists(others)).values_list("subject_key", flat=True))
 
 
 def _expert_rows(detector: Detector) -> Iterator[ExpertRow]:
     """Yield regression rows, and undisputed answers of items that are in no reference row and would not be held out."""
     held_out = _held_out(detector)
-    rows = ReferenceRow.objects.filter(detector=detector, role=Role.REGRESSION)
+    rows = ReferenceRow.objects.in_force().filter(detector=detector, role=Role.REGRESSION)
     for row in rows.order_by("subject_key", "id"):
         if (row.shape, row.host) not in held_out.pairs and row.subject_key not in held_out.keys:
             yield _expert_row(row.subject_key, row.shape, row.answer, row.source, row.row)
