@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 from django.contrib import messages
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import BadRequest, PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
@@ -18,13 +19,16 @@ from django_htmx.http import HttpResponseClientRedirect
 from accounts.models import User
 from accounts.rights import role_required
 from accounts.roles import EXPERTS, Role
+from detection.selection import Cell
 from labeling import evidence
 from labeling.forms import LabelForm
 from labeling.models import Answer, Item, ItemState, Label, Queue, ReasonCode
 from labeling.models import Role as ReferenceRole
+from labeling.models.items import REASON_NAMES
 from labeling.services import claims, details, labels, missed, outcomes, proofs, retraining
 from labeling.services import queues as queue_service
 from labeling.services import reference as reference_service
+from labeling.services.filters import EVERYTHING, FilterRefused, ItemFilter, Order
 from labeling.services.records import from_json
 from models_registry.models import Detector, Version
 
@@ -41,14 +45,21 @@ def queues(request: HttpRequest) -> HttpResponse:
 @role_required(*READERS)
 def queue(request: HttpRequest, slug: str) -> HttpResponse:
     found = get_object_or_404(Queue.objects.select_related("detector"), slug=slug)
-    state = request.GET.get("state", "")
-    state = state if state in ItemState.values else ItemState.OPEN.value
-    page = queue_service.page(found, state, request.GET.get("after", ""))
+    wanted, problem, page = EVERYTHING, "", queue_service.Page([], "")
+    try:
+        wanted = ItemFilter.of(request.GET)
+        page = queue_service.page(found, wanted, request.GET.get("after", ""))
+    except FilterRefused as refusal:
+        problem = str(refusal)
     context = {
         "queue": found,
         "load": queue_service.load(found),
-        "state": state,
-        "states": ItemState.choices,
+        "wanted": wanted,
+        "problem": problem,
+        "states": [(state, title, replace(wanted, state=state).query) for state, title in ItemState.choices],
+        "orders": Order.choices,
+        "reasons": REASON_NAMES.items(),
+        "cells": [cell.value for cell in Cell],
         "page": page,
         "blind": {shown.pk for shown in page.items if proofs.is_blind(shown, _user(request))},
     }
@@ -59,7 +70,8 @@ def queue(request: HttpRequest, slug: str) -> HttpResponse:
 @role_required(*EXPERTS)
 def work(request: HttpRequest, slug: str) -> HttpResponse:
     found = get_object_or_404(Queue.objects.select_related("detector"), slug=slug)
-    return render(request, "labeling/work.html", _bench(request, found, claims.claim_next(found, _user(request))))
+    shown = claims.claim_next(found, _user(request), _wanted(request))
+    return render(request, "labeling/work.html", _bench(request, found, shown))
 
 
 @require_safe
@@ -240,9 +252,10 @@ def _light() -> QuerySet[Item]:
 
 def _next(request: HttpRequest, from_queue: Queue) -> HttpResponse:
     """Answer with the next item: no second request, no waiting."""
+    wanted = _wanted(request)
     if not request.htmx:  # type: ignore[attr-defined]
-        return redirect("labeling:work", from_queue.slug)
-    return _show(request, from_queue, claims.claim_next(from_queue, _user(request)))
+        return redirect(reverse("labeling:work", args=[from_queue.slug]) + _asked(wanted))
+    return _show(request, from_queue, claims.claim_next(from_queue, _user(request), wanted))
 
 
 def _show(
@@ -276,6 +289,7 @@ def _bench(request: HttpRequest, in_queue: Queue, shown: Item | None) -> dict[st
         "queue": in_queue,
         "item": shown,
         "load": queue_service.Load(in_queue),
+        "asked": _asked(_wanted(request)),
         "answered_today": labels.answered_today(user) if user.has_role(*EXPERTS) else None,
     }
     if shown is None:
@@ -293,6 +307,19 @@ def _bench(request: HttpRequest, in_queue: Queue, shown: Item | None) -> dict[st
         "default_reason": ReasonCode.OTHER.value,
         "families": details.families(shown.detector) if held else [],
     }
+
+
+def _wanted(request: HttpRequest) -> ItemFilter:
+    """Return which items the person works on: what the address says."""
+    try:
+        return ItemFilter.of(request.GET)
+    except FilterRefused as refusal:  # no page of ours writes such an address
+        raise BadRequest(str(refusal)) from None
+
+
+def _asked(wanted: ItemFilter) -> str:
+    """Return what to write after an address, so that the next item is one of the same kind."""
+    return f"?{wanted.query}" if wanted.query else ""
 
 
 def _answers(shown: Item, user: User) -> list[Label]:

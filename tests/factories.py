@@ -204,6 +204,8 @@ def make_item(**fields: Any) -> Item:
         "fingerprint": digest(),
         "title": f"GET intranet.example/cgi-bin/{number}",
         "reason": "unique-candidate",
+        "sensor": "core-1",
+        "source": "office",
         "first_at": SOME_TIME,
         "last_at": SOME_TIME,
     }
@@ -341,8 +343,6 @@ def make_session_item(queue: Queue | None = None, row: dict[str, Any] | None = N
         "raw": orjson.dumps(make_raw(row)).decode(),
         "scores": orjson.dumps([score]).decode(),
         "rule_set": "et-open (26,694 rules)",
-        "sensor": "core-1",
-        "source": "office",
     }
     fields.setdefault("decision", {"score": 0.94, "threshold": 0.7})
     return make_item(queue=queue or make_queue(), record=record | fields.pop("record", {}), **fields)

@@ -6,6 +6,8 @@ from typing import cast
 
 from django.conf import settings
 from django.db import models
+from django.db.models.fields.json import KT
+from django.db.models.functions import Cast
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -132,6 +134,16 @@ class Item(models.Model):
     title = models.CharField(max_length=255)  # "GET intranet.example/cgi-bin/N", for lists
     reason = models.CharField(max_length=24)  # detection.selection.Reason
     decision = models.JSONField(default=dict)  # policy and figures that chose it: score, threshold, rule verdict
+    # of what brought it, as `decision` says: narrow, for filters
+    score = models.GeneratedField(
+        expression=Cast(KT("decision__score"), models.FloatField()),
+        output_field=models.FloatField(null=True),
+        db_persist=True,
+    )
+    sensor = models.CharField(
+        max_length=100, blank=True
+    )  # of the session that is judged; others of the group may differ
+    source = models.CharField(max_length=100, blank=True)
     priority = models.FloatField(default=0)  # higher first
     sessions = models.PositiveIntegerField(default=1)
     hosts = models.PositiveIntegerField(default=1)
@@ -163,6 +175,10 @@ class Item(models.Model):
             ),
             # read by labeling.services.queues: age of the oldest open item
             models.Index(fields=["queue", "created_at"], name="item_open_by_age", condition=models.Q(state="open")),
+            # read by labeling.services.filters: the largest group first
+            models.Index(
+                fields=["queue", "-sessions", "id"], name="item_open_by_size", condition=models.Q(state="open")
+            ),
             # read by labeling.services.claims (seniors) and the queue page
             models.Index(
                 fields=["queue", "-priority", "id"],
@@ -257,8 +273,6 @@ class ItemRecord(models.Model):
     scores = models.TextField(default="[]")  # [{"version", "stage", "score", "raw", "threshold", "verdict"}]
     spread = models.TextField(blank=True)  # labeling.services.spread: sessions of the group by time and sensor
     rule_set = models.CharField(max_length=255, blank=True)  # "et-open (26,694 rules)"
-    sensor = models.CharField(max_length=100, blank=True)
-    source = models.CharField(max_length=100, blank=True)
 
     def __str__(self) -> str:
         return f"record of {self.item_id}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -12,42 +13,42 @@ from django.utils import timezone
 from accounts.models import User
 from accounts.roles import Role
 from labeling.models import Item, ItemState, Label, Queue, Skip
+from labeling.services.filters import ANY, EVERYTHING, ItemFilter
 
 LEASE = timedelta(minutes=10)
 LONGEST_HOLD = timedelta(hours=1)  # a page left open overnight must not keep an item from everybody else
 SKIP_FOR = timedelta(hours=4)
 
-# One statement finds and takes: nobody can come in between. PostgreSQL would make claimants queue up behind each
-# other's rows, so there they step over locked ones. The state is a literal so that the partial index applies.
+# One statement finds and takes, whatever is asked for: nobody can come in between. PostgreSQL would make claimants
+# queue up behind each other's rows, so there they step over locked ones.
 _CLAIM = """
-UPDATE labeling_item SET claimed_by_id = %(expert)s, claimed_until = %(until)s, opened_at = %(now)s
+UPDATE labeling_item SET claimed_by_id = %s, claimed_until = %s, opened_at = %s
 WHERE id = (
-    SELECT i.id FROM labeling_item i
-    WHERE i.queue_id = %(queue)s AND i.state = '{state}'
-      AND (i.claimed_until IS NULL OR i.claimed_until <= %(now)s)
+    SELECT labeling_item.id FROM labeling_item
+    WHERE labeling_item.queue_id = %s AND {wanted}
+      AND (labeling_item.claimed_until IS NULL OR labeling_item.claimed_until <= %s)
       AND NOT EXISTS (
         SELECT 1 FROM labeling_label l
-        WHERE l.item_id = i.id AND l.expert_id = %(expert)s AND l.answer NOT IN ('withdrawn', 'expired')
+        WHERE l.item_id = labeling_item.id AND l.expert_id = %s AND l.answer NOT IN ('withdrawn', 'expired')
           AND NOT EXISTS (SELECT 1 FROM labeling_label later WHERE later.supersedes_id = l.id))
       AND NOT EXISTS (
         SELECT 1 FROM labeling_skip s
-        WHERE s.item_id = i.id AND s.expert_id = %(expert)s AND s.until > %(now)s)
-    ORDER BY i.priority DESC, i.id LIMIT 1 {lock}
+        WHERE s.item_id = labeling_item.id AND s.expert_id = %s AND s.until > %s)
+    ORDER BY {order} LIMIT 1 {lock}
 )
 RETURNING id
 """
 
 
-def claim_next(queue: Queue, expert: User) -> Item | None:
-    """Give the expert the item he holds already, or the most urgent one nobody holds and he has not answered.
+def claim_next(queue: Queue, expert: User, wanted: ItemFilter = EVERYTHING) -> Item | None:
+    """Give the expert the item he holds already, or the first one asked for that nobody holds and he has not answered.
 
     Items in conflict go to senior experts only, and before all others."""
-    held = _held(queue, expert)
+    held = _held(queue, expert, wanted)
     if held is not None and renew(held, expert):
         return items().get(pk=held.pk)
-    states = (ItemState.CONFLICT, ItemState.OPEN) if expert.has_role(Role.SENIOR) else (ItemState.OPEN,)
-    for state in states:
-        if (pk := _take(queue, expert, state)) is not None:
+    for state in _claimable(expert, wanted):
+        if (pk := _take(queue, expert, state, wanted)) is not None:
             return items().get(pk=pk)
     return None
 
@@ -106,23 +107,31 @@ def _states(expert: User) -> tuple[ItemState, ...]:
     return (ItemState.OPEN, ItemState.CONFLICT) if expert.has_role(Role.SENIOR) else (ItemState.OPEN,)
 
 
-def _held(queue: Queue, expert: User) -> Item | None:
+def _claimable(expert: User, wanted: ItemFilter) -> tuple[ItemState, ...]:
+    """Return the states to look for, the most pressing first."""
+    if not expert.has_role(Role.SENIOR):
+        return (ItemState.OPEN,)
+    if wanted.state == ItemState.CONFLICT:
+        return (ItemState.CONFLICT,)
+    return ItemState.CONFLICT, ItemState.OPEN
+
+
+def _held(queue: Queue, expert: User, wanted: ItemFilter) -> Item | None:
     mine = Item.objects.filter(claimed_by=expert, queue=queue, claimed_until__gt=timezone.now())
-    return mine.only("pk").order_by("id").first()
+    return replace(wanted, state=ANY).apply(mine).only("pk").first()
 
 
 def _answers_of(expert: User) -> QuerySet[Label]:
     return Label.objects.current().filter(item=OuterRef("pk"), expert=expert)
 
 
-def _take(queue: Queue, expert: User, state: ItemState) -> int | None:
-    now = timezone.now()
+def _take(queue: Queue, expert: User, state: ItemState, wanted: ItemFilter) -> int | None:
     lock = "FOR UPDATE SKIP LOCKED" if connection.features.has_select_for_update_skip_locked else ""
+    conditions, said = wanted.where(state)
+    sql = _CLAIM.format(wanted=" AND ".join(conditions), order=wanted.sorting.sql, lock=lock)
+    now, until = (_stored(moment) for moment in (timezone.now(), timezone.now() + LEASE))
     with connection.cursor() as cursor:
-        cursor.execute(
-            _CLAIM.format(state=state.value, lock=lock),
-            {"queue": queue.pk, "expert": expert.pk, "now": _stored(now), "until": _stored(now + LEASE)},
-        )
+        cursor.execute(sql, [expert.pk, until, now, queue.pk, *said, now, expert.pk, expert.pk, now])
         found = cursor.fetchall()
     return found[0][0] if found else None
 

@@ -57,6 +57,8 @@ def add(flagged: Flagged) -> Item:
         title=storable(title_of(flagged.row), 255),
         reason=REASON,
         decision={"complaint": flagged.number, "score": flagged.score, "threshold": flagged.threshold},
+        sensor=storable(f"customer {flagged.customer}", 100),
+        source=storable(f"customer {flagged.customer}", 100),
         priority=_TOP - flagged.due_at.timestamp(),
         first_at=at,
         last_at=at,
@@ -66,8 +68,6 @@ def add(flagged: Flagged) -> Item:
         row=to_json(stored_row(flagged.row)),
         raw=storable(flagged.raw),
         scores=to_json(list(flagged.bars)),
-        sensor=storable(f"customer {flagged.customer}", 100),
-        source=storable(f"customer {flagged.customer}", 100),
     )
     ComplaintItem.objects.create(
         item=item, number=flagged.number, customer=storable(flagged.customer, 100), due_at=flagged.due_at

@@ -245,6 +245,8 @@ def _change_subject(file: ScoreFile, item: Item, mark: str) -> None:
     item.subject_key = storable(session_key(file.segment.sensor.name, row), 200)
     item.title = storable(title_of(row), 255)
     item.version, item.cell = file.version, group.cell.value
+    item.sensor = storable(file.segment.sensor.name, 100)
+    item.source = storable(file.segment.source, 100)
     item.late_hit_at = None
     item.opened_at = None
     rules = rule_verdict_of(group.cell).name.lower()

@@ -186,8 +186,6 @@ def write(file: ScoreFile, drawn: Sequence[Drawn]) -> None:
                 raw=storable(one.line.decode("utf-8", "replace")),
                 scores=to_json(list(verdicts(one.number))),
                 rule_set=storable(rule_set_of(file.segment), 255),
-                sensor=storable(file.segment.sensor.name, 100),
-                source=storable(file.segment.source, 100),
             )
             for item, one in zip(items, drawn, strict=True)
         ),
@@ -230,6 +228,8 @@ def _item(file: ScoreFile, queue: Queue, one: Drawn) -> Item:
             "rule_mapping": file.mapping.digest,
             "probability": one.draw.probability,
         },
+        sensor=storable(file.segment.sensor.name, 100),
+        source=storable(file.segment.source, 100),
         labels_needed=2 if one.twice else 1,
         first_at=start,
         last_at=start,

@@ -8,13 +8,14 @@ from datetime import date, datetime, timedelta
 
 import structlog
 from django.db import transaction
-from django.db.models import Exists, F, Min, OuterRef, Q, QuerySet
+from django.db.models import Exists, F, Min, OuterRef, Q
 from django.db.models.functions import Greatest
 from django.utils import timezone
 
 from accounts.models import User
 from accounts.roles import EXPERTS
 from labeling.models import Item, ItemState, Label, Queue, QueueDay, Skip
+from labeling.services.filters import ItemFilter
 from models_registry.models import Detector
 
 log = structlog.get_logger(__name__)
@@ -159,40 +160,8 @@ class Page:
     after: str  # empty on the last page
 
 
-def page(queue: Queue, state: str, after: str = "") -> Page:
-    """Return the items of a state that come after a key: the most urgent first, settled ones newest first."""
+def page(queue: Queue, wanted: ItemFilter, after: str = "") -> Page:
+    """Return the items asked for that come after a key."""
     items = Item.objects.filter(queue=queue).select_related("queue", "detector", "version__detector", "claimed_by")
-    if state == ItemState.SETTLED:
-        rows = _after_time(items.settled(), after).order_by("-settled_at", "-id")
-    else:
-        some = {ItemState.CONFLICT: items.in_conflict, ItemState.EXPIRED: items.expired}.get(
-            ItemState(state), items.waiting
-        )()
-        rows = _after_priority(some, after).order_by("-priority", "id")
-    found = list(rows[: PAGE + 1])
-    return Page(found[:PAGE], _key(found[PAGE - 1], state) if len(found) > PAGE else "")
-
-
-def _after_priority(items: QuerySet[Item], after: str) -> QuerySet[Item]:
-    try:
-        priority, pk = after.split("_")
-        bound, last = float(priority), int(pk)
-    except ValueError:
-        return items
-    # the first bound alone lets the index skip what lies before
-    return items.filter(priority__lte=bound).filter(Q(priority__lt=bound) | Q(id__gt=last))
-
-
-def _after_time(items: QuerySet[Item], after: str) -> QuerySet[Item]:
-    try:
-        moment, pk = after.split("_")
-        bound, last = datetime.fromisoformat(moment), int(pk)
-    except ValueError:
-        return items
-    return items.filter(settled_at__lte=bound).filter(Q(settled_at__lt=bound) | Q(id__lt=last))
-
-
-def _key(item: Item, state: str) -> str:
-    if state == ItemState.SETTLED and item.settled_at:
-        return f"{item.settled_at.isoformat()}_{item.pk}"
-    return f"{item.priority!r}_{item.pk}"
+    found = list(wanted.sorting.after(wanted.apply(items), after)[: PAGE + 1])
+    return Page(found[:PAGE], wanted.sorting.key(found[PAGE - 1]) if len(found) > PAGE else "")

@@ -106,8 +106,8 @@ def _reference_row(item: Item, row: dict[str, Any], family: str) -> ReferenceRow
         fingerprint=item.fingerprint,
         host=_host(row),
         day=_day(row),
-        sensor=item.record.sensor,
-        source=item.record.source,
+        sensor=item.sensor,
+        source=item.source,
         protocol=row["protocol"] or "",
         row=item.record.row,
         digest=policy.row_digest(item.subject_key, item.outcome, row),
@@ -220,7 +220,7 @@ def _expert_rows(detector: Detector) -> Iterator[ExpertRow]:
         pair = item.shape, _host(from_json(item.record.row))
         free = _role(*pair) == Role.REGRESSION and pair not in held_out.pairs
         if free and item.subject_key not in held_out.keys:
-            yield _expert_row(item.subject_key, item.shape, answer, item.record.source, item.record.row)
+            yield _expert_row(item.subject_key, item.shape, answer, item.source, item.record.row)
 
 
 def _expert_row(key: str, shape: str, answer: str, source: str, row: str) -> ExpertRow:

@@ -312,6 +312,8 @@ def _item(file: ScoreFile, queue: Queue, mark: str, group: Group, turn: int) -> 
             "rule_mapping": file.mapping.digest,
             "round": turn,
         },
+        sensor=storable(file.segment.sensor.name, 100),
+        source=storable(file.segment.source, 100),
         sessions=0,
         hosts=0,
         first_at=first,
@@ -329,8 +331,6 @@ def _add_records(file: ScoreFile, pairs: Sequence[tuple[Item, Group]]) -> None:
                 raw=storable((group.line or _line(file, group)).decode("utf-8", "replace")),
                 scores=to_json(list(verdicts(number_of(group.subject[1])))),
                 rule_set=storable(rule_set_of(file.segment), 255),
-                sensor=storable(file.segment.sensor.name, 100),
-                source=storable(file.segment.source, 100),
             )
             for item, group in pairs
         ),

@@ -7,11 +7,13 @@ from datetime import timedelta
 import pytest
 import time_machine
 from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
 from labeling.models import Item, ItemState, Skip
 from labeling.services import claims, labels
+from labeling.services.filters import ItemFilter, Order
 from tests import factories
 from tests.factories import make_session_item as make_item
 
@@ -132,13 +134,16 @@ def test_releasing_somebody_elses_item_does_nothing(held, senior):
 
 
 @pytest.mark.skipif("connection.vendor != 'sqlite'", reason="the plan of a small table says nothing on PostgreSQL")
-def test_a_claim_reads_the_open_items_in_order_and_sorts_nothing(queue, expert):
+@pytest.mark.parametrize("order", Order.values)
+def test_a_claim_reads_the_open_items_in_order_and_sorts_nothing(queue, expert, order):
+    wanted = ItemFilter(text="x", host="10.1.4.22", sensor="core-1", min=0.5, order=order)
+    with CaptureQueriesContext(connection) as asked:
+        claims.claim_next(queue, expert, wanted)
+    statement = next(query["sql"] for query in asked if query["sql"].strip().startswith("UPDATE"))
     with connection.cursor() as cursor:
-        statement = claims._CLAIM.format(state="open", lock="")
-        wanted = {"queue": queue.pk, "expert": expert.pk, "now": "2026-01-01", "until": "2026-01-01"}
-        cursor.execute(f"EXPLAIN QUERY PLAN {statement}", wanted)
+        cursor.execute(f"EXPLAIN QUERY PLAN {statement}")
         plan = " ".join(str(line[-1]) for line in cursor.fetchall())
-    assert "item_open_by_priority" in plan
+    assert "USING INDEX item_open_by_" in plan
     assert "TEMP B-TREE" not in plan
 
 

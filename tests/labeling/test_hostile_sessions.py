@@ -215,7 +215,7 @@ def test_nothing_that_a_session_says_does_anything(
             fingerprint=item.fingerprint,
             host=storable(texts[0], 64),
             day="2026-03-01",
-            source=item.record.source,
+            source=item.source,
             row=orjson.dumps({}).decode(),
         )
     sign_in(auditor)

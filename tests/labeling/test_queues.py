@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from labeling.models import Item, ItemState
 from labeling.services import queues
+from labeling.services.filters import ItemFilter
 from tests import factories
 from tests.factories import make_session_item as make_item
 
@@ -40,7 +41,7 @@ def test_pages_follow_each_other_by_key_and_miss_nothing(queue, monkeypatch, sta
         make_item(queue, state=state, priority=number % 3 / 7, settled_at=now - timedelta(minutes=number % 3))
     seen, after = [], ""
     while True:
-        page = queues.page(queue, state, after)
+        page = queues.page(queue, ItemFilter(state=state), after)
         seen += [item.pk for item in page.items]
         after = page.after
         if not after:
