@@ -4,7 +4,7 @@ from django.db.models.functions import Cast
 
 
 class Migration(migrations.Migration):
-    dependencies = [("labeling", "0019_add_bulk_verdicts")]
+    dependencies = [("labeling", "0024_guard_suggestions")]
 
     operations = [
         migrations.AddField(
