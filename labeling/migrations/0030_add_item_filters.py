@@ -4,7 +4,7 @@ from django.db.models.functions import Cast
 
 
 class Migration(migrations.Migration):
-    dependencies = [("labeling", "0024_guard_suggestions")]
+    dependencies = [("labeling", "0029_fill_reference_rows")]
 
     operations = [
         migrations.AddField(

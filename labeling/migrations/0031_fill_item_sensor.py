@@ -14,6 +14,6 @@ UPDATE labeling_itemrecord SET
 
 
 class Migration(migrations.Migration):
-    dependencies = [("labeling", "0025_add_item_filters")]
+    dependencies = [("labeling", "0030_add_item_filters")]
 
     operations = [migrations.RunSQL(FILL, BACK)]
