@@ -51,12 +51,14 @@ CLOCK = {
     },
     # every hour, so that a full disk does not wait for the night
     "delete old traffic": at(crontab(minute="20"), "traffic.tasks.delete_old", PIPELINE),
+    "measure prices": at(crontab(minute="40"), "labeling.tasks.measure_prices", PIPELINE),
     # the night, UTC
     "discard scores": at(crontab(hour="1", minute="40"), "models_registry.tasks.discard_scores", PIPELINE),
     "discard leftovers": at(crontab(hour="1", minute="0"), "traffic.tasks.discard_leftovers", PIPELINE),
     "discard old score files": at(
         crontab(hour="1", minute="30"), "models_registry.tasks.discard_old_score_files", PIPELINE
     ),
+    "measure agreement": at(crontab(hour="2", minute="30"), "labeling.tasks.measure_agreement", PIPELINE),
     "expire items": at(crontab(hour="3", minute="0"), "labeling.tasks.expire_items", PIPELINE),
     "recount queues": at(crontab(hour="3", minute="30"), "labeling.tasks.recount_queues", PIPELINE),
     "gate": at(crontab(hour="4", minute="0"), "labeling.tasks.gate_nightly", TRAINING),

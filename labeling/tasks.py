@@ -5,7 +5,7 @@ from __future__ import annotations
 from celery import shared_task
 
 from jobs.services import jobs, ticks
-from labeling.services import dumps, gating, late_hits, queues, reference, retraining, routing
+from labeling.services import agreement, dumps, gating, late_hits, prices, queues, reference, retraining, routing
 
 
 @shared_task
@@ -54,3 +54,15 @@ def expire_items() -> int | None:
 def recount_queues() -> int | None:
     """Repair counts that drifted."""
     return ticks.run("labeling.recount_queues", queues.recount)
+
+
+@shared_task
+def measure_prices() -> int | None:
+    """Measure what a label of each queue costs."""
+    return ticks.run("labeling.measure_prices", prices.measure)
+
+
+@shared_task
+def measure_agreement() -> int | None:
+    """Count who agrees with whom, and what each expert did."""
+    return ticks.run("labeling.measure_agreement", agreement.measure)

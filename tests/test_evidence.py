@@ -11,6 +11,7 @@ from django.db import DatabaseError, connection, models, transaction
 from accounts.evidence import Evidence
 from accounts.models import AuditEntry
 from labeling.models import (
+    Adjudication,
     Answer,
     Dispute,
     DisputeDecision,
@@ -18,6 +19,7 @@ from labeling.models import (
     Label,
     ProofDraw,
     ProofItem,
+    Question,
     ReferenceDecision,
     ReferenceEvent,
     ReferenceProposal,
@@ -45,7 +47,7 @@ from triage.models import Complaint, ComplaintNotice, ComplaintState
 pytestmark = pytest.mark.django_db
 
 
-def make_label() -> models.Model:
+def make_label() -> Label:
     item = factories.make_item()
     return Label.objects.create(
         item=item,
@@ -61,6 +63,8 @@ MAKERS: dict[type[models.Model], Callable[[], models.Model]] = {
     AuditEntry: lambda: AuditEntry.objects.create(action="sign-in"),
     Label: make_label,
     GroupVerdict: lambda: GroupVerdict.objects.create(label=make_label(), policy={}, items=2, checks=1, sessions=3),
+    Adjudication: lambda: Adjudication.objects.create(label=make_label(), between=[]),
+    Question: lambda: Question.objects.create(item=factories.make_item(), by=factories.make_user(), text="sure?"),
     ProofDraw: lambda: factories.make_proof_item().proof.draw,
     ProofItem: lambda: factories.make_proof_item().proof,
     ReferenceProposal: factories.make_reference_proposal,

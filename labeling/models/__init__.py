@@ -2,8 +2,10 @@
 
 from labeling.models.acts import BulkVerdict, GroupCheck, GroupVerdict
 from labeling.models.complaints import ComplaintItem, RetrainRequest
+from labeling.models.conflicts import Adjudication, AskedAgain, Question
 from labeling.models.disputes import Dispute, DisputeDecision, DisputeOrigin, DisputeReason
 from labeling.models.dumps import DumpLabel
+from labeling.models.figures import AgreementFigure, ExpertFigure, QueuePrice
 from labeling.models.items import Item, ItemHost, ItemRecord, ItemState, NotAdmitted, Queue, QueueDay, Skip, SubjectKind
 from labeling.models.labels import DECIDED, NO_ANSWER, Answer, Label, ReasonCode, Source, Trigger
 from labeling.models.neighbours import NeighbourIndex
@@ -21,7 +23,10 @@ from labeling.models.suggestions import Suggestion
 __all__ = [
     "DECIDED",
     "NO_ANSWER",
+    "Adjudication",
+    "AgreementFigure",
     "Answer",
+    "AskedAgain",
     "BulkVerdict",
     "ComplaintItem",
     "Dispute",
@@ -29,6 +34,7 @@ __all__ = [
     "DisputeOrigin",
     "DisputeReason",
     "DumpLabel",
+    "ExpertFigure",
     "GroupCheck",
     "GroupVerdict",
     "Item",
@@ -41,8 +47,10 @@ __all__ = [
     "NotAdmitted",
     "ProofDraw",
     "ProofItem",
+    "Question",
     "Queue",
     "QueueDay",
+    "QueuePrice",
     "ReasonCode",
     "ReferenceDecision",
     "ReferenceEvent",

@@ -79,6 +79,7 @@ REASON_NAMES = {
 class ItemState(models.TextChoices):
     OPEN = "open", _("open")
     CONFLICT = "conflict", _("conflict")  # answers differ: a senior expert decides
+    RETURNED = "returned", _("returned")  # a senior asks those whose answers differ once more
     SETTLED = "settled", _("settled")
     EXPIRED = "expired", _("expired")  # nobody looked at it for 14 days; opens again when its look comes again
 
@@ -101,6 +102,9 @@ class ItemQuerySet(models.QuerySet["Item"]):
 
     def in_conflict(self) -> ItemQuerySet:
         return self._in_state("conflict")
+
+    def returned(self) -> ItemQuerySet:
+        return self._in_state("returned")
 
     def settled(self) -> ItemQuerySet:
         return self._in_state("settled")

@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from accounts.models import User
 from accounts.roles import EXPERTS
-from labeling.models import Item, ItemState, Label, Queue, QueueDay, Skip
+from labeling.models import Item, ItemState, Label, Queue, QueueDay, QueuePrice, Skip
 from labeling.services.filters import ItemFilter
 from models_registry.models import Detector
 
@@ -34,6 +34,7 @@ class Load:
     queue: Queue
     oldest: datetime | None = None
     left_out: int = 0
+    price: QueuePrice | None = None  # None: nobody answered lately
 
     @property
     def waiting(self) -> int:
@@ -47,8 +48,15 @@ class Load:
 def loads() -> list[Load]:
     """Return all queues with what waits in them, detector by detector."""
     left_out = dict(QueueDay.objects.filter(day=_today()).values_list("queue_id", "left_out"))
+    prices = {price.queue_id: price for price in QueuePrice.objects.all()}
     found = sorted(Queue.objects.select_related("detector"), key=lambda queue: (queue.detector.name, _place(queue)))
-    return [Load(queue, _oldest(queue), left_out.get(queue.pk, 0)) for queue in found]
+    return [Load(queue, _oldest(queue), left_out.get(queue.pk, 0), _priced(prices, queue)) for queue in found]
+
+
+def _priced(prices: dict[int, QueuePrice], queue: Queue) -> QueuePrice | None:
+    if (price := prices.get(queue.pk)) is not None:
+        price.queue = queue  # no second question for what waits in it
+    return price
 
 
 def _place(queue: Queue) -> tuple[int, str]:
@@ -165,3 +173,39 @@ def page(queue: Queue, wanted: ItemFilter, after: str = "") -> Page:
     items = Item.objects.filter(queue=queue).select_related("queue", "detector", "version__detector", "claimed_by")
     found = list(wanted.sorting.after(wanted.apply(items), after)[: PAGE + 1])
     return Page(found[:PAGE], wanted.sorting.key(found[PAGE - 1]) if len(found) > PAGE else "")
+    if state == ItemState.SETTLED:
+        rows = _after_time(items.settled(), after).order_by("-settled_at", "-id")
+    else:
+        some = {
+            ItemState.CONFLICT: items.in_conflict,
+            ItemState.RETURNED: items.returned,
+            ItemState.EXPIRED: items.expired,
+        }.get(ItemState(state), items.waiting)()
+        rows = _after_priority(some, after).order_by("-priority", "id")
+    found = list(rows[: PAGE + 1])
+    return Page(found[:PAGE], _key(found[PAGE - 1], state) if len(found) > PAGE else "")
+
+
+def _after_priority(items: QuerySet[Item], after: str) -> QuerySet[Item]:
+    try:
+        priority, pk = after.split("_")
+        bound, last = float(priority), int(pk)
+    except ValueError:
+        return items
+    # the first bound alone lets the index skip what lies before
+    return items.filter(priority__lte=bound).filter(Q(priority__lt=bound) | Q(id__gt=last))
+
+
+def _after_time(items: QuerySet[Item], after: str) -> QuerySet[Item]:
+    try:
+        moment, pk = after.split("_")
+        bound, last = datetime.fromisoformat(moment), int(pk)
+    except ValueError:
+        return items
+    return items.filter(settled_at__lte=bound).filter(Q(settled_at__lt=bound) | Q(id__lt=last))
+
+
+def _key(item: Item, state: str) -> str:
+    if state == ItemState.SETTLED and item.settled_at:
+        return f"{item.settled_at.isoformat()}_{item.pk}"
+    return f"{item.priority!r}_{item.pk}"

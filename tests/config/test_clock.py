@@ -122,6 +122,7 @@ def test_a_night(tmp_path, run_jobs):
             "traffic.tasks.discard_leftovers": "01:00",
             "models_registry.tasks.discard_old_score_files": "01:30",
             "models_registry.tasks.discard_scores": "01:40",
+            "labeling.tasks.measure_agreement": "02:30",
             "labeling.tasks.expire_items": "03:00",
             "labeling.tasks.recount_queues": "03:30",
             "labeling.tasks.gate_nightly": "04:00",
@@ -129,6 +130,7 @@ def test_a_night(tmp_path, run_jobs):
         }
         assert times["labeling.tasks.retrain_due"] == 6  # every hour; each detector at its own
         assert times["traffic.tasks.delete_old"] == 7
+        assert times["labeling.tasks.measure_prices"] == 7
         for task in ("models_registry.tasks.score_segments", "labeling.tasks.route_scores", "jobs.tasks.sweep"):
             assert times[task] == 7 * 12 - 1  # once per step: all that was missed in between is one tick
         # trained an hour ago, nobody has answered: skipped, with the reason
