@@ -103,9 +103,6 @@ class ItemQuerySet(models.QuerySet["Item"]):
     def in_conflict(self) -> ItemQuerySet:
         return self._in_state("conflict")
 
-    def returned(self) -> ItemQuerySet:
-        return self._in_state("returned")
-
     def settled(self) -> ItemQuerySet:
         return self._in_state("settled")
 

@@ -173,39 +173,3 @@ def page(queue: Queue, wanted: ItemFilter, after: str = "") -> Page:
     items = Item.objects.filter(queue=queue).select_related("queue", "detector", "version__detector", "claimed_by")
     found = list(wanted.sorting.after(wanted.apply(items), after)[: PAGE + 1])
     return Page(found[:PAGE], wanted.sorting.key(found[PAGE - 1]) if len(found) > PAGE else "")
-    if state == ItemState.SETTLED:
-        rows = _after_time(items.settled(), after).order_by("-settled_at", "-id")
-    else:
-        some = {
-            ItemState.CONFLICT: items.in_conflict,
-            ItemState.RETURNED: items.returned,
-            ItemState.EXPIRED: items.expired,
-        }.get(ItemState(state), items.waiting)()
-        rows = _after_priority(some, after).order_by("-priority", "id")
-    found = list(rows[: PAGE + 1])
-    return Page(found[:PAGE], _key(found[PAGE - 1], state) if len(found) > PAGE else "")
-
-
-def _after_priority(items: QuerySet[Item], after: str) -> QuerySet[Item]:
-    try:
-        priority, pk = after.split("_")
-        bound, last = float(priority), int(pk)
-    except ValueError:
-        return items
-    # the first bound alone lets the index skip what lies before
-    return items.filter(priority__lte=bound).filter(Q(priority__lt=bound) | Q(id__gt=last))
-
-
-def _after_time(items: QuerySet[Item], after: str) -> QuerySet[Item]:
-    try:
-        moment, pk = after.split("_")
-        bound, last = datetime.fromisoformat(moment), int(pk)
-    except ValueError:
-        return items
-    return items.filter(settled_at__lte=bound).filter(Q(settled_at__lt=bound) | Q(id__lt=last))
-
-
-def _key(item: Item, state: str) -> str:
-    if state == ItemState.SETTLED and item.settled_at:
-        return f"{item.settled_at.isoformat()}_{item.pk}"
-    return f"{item.priority!r}_{item.pk}"
