@@ -9,6 +9,7 @@ urlpatterns = [
     path("", views.home, name="home"),
     path("home/", views.home_state, name="home-state"),
     path("bar/", views.top_bar, name="top-bar"),
+    path("search/", views.search, name="search"),
     path("design/", views.design, name="design"),
     path("health/", views.health, name="health"),
     path("health/page/", views.health_page, name="health-page"),

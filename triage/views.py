@@ -23,6 +23,7 @@ from triage.models import Complaint, State
 from triage.services import complaints as services
 from triage.services import health as health_services
 from triage.services import home as home_services
+from triage.services import search as search_services
 from triage.services.flagged import CannotScore
 
 READERS = (Role.EXPERT, Role.SENIOR, Role.ENGINEER, Role.ADMINISTRATOR, Role.AUDITOR)  # of health
@@ -46,6 +47,16 @@ def home_state(request: HttpRequest) -> HttpResponse:
 def top_bar(request: HttpRequest) -> HttpResponse:
     """What runs and what the reader did today, for the bar on every page."""
     return render(request, "_bar.html")
+
+
+@require_safe
+@role_required(*EVERYBODY)
+def search(request: HttpRequest) -> HttpResponse:
+    """What a question may mean: below the field while it is typed, on a page of its own after Enter."""
+    asked = request.GET.get("q", "")
+    context = {"asked": asked, "found": search_services.search(asked, _user(request))}
+    is_fragment = request.htmx and not request.htmx.boosted  # type: ignore[attr-defined]
+    return render(request, "triage/_found.html" if is_fragment else "triage/search.html", context)
 
 
 @require_safe

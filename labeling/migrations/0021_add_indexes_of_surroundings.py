@@ -14,6 +14,6 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='itemhost',
-            index=models.Index(fields=['host', '-item'], name='item_host_by_host'),
+            index=models.Index(fields=['host', '-item'], name='item_host_by_host', opclasses=['varchar_pattern_ops', 'int8_ops']),
         ),
     ]

@@ -290,7 +290,10 @@ class ItemHost(models.Model):
         constraints = [models.UniqueConstraint(fields=["item", "host"], name="one_row_per_item_and_host")]
         indexes = [
             # read by labeling.services.surroundings: other items of a host, the newest first
-            models.Index(fields=["host", "-item"], name="item_host_by_host"),
+            # read by triage.services.search: items of hosts that start alike (in the order of PostgreSQL's patterns)
+            models.Index(
+                fields=["host", "-item"], name="item_host_by_host", opclasses=["varchar_pattern_ops", "int8_ops"]
+            ),
         ]
 
     def __str__(self) -> str:
