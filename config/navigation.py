@@ -34,6 +34,7 @@ PLACES = (
     Place("models_registry:indicators", _("Indicators"), "i"),
     Place("models_registry:customers", _("Customers"), "k"),
     Place("traffic:intakes", _("Traffic"), "t"),
+    Place("labeling:experts", _("Experts"), "e"),
     Place("jobs:jobs", _("Jobs"), "j"),
     Place("triage:health-page", _("Health"), "l"),
     Place("accounts:users", _("Users"), "u"),

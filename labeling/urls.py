@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from labeling import views
+from labeling import agreement_views, views
 
 app_name = "labeling"
 urlpatterns = [
@@ -18,6 +18,8 @@ urlpatterns = [
     path("items/<int:pk>/raw/", views.raw_record, name="raw-record"),
     path("items/<int:pk>/explanation/", views.explanation, name="explanation"),
     path("answers/", views.answers, name="answers"),
+    path("experts/", agreement_views.experts, name="experts"),
+    path("experts/figures.csv", agreement_views.export_experts, name="export-experts"),
     path("labels/undo/", views.undo_label, name="undo-label"),
     path("models/<slug:detector>/retrain/", views.retrain, name="retrain"),
     path("models/<slug:detector>/retrain/state/", views.retrain_state, name="retrain-state"),
