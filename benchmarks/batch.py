@@ -19,9 +19,10 @@ ROWS, REPEATS, TARGET = 20_000, 5, 1.5
 def rows() -> list[dict[str, Any]]:
     model = real_model()
     chosen = np.random.default_rng(2).integers(0, len(model.records), ROWS)
-    inputs = model.inputs.take(chosen)
+    # each row with a size of its own: none is scored for another that looks the same
+    columns = session_columns([session_row(model.records[at]) for at in chosen]) | {"response_bytes": range(ROWS)}
+    inputs = encode(HTTP_1, columns)
     ready = features(HTTP_1, inputs)
-    columns = session_columns([session_row(model.records[at]) for at in chosen])
     predict = lambda: model.booster.predict(ready, raw_score=True, num_threads=1)  # noqa: E731
     ours, theirs = _in_turns(lambda: model.scorer.raw(inputs), predict)
     if (model.scorer.raw(inputs) != predict()).any():

@@ -1,4 +1,4 @@
-"""Logs for benchmarks, made of the shared real traffic: the same records again with fresh flows, days and sources."""
+"""Logs for benchmarks: the shared real traffic again and again, with fresh flows, days, sources and paths."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent
 _FLOW = re.compile(rb'("flow_id": ?)(\d+)')
 _DAY = re.compile(rb'("(?:timestamp|start|end)": ?")(\d{4}-\d{2}-\d{2})')
 _SOURCE = re.compile(rb'("src_ip": ?"10\.)(\d{1,3})')
+_PATH = re.compile(rb'("url": ?"/)')
 _SESSION = {name: re.compile(rb'"event_type": ?"%s"' % name.encode()) for name in ("http", "tls")}
 
 
@@ -37,7 +38,9 @@ def is_session(line: bytes, protocol: str = "http") -> bool:
 
 
 def repeated(lines: list[bytes], copies: int, first: int = 0) -> Iterator[bytes]:
-    """Yield the lines several times, each time with flows, days and sources that did not occur before."""
+    """Yield the lines several times, each time with flows, days, sources and paths that did not occur before.
+
+    What is alike in one copy stays alike, as it is in real traffic; nothing is alike in two of them."""
     for copy in range(first, first + copies):
         for line in lines:
             yield _refreshed(line, copy)
@@ -46,6 +49,7 @@ def repeated(lines: list[bytes], copies: int, first: int = 0) -> Iterator[bytes]
 def _refreshed(line: bytes, copy: int) -> bytes:
     line = _FLOW.sub(lambda found: b"%s%d" % (found[1], int(found[2]) + copy * 7_919), line, count=1)
     line = _DAY.sub(lambda found: found[1] + _later(found[2], copy), line)
+    line = _PATH.sub(rb"\g<1>%d/" % copy, line, count=1)
     return _SOURCE.sub(lambda found: b"%s%d" % (found[1], (int(found[2]) + copy) % 256), line, count=1)
 
 

@@ -60,11 +60,13 @@ class Scorer:
         self.contract = Contract.from_json(properties[f"{METADATA_PREFIX}contract"])
 
     def raw(self, inputs: Inputs) -> NDArray[np.float64]:
-        """Return the raw sum of each session, in the order given."""
-        sums = np.empty(len(inputs), dtype=np.float64)
-        for rows, feed in sorted_batches(inputs):
+        """Return the raw sum of each session, in the order given; sessions that look alike are scored once."""
+        first, place = inputs.distinct()
+        looks = inputs.take(first)
+        sums = np.empty(len(looks), dtype=np.float64)
+        for rows, feed in sorted_batches(looks):
             sums[rows] = self._session.run(["raw"], feed)[0][:, 0]
-        return sums
+        return sums.take(place)
 
 
 def sorted_batches(inputs: Inputs) -> Iterator[tuple[NDArray[np.intp], dict[str, NDArray[Any]]]]:

@@ -132,13 +132,15 @@ def inputs_of(contract: Contract, table: pa.Table) -> Inputs:
 
 
 def _texts(column: pa.ChunkedArray) -> Texts:
-    array = column.combine_chunks()
-    if not len(array):
+    """Return a column of texts, each distinct one once: hosts, agents and whole requests repeat."""
+    coded = column.combine_chunks().dictionary_encode(null_encoding="encode")
+    texts = coded.dictionary
+    if not len(texts):
         return Texts.of(())
-    _, offsets, data = array.buffers()
-    begins = np.frombuffer(offsets, np.int32)[array.offset :][: len(array) + 1].astype(np.intp)
-    missing = array.is_null().to_numpy(zero_copy_only=False)
-    return Texts(np.frombuffer(data or b"", np.uint8)[: begins[-1]], begins, missing)
+    _, offsets, data = texts.buffers()
+    begins = np.frombuffer(offsets, np.int32)[: len(texts) + 1].astype(np.intp)
+    missing = texts.is_null().to_numpy(zero_copy_only=False)
+    return Texts(np.frombuffer(data or b"", np.uint8)[: begins[-1]], begins, missing, coded.indices.to_numpy())
 
 
 def rows_of(table: pa.Table) -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ from onnx import TensorProto, helper
 
 from detection import scoring
 from detection.contract import HTTP_1, encode
-from detection.scoring import RefusedModel, Scorer, check_model, probability
+from detection.scoring import RefusedModel, Scorer, check_model, probability, sorted_batches
 from detection.sessions import COLUMN_NAMES
 from detection.thresholds import raw_threshold
 from tests.detection.make_models import make_inputs, make_version
@@ -32,6 +32,31 @@ def test_the_size_of_a_batch_changes_no_bit(monkeypatch):
     for size in (1, 40, 4000):
         monkeypatch.setattr(scoring, "BATCH", size)
         assert scorer.raw(inputs).tobytes() == whole.tobytes()
+
+
+def test_sessions_that_look_alike_are_scored_once_with_the_same_bits(monkeypatch):
+    inputs = make_inputs(300, seed=11)
+    twice = inputs.take(np.tile(np.arange(300), 2)[::-1])
+    scorer, fed = Scorer(make_version()), []
+    whole = scorer.raw(inputs)
+    monkeypatch.setattr(scoring, "sorted_batches", lambda one: fed.append(len(one)) or sorted_batches(one))
+    assert scorer.raw(twice).tobytes() == np.tile(whole, 2)[::-1].tobytes()
+    assert fed[0] <= 300
+
+
+def test_sessions_whose_keys_collide_are_still_told_apart(monkeypatch):
+    inputs = make_inputs(300, seed=11)
+    scorer = Scorer(make_version())
+    whole = scorer.raw(inputs)
+    monkeypatch.setattr(np.random, "default_rng", lambda seed: NoChance())
+    assert scorer.raw(inputs).tobytes() == whole.tobytes()
+
+
+class NoChance:
+    """Weights that give every row one key."""
+
+    def integers(self, least, most, count):
+        return np.zeros(count, dtype=np.int64)
 
 
 def test_no_rows_have_no_scores():
