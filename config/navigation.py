@@ -12,7 +12,8 @@ from django.utils.functional import Promise, SimpleLazyObject
 from django.utils.translation import gettext_lazy as _
 
 from accounts.rights import roles_of
-from accounts.roles import Role
+from accounts.roles import EXPERTS, Role
+from labeling.services import saved_queues
 from triage.services import home
 
 
@@ -61,6 +62,7 @@ def navigation(request: HttpRequest) -> dict[str, Any]:
     if user is None or not user.is_authenticated:
         return {"navigation": []}
     return {
+        "saved_queues": SimpleLazyObject(lambda: saved_queues.places(user)) if user.has_role(*EXPERTS) else [],
         "bar": SimpleLazyObject(lambda: home.bar(user)),  # fragments do not show it: they do not pay for it
         "navigation": [
             {"title": place.title, "url": url, "key": place.key, "here": _is_here(request.path, url)}

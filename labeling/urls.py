@@ -2,12 +2,15 @@
 
 from django.urls import path
 
-from labeling import agreement_views, views
+from labeling import agreement_views, saved_queue_views, views
 
 app_name = "labeling"
 urlpatterns = [
     path("queues/", views.queues, name="queues"),
     path("queues/<slug:slug>/", views.queue, name="queue"),
+    path("queues/saved/<int:pk>/", saved_queue_views.saved_queue, name="saved-queue"),
+    path("queues/saved/<int:pk>/forget/", saved_queue_views.forget_queue, name="forget-queue"),
+    path("queues/<slug:slug>/save/", saved_queue_views.save_queue, name="save-queue"),
     path("queues/<slug:slug>/work/", views.work, name="work"),
     path("items/<int:pk>/", views.item, name="item"),
     path("items/<int:pk>/claim/", views.claim_item, name="claim-item"),

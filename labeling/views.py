@@ -22,10 +22,10 @@ from accounts.roles import EXPERTS, Role
 from detection.selection import Cell
 from labeling import evidence
 from labeling.forms import LabelForm
-from labeling.models import Answer, Item, ItemState, Label, Queue, ReasonCode
+from labeling.models import Answer, Item, ItemState, Label, Queue, ReasonCode, SavedQueue
 from labeling.models import Role as ReferenceRole
 from labeling.models.items import REASON_NAMES
-from labeling.services import claims, details, labels, missed, outcomes, proofs, retraining
+from labeling.services import claims, details, labels, missed, outcomes, proofs, retraining, saved_queues
 from labeling.services import queues as queue_service
 from labeling.services import reference as reference_service
 from labeling.services.filters import EVERYTHING, FilterRefused, ItemFilter, Order
@@ -38,7 +38,9 @@ READERS = (*EXPERTS, Role.ENGINEER, Role.ADMINISTRATOR, Role.AUDITOR)
 @require_safe
 @role_required(*READERS)
 def queues(request: HttpRequest) -> HttpResponse:
-    return render(request, "labeling/queues.html", {"loads": queue_service.loads()})
+    return render(
+        request, "labeling/queues.html", {"loads": queue_service.loads(), "saved": saved_queues.of(_user(request))}
+    )
 
 
 @require_safe
@@ -55,6 +57,7 @@ def queue(request: HttpRequest, slug: str) -> HttpResponse:
         "queue": found,
         "load": queue_service.load(found),
         "wanted": wanted,
+        "saved": _saved(request),
         "problem": problem,
         "states": [(state, title, replace(wanted, state=state).query) for state, title in ItemState.choices],
         "orders": Order.choices,
@@ -307,6 +310,14 @@ def _bench(request: HttpRequest, in_queue: Queue, shown: Item | None) -> dict[st
         "default_reason": ReasonCode.OTHER.value,
         "families": details.families(shown.detector) if held else [],
     }
+
+
+def _saved(request: HttpRequest) -> SavedQueue | None:
+    """Return the saved queue by whose address the reader came."""
+    named = request.GET.get("saved", "")
+    if not named.isdecimal() or len(named) > 18:
+        return None
+    return SavedQueue.objects.select_related("owner").filter(pk=int(named)).first()
 
 
 def _wanted(request: HttpRequest) -> ItemFilter:

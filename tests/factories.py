@@ -27,6 +27,7 @@ from labeling.models import (
     Queue,
     ReferenceProposal,
     ReferenceRow,
+    SavedQueue,
     Suggestion,
 )
 from labeling.services import complaints as complaint_items
@@ -187,6 +188,13 @@ def make_score_file(**fields: Any) -> ScoreFile:
 def make_queue(**fields: Any) -> Queue:
     detector = fields.get("detector") or make_detector()
     return Queue.objects.create(**{"detector": detector, "slug": f"{detector.name}-unique"} | fields)
+
+
+def make_saved_queue(**fields: Any) -> SavedQueue:
+    owner = fields.pop("owner", None) or make_user(Role.EXPERT)
+    return SavedQueue.objects.create(
+        **{"owner": owner, "queue": fields.pop("queue", None) or make_queue(), "name": f"mine {next(_number)}"} | fields
+    )
 
 
 def make_item(**fields: Any) -> Item:
@@ -533,6 +541,9 @@ URL_ARGS: dict[str, Callable[[], list[Any]]] = {
     "traffic:replay-quarantine": lambda: [make_intake().pk],
     "traffic:quarantine": lambda: [make_intake().pk],
     "labeling:queue": lambda: [make_queue().slug],
+    "labeling:saved-queue": lambda: [make_saved_queue().pk],
+    "labeling:save-queue": lambda: [make_queue().slug],
+    "labeling:forget-queue": lambda: [make_saved_queue().pk],
     "labeling:work": lambda: [make_queue().slug],
     "labeling:item": lambda: [make_session_item().pk],
     "labeling:claim-item": lambda: [make_session_item().pk],

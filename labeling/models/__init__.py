@@ -18,6 +18,7 @@ from labeling.models.reference_changes import (
     ReferenceProposal,
     RetireReason,
 )
+from labeling.models.saved import SavedQueue
 from labeling.models.suggestions import Suggestion
 
 __all__ = [
@@ -59,6 +60,7 @@ __all__ = [
     "RetireReason",
     "RetrainRequest",
     "Role",
+    "SavedQueue",
     "Skip",
     "Source",
     "SubjectKind",
