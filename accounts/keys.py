@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-# answers, tools and places: group, family, go, list, cannot tell, postpone, raw, skip, test, undo, view, work
-TAKEN = frozenset("fgjknrstuvw")
+# answers, tools and places: alike, until, family, go, list, cannot tell, postpone, raw, skip, test, undo, view, work
+TAKEN = frozenset("aefgjknprstuvw")
 
 
 def refused(positive: str, negative: str) -> bool:

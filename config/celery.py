@@ -36,6 +36,8 @@ CLOCK = {
     "correct scores": every(30, "models_registry.tasks.correct_scores", PIPELINE),
     "correct items": every(30, "labeling.tasks.correct_items", PIPELINE),
     "grow the reference set": every(60, "labeling.tasks.grow_reference_set", PIPELINE),
+    "collect checks of groups": every(15, "labeling.tasks.collect_checks", PIPELINE),
+    "expire answers": every(60, "labeling.tasks.expire_answers", PIPELINE),
     "score candidates": every(60, "models_registry.tasks.score_candidates", PIPELINE),
     "match indicators": every(15, "models_registry.tasks.match_indicators", PIPELINE),
     # deadlines and repair

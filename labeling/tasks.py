@@ -5,7 +5,19 @@ from __future__ import annotations
 from celery import shared_task
 
 from jobs.services import jobs, ticks
-from labeling.services import agreement, dumps, gating, late_hits, prices, queues, reference, retraining, routing
+from labeling.services import (
+    agreement,
+    dumps,
+    expiry,
+    gating,
+    groups,
+    late_hits,
+    prices,
+    queues,
+    reference,
+    retraining,
+    routing,
+)
 
 
 @shared_task
@@ -24,6 +36,18 @@ def correct_items() -> int | None:
 def grow_reference_set() -> int | None:
     """Admit what experts agreed on."""
     return ticks.run("labeling.grow_reference_set", reference.grow)
+
+
+@shared_task
+def collect_checks() -> int | None:
+    """Hear what was answered about the look-alikes that group verdicts kept."""
+    return ticks.run("labeling.collect_checks", groups.collect_checks)
+
+
+@shared_task
+def expire_answers() -> int | None:
+    """Ask again where an answer was given for a time."""
+    return ticks.run("labeling.expire_answers", expiry.expire_answers)
 
 
 @shared_task

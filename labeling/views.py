@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 from django.contrib import messages
 from django.core.exceptions import BadRequest, PermissionDenied
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBadRequest
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
@@ -21,11 +21,23 @@ from accounts.rights import role_required
 from accounts.roles import EXPERTS, Role
 from detection.selection import Cell
 from labeling import evidence
-from labeling.forms import LabelForm
+from labeling.forms import EXPIRIES, LabelForm
 from labeling.models import Answer, Item, ItemState, Label, Queue, ReasonCode, SavedQueue
 from labeling.models import Role as ReferenceRole
 from labeling.models.items import REASON_NAMES
-from labeling.services import claims, details, labels, missed, outcomes, proofs, retraining, saved_queues
+from labeling.services import (
+    claims,
+    details,
+    expiry,
+    groups,
+    labels,
+    missed,
+    outcomes,
+    postponed,
+    proofs,
+    retraining,
+    saved_queues,
+)
 from labeling.services import queues as queue_service
 from labeling.services import reference as reference_service
 from labeling.services.filters import EVERYTHING, FilterRefused, ItemFilter, Order
@@ -101,11 +113,33 @@ def submit_label(request: HttpRequest, pk: int) -> HttpResponse:
     if not form.is_valid():
         problem = " ".join(str(error) for errors in form.errors.values() for error in errors)
         return _show(request, found.queue, claims.items().get(pk=pk), problem=problem, status=422)
+    given, expert = form.given(), _user(request)
     try:
-        labels.submit(found, _user(request), **form.label())  # type: ignore[arg-type]
+        if form.cleaned_data["alike"]:
+            label = groups.submit(found, expert, given)
+        else:
+            label = labels.submit(found, expert, **asdict(given))
     except details.LabelRefused as refusal:
         return _refused(request, found, refusal, form.cleaned_data["note"])
-    return _next(request, found.queue)
+    return _next(request, found.queue, told=_told(label, found, alike=form.cleaned_data["alike"]))
+
+
+def _told(label: Label, answered: Item, *, alike: bool) -> str:
+    """What an expert learns of an answer on the way to the next item."""
+    told = [groups.told(label)] if alike else []
+    if answered.recheck_at is not None:  # only now: the new answer was blind
+        told += [expiry.told(earlier) for earlier in expiry.earlier(answered)]
+    return " ".join(told)
+
+
+@require_safe
+@role_required(*EXPERTS)
+def group(request: HttpRequest, pk: int) -> HttpResponse:
+    """What a group verdict on an item would do."""
+    found = get_object_or_404(_light(), pk=pk)
+    if not groups.may_be_group(found):
+        raise PermissionDenied
+    return render(request, "labeling/_alike.html", {"group": groups.preview(found, _user(request))})
 
 
 @require_POST
@@ -115,6 +149,33 @@ def skip_item(request: HttpRequest, pk: int) -> HttpResponse:
     if not claims.skip(found, _user(request)):
         return _refused(request, found, labels.NotHolder(found.holder))
     return _next(request, found.queue)
+
+
+@require_POST
+@role_required(*EXPERTS)
+def postpone_item(request: HttpRequest, pk: int) -> HttpResponse:
+    found = get_object_or_404(_light(), pk=pk)
+    choice = request.POST.get("until", "")
+    if choice not in dict(postponed.CHOICES):
+        return HttpResponseBadRequest()
+    if not postponed.postpone(found, _user(request), choice):
+        return _refused(request, found, labels.NotHolder(found.holder))
+    return _next(request, found.queue, told=_("Postponed: it comes back to you. Your postponed items are on a page."))
+
+
+@require_safe
+@role_required(*EXPERTS)
+def postponed_items(request: HttpRequest) -> HttpResponse:
+    return render(request, "labeling/postponed.html", {"skips": postponed.waiting(_user(request))})
+
+
+@require_POST
+@role_required(*EXPERTS)
+def take_back_item(request: HttpRequest, pk: int) -> HttpResponse:
+    found = get_object_or_404(_light(), pk=pk)
+    if not postponed.take_back(found, _user(request)):
+        messages.error(request, _("Somebody else holds this item, or it is settled."))
+    return redirect("labeling:item", pk)
 
 
 @require_POST
@@ -253,12 +314,14 @@ def _light() -> QuerySet[Item]:
     return Item.objects.select_related("queue__detector", "claimed_by")
 
 
-def _next(request: HttpRequest, from_queue: Queue) -> HttpResponse:
+def _next(request: HttpRequest, from_queue: Queue, told: str = "") -> HttpResponse:
     """Answer with the next item: no second request, no waiting."""
     wanted = _wanted(request)
     if not request.htmx:  # type: ignore[attr-defined]
+        if told:
+            messages.info(request, told)
         return redirect(reverse("labeling:work", args=[from_queue.slug]) + _asked(wanted))
-    return _show(request, from_queue, claims.claim_next(from_queue, _user(request), wanted))
+    return _show(request, from_queue, claims.claim_next(from_queue, _user(request), wanted), told=told)
 
 
 def _show(
@@ -309,6 +372,9 @@ def _bench(request: HttpRequest, in_queue: Queue, shown: Item | None) -> dict[st
         "reasons": list(enumerate(ReasonCode.choices, start=1)),
         "default_reason": ReasonCode.OTHER.value,
         "families": details.families(shown.detector) if held else [],
+        "expiries": EXPIRIES,
+        "postpone": list(enumerate(postponed.CHOICES, start=1)),
+        "may_be_group": groups.may_be_group(shown),
     }
 
 

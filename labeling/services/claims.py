@@ -86,11 +86,11 @@ def release(item: Item, expert: User) -> bool:
 
 
 @transaction.atomic
-def skip(item: Item, expert: User) -> bool:
-    """Pass an item on to others; the same expert sees it again after SKIP_FOR."""
+def skip(item: Item, expert: User, until: datetime | None = None) -> bool:
+    """Pass an item on to others; the same expert sees it again `until` then, or after SKIP_FOR."""
     if not release(item, expert):
         return False
-    Skip.objects.update_or_create(item=item, expert=expert, defaults={"until": timezone.now() + SKIP_FOR})
+    Skip.objects.update_or_create(item=item, expert=expert, defaults={"until": until or timezone.now() + SKIP_FOR})
     return True
 
 

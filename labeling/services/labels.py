@@ -7,12 +7,24 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.db import transaction
+from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from accounts.models import User
 from accounts.roles import Role
-from labeling.models import DECIDED, NO_ANSWER, Answer, BulkVerdict, ComplaintItem, Item, ItemState, Label, ReferenceRow
+from labeling.models import (
+    DECIDED,
+    NO_ANSWER,
+    Answer,
+    BulkVerdict,
+    ComplaintItem,
+    GroupCheck,
+    Item,
+    ItemState,
+    Label,
+    ReferenceRow,
+)
 from labeling.models.labels import LabelQuerySet
 from labeling.services import chains
 from labeling.services.details import Given, LabelRefused, refuse_silence
@@ -121,19 +133,36 @@ def undo(expert: User, label: Label | None = None) -> Undone | None:
         return None
     if (bulk := BulkVerdict.objects.filter(label=label).first()) is not None:
         raise UndoOfMany(bulk)
-    items = chains.locked(_current(label).values_list("item_id", flat=True))
+    differing = GroupCheck.objects.filter(origin=label, agreed=False).values_list("item_id", flat=True)
+    items = chains.locked({*_current(label).values_list("item_id", flat=True), *differing})
     labels = list(_current(label))
     if not labels:
         return None
-    refused = {item.pk: why for item in items if (why := _why_not(item, label))}
+    answered = {one.item_id for one in labels}
+    refused = {item.pk: why for item in items if item.pk in answered and (why := _why_not(item, label))}
     free = [one for one in labels if one.item_id not in refused]
     if not free:
         raise UndoRefused(next(iter(refused.values())))
     now = timezone.now()
     withdrawn = chains.end(free, Answer.WITHDRAWN, now)
-    # somebody else may hold them by now
-    follow([item for item in items if item.pk not in refused], now, release=False)
+    GroupCheck.objects.waiting().filter(origin=label).delete()
+    reopened = _uncontested([item for item in items if item.pk not in refused])
+    follow(reopened, now, release=False)  # somebody else may hold them by now
     return Undone(withdrawn[0], len(free), len(refused))
+
+
+def _uncontested(items: Sequence[Item]) -> Sequence[Item]:
+    """Let items whose contested answers are all withdrawn be in conflict no more."""
+    was = {item.pk for item in items if item.contested_after is not None}
+    if was:
+        failed = Q(checks__agreed=False) | Q(inherited_from__checks__agreed=False)
+        still = set(Label.objects.current().filter(failed, item__in=was).values_list("item_id", flat=True))
+        differing = GroupCheck.objects.filter(agreed=False, origin__superseded_by=None, item__in=was)
+        still |= set(differing.values_list("item_id", flat=True))
+        Item.objects.filter(pk__in=was - still).update(contested_after=None)
+        for item in items:
+            item.contested_after = item.contested_after if item.pk in still else None
+    return items
 
 
 def undoable(expert: User) -> LabelQuerySet:

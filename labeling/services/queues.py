@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from accounts.models import User
 from accounts.roles import EXPERTS
-from labeling.models import Item, ItemState, Label, Queue, QueueDay, QueuePrice, Skip
+from labeling.models import GroupCheck, Item, ItemState, Label, Queue, QueueDay, QueuePrice, Skip
 from labeling.services.filters import ItemFilter
 from models_registry.models import Detector
 
@@ -151,6 +151,7 @@ def _expire(queue: Queue) -> int:
     untouched = unheld.exclude(Exists(Label.objects.filter(item=OuterRef("pk")))).exclude(
         Exists(Skip.objects.filter(item=OuterRef("pk"), until__gt=limit))
     )
+    untouched = untouched.exclude(Exists(GroupCheck.objects.waiting().filter(item=OuterRef("pk"))))
     expired = untouched.update(state=ItemState.EXPIRED)
     move(queue.pk, ItemState.OPEN, None, expired)
     return expired

@@ -18,6 +18,7 @@ from detection.rules import RuleVerdict, rule_verdict
 from detection.sessions import COLUMN_NAMES
 from detection.training_rows import TrainingRows, exclude, group_of, write_training_set
 from labeling.models import DECIDED, Answer, Item, ItemState, Label, NotAdmitted, Queue, ReferenceRow, Role, Source
+from labeling.services import groups
 from labeling.services.records import from_json, moment
 from models_registry.models import Detector, Snapshot, TrainingSet
 from models_registry.services.detectors import rules_in_force
@@ -51,9 +52,12 @@ def _admit(pk: int) -> bool:
     item = Item.objects.select_related("detector", "queue", "record").get(pk=pk)
     # one writer per detector: two look-alikes admitted at once would both see the last free place
     Detector.objects.select_for_update().get(pk=item.detector_id)
-    labels = _agreeing(item)
+    agreeing = _agreeing(item)
+    labels = groups.checked(agreeing)
     row = from_json(item.record.row)
     if why := _obstacle(item, labels, row):
+        if why == NotAdmitted.ONE_EXPERT and len(agreeing) > len(labels):
+            why = NotAdmitted.CHECK_WAITS
         Item.objects.filter(pk=pk).update(not_admitted=why)
         return False
     _reference_row(item, row, _family(labels)).labels.add(*labels)

@@ -15,7 +15,7 @@ FORM = {
     "name": "ktalk",
     "protocol": "tls",
     "positive_class": "ktalk",
-    "positive_key": "p",
+    "positive_key": "y",
     "negative_class": "other",
     "negative_key": "o",
     "false_positive_cost": "50",

@@ -23,7 +23,7 @@
   }
 
   function press(element) {
-    if (element.matches("textarea, input:not([type=checkbox])")) element.focus();
+    if (element.matches("textarea, select, input:not([type=checkbox])")) element.focus();
     else element.click();
   }
 
@@ -38,6 +38,7 @@
   }
 
   function openPanel(panel, opener) {
+    for (const other of document.querySelectorAll("[data-choices]:not([hidden])")) if (other !== panel) closePanel(other);
     panel.hidden = false;
     if (opener) opener.setAttribute("aria-expanded", "true");
     (panel.querySelector("[data-default]") || panel).focus();
