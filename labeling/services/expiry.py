@@ -47,7 +47,7 @@ def _with_other_rules(labels: QuerySet[Label]) -> QuerySet[Label]:
     mappings = RuleMappingVersion.objects.filter(detector=OuterRef("detector"), created_at__gt=OuterRef("created_at"))
     # of deleted segments the rows stay
     sealed = Segment.objects.filter(kind=Kind.TRAFFIC, sealed_at__isnull=False)
-    segments = sealed.filter(sensor__name=OuterRef("item__record__sensor")).order_by("-sealed_at")
+    segments = sealed.filter(sensor__name=OuterRef("item__sensor")).order_by("-sealed_at")
     seen = labels.annotate(
         rules_then=Subquery(segments.filter(sealed_at__lte=OuterRef("created_at")).values("rule_set")[:1]),
         rules_now=Subquery(segments.values("rule_set")[:1]),
