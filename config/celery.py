@@ -54,6 +54,8 @@ CLOCK = {
     # every hour, so that a full disk does not wait for the night
     "delete old traffic": at(crontab(minute="20"), "traffic.tasks.delete_old", PIPELINE),
     "measure prices": at(crontab(minute="40"), "labeling.tasks.measure_prices", PIPELINE),
+    # a few seconds of one process, and only where labels have grown
+    "index neighbours": every(300, "labeling.tasks.index_neighbours", TRAINING),
     # the night, UTC
     "discard scores": at(crontab(hour="1", minute="40"), "models_registry.tasks.discard_scores", PIPELINE),
     "discard leftovers": at(crontab(hour="1", minute="0"), "traffic.tasks.discard_leftovers", PIPELINE),

@@ -12,6 +12,7 @@ from labeling.services import (
     gating,
     groups,
     late_hits,
+    neighbours,
     prices,
     queues,
     reference,
@@ -66,6 +67,12 @@ def retrain(pk: int) -> None:
 def gate_nightly() -> int | None:
     """Check what scores on the reference set as it is now."""
     return ticks.run("labeling.gate_nightly", gating.gate_all)
+
+
+@shared_task
+def index_neighbours() -> int | None:
+    """Index the labelled sessions that pages show as neighbours, where labels have grown."""
+    return ticks.run("labeling.index_neighbours", neighbours.build_due)
 
 
 @shared_task

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from labeling import agreement_views, saved_queue_views, views
+from labeling import agreement_views, evidence_views, saved_queue_views, views
 
 app_name = "labeling"
 urlpatterns = [
@@ -22,7 +22,10 @@ urlpatterns = [
     path("items/<int:pk>/release/", views.release_item, name="release-item"),
     path("items/<int:pk>/renew/", views.renew_claim, name="renew-claim"),
     path("items/<int:pk>/raw/", views.raw_record, name="raw-record"),
-    path("items/<int:pk>/explanation/", views.explanation, name="explanation"),
+    path("items/<int:pk>/explanation/", evidence_views.explanation, name="explanation"),
+    path("items/<int:pk>/neighbours/", evidence_views.neighbours, name="neighbours"),
+    path("items/<int:pk>/spread/", evidence_views.spread, name="spread"),
+    path("items/<int:pk>/host/", evidence_views.host, name="host"),
     path("answers/", views.answers, name="answers"),
     path("experts/", agreement_views.experts, name="experts"),
     path("experts/figures.csv", agreement_views.export_experts, name="export-experts"),

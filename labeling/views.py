@@ -244,20 +244,6 @@ def raw_record(request: HttpRequest, pk: int) -> HttpResponse:
 
 @require_safe
 @role_required(*READERS)
-def explanation(request: HttpRequest, pk: int) -> HttpResponse:
-    found = get_object_or_404(claims.items(), pk=pk)
-    if proofs.is_blind(found, _user(request)):
-        raise PermissionDenied
-    try:
-        why = evidence.why(found)
-        bars = evidence.bars_today(found, why.row)
-    except (OSError, ValueError, LookupError) as error:  # the page is of use without it, and says why it is missing
-        return render(request, "labeling/_explanation.html", {"item": found, "error": error})
-    return render(request, "labeling/_explanation.html", {"item": found, "why": why, "bars": bars})
-
-
-@require_safe
-@role_required(*READERS)
 def proof(request: HttpRequest, detector: str, number: int) -> HttpResponse:
     version = get_object_or_404(
         Version.objects.select_related("detector", "training_set"), detector__name=detector, number=number

@@ -1,7 +1,9 @@
 """What a labelling page shows of an item: one subject per file."""
 
 from labeling.evidence.contributions import Why, why
+from labeling.evidence.group import Group
+from labeling.evidence.looks_like import LooksLike, looks_like
 from labeling.evidence.session import Evidence
 from labeling.evidence.verdicts import Bar, bars_today
 
-__all__ = ["Bar", "Evidence", "Why", "bars_today", "why"]
+__all__ = ["Bar", "Evidence", "Group", "LooksLike", "Why", "bars_today", "looks_like", "why"]

@@ -108,11 +108,12 @@ class Why:
 
 def _bar(item: Contribution, largest: float, coded: str | None, *, is_marked: bool) -> ContributionBar:
     width = abs(item.contribution) / largest * 100
-    value = f"{coded[:12]}…" if coded and len(coded) > 12 else coded or _figure(item.value)
+    value = f"{coded[:12]}…" if coded and len(coded) > 12 else coded or figure(item.value)
     return ContributionBar(item.title, value, item.contribution, f"{width:.1f}", is_marked)
 
 
-def _figure(value: float) -> str:
+def figure(value: float) -> str:
+    """Return the value of a feature as people read it."""
     if math.isnan(value):
         return "–"  # the session has no such value
     return f"{value:,.0f}" if value.is_integer() else f"{value:.3g}"

@@ -14,14 +14,13 @@ from detection.contract import CONTRACTS
 from detection.sessions import FLOW, OUTSIDE_SID
 from labeling.evidence.certificate import CERTIFICATE_COLUMNS, Certificate
 from labeling.evidence.verdicts import Bar
-from labeling.models import Item, ItemHost
+from labeling.models import Item
 from labeling.services.records import from_json, moment
 from labeling.wire import hex_dump, visible
 from models_registry.models import Version
 from models_registry.services import indicators
 from traffic.models import OutsideHit
 
-TOP_HOSTS = 8
 OUTSIDE_HITS = 50  # of other systems, on one session
 
 
@@ -133,14 +132,6 @@ class Evidence:
     def score(self) -> Bar | None:
         """The verdict that brought the item here."""
         return next((bar for bar in self.scores if bar.version == self.item.version.number), None)
-
-    @cached_property
-    def examples(self) -> list[dict[str, Any]]:
-        return [example | {"at": moment(example["start"])} for example in from_json(self.item.record.examples)]
-
-    @cached_property
-    def hosts(self) -> list[ItemHost]:
-        return list(self.item.group_hosts.order_by("-sessions", "host")[:TOP_HOSTS])
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,9 @@ from typing import Any
 from detection.contract import encode
 from detection.thresholds import raw_threshold
 from labeling.models import Item
+from labeling.services.records import from_json
 from labeling.services.verdicts import verdict_of
-from models_registry.models import Version
+from models_registry.models import Stage, Version
 from models_registry.services import versions
 
 
@@ -44,12 +45,19 @@ class Bar:
 
 
 def bars_today(item: Item, row: Mapping[str, Any]) -> list[Bar]:
-    """Return what every version that is not retired says of the session, later ones than the item's included."""
+    """Return what every version says of the session: those that score now, later ones than the item's included, and
+    retired ones as they said when the item was made."""
     found = Version.objects.scoring().filter(detector_id=item.detector_id).select_related("detector")
-    bars = []
-    for version in found.order_by("number"):
-        columns = {name: [value] for name, value in row.items()}
-        raw = float(versions.scorer(version).raw(encode(versions.contract(version), columns))[0])
-        verdict = raw >= raw_threshold(version.threshold)
-        bars.append(Bar.of(verdict_of(version, raw, version.threshold, verdict)))
-    return bars
+    now = {version.number: _bar_today(version, row) for version in found}
+    retired = {
+        said["version"]: Bar.of(said | {"stage": Stage.RETIRED.value})
+        for said in from_json(item.record.scores)
+        if said["version"] not in now
+    }
+    return [bar for _number, bar in sorted((retired | now).items())]
+
+
+def _bar_today(version: Version, row: Mapping[str, Any]) -> Bar:
+    columns = {name: [value] for name, value in row.items()}
+    raw = float(versions.scorer(version).raw(encode(versions.contract(version), columns))[0])
+    return Bar.of(verdict_of(version, raw, version.threshold, raw >= raw_threshold(version.threshold)))

@@ -23,7 +23,11 @@ def hides_answers(item: Item, user: User) -> bool:
     return hides_evidence(item, user) or (claims.may_claim(item, user) and item.state != ItemState.CONFLICT)
 
 
-def told() -> QuerySet[Item]:
-    """Items whose outcome is nobody's secret any more, as evidence beside others."""
-    drawn = Q(queue__kind=Queue.Kind.PROOF, settled_at__gt=timezone.now() - UNDO_WITHIN)
-    return Item.objects.settled().filter(outcome__in=DECIDED).exclude(drawn)
+def is_told() -> Q:
+    """Return which items may stand as evidence beside others: of drawn ones those that nobody can answer any more."""
+    return ~Q(queue__kind=Queue.Kind.PROOF) | Q(state=ItemState.SETTLED, settled_at__lte=timezone.now() - UNDO_WITHIN)
+
+
+def labelled() -> QuerySet[Item]:
+    """Items with a known outcome that is nobody's secret."""
+    return Item.objects.settled().filter(is_told(), outcome__in=DECIDED)

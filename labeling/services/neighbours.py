@@ -34,6 +34,10 @@ OLDEST = timedelta(days=1)
 GROWN = 1.2  # as many labels as that, and the index is made again by day
 
 
+class NoIndex(LookupError):  # noqa: N818 (says what is true, as ObjectDoesNotExist does)
+    """No index of the version was built yet."""
+
+
 @dataclass(frozen=True, slots=True)
 class Labelled:
     """A neighbour with the item it belongs to, and how many more of this look and outcome lie near."""
@@ -52,7 +56,7 @@ def build_due() -> int:
 
 
 def _build_due(detector: Detector) -> int:
-    labelled = min(blind.told().filter(detector=detector).count(), MOST)
+    labelled = min(blind.labelled().filter(detector=detector).count(), MOST)
     if not labelled:
         return 0
     due = [version for version in Version.objects.scoring().filter(detector=detector) if _is_due(version, labelled)]
@@ -74,7 +78,7 @@ def _is_due(version: Version, labelled: int) -> bool:
 
 def _labelled(detector: Detector, contract: Contract) -> tuple[list[int], NDArray[np.float32]]:
     """Return the newest labelled items of a detector and their features, read in batches."""
-    found = blind.told().filter(detector=detector).order_by("-settled_at", "-pk")
+    found = blind.labelled().filter(detector=detector).order_by("-settled_at", "-pk")
     rows = iter(found.values_list("pk", "record__row")[:MOST].iterator(chunk_size=BATCH))
     keys: list[int] = []
     values: list[NDArray[np.float32]] = []
@@ -110,16 +114,24 @@ def _store(version: Version, index: Index) -> None:
 # asking
 
 
-def of_item(item: Item, row: Mapping[str, Any]) -> list[Labelled]:
-    """Return the nearest labelled items, one per look and outcome; another answer about the same session is none.
+def of_item(item: Item, row: Mapping[str, Any]) -> tuple[Version, list[Labelled]]:
+    """Return the nearest labelled items, one per look and outcome, and the version in whose eyes they are near.
 
-    Raises LookupError while there is no index, OSError when its file cannot be read."""
-    index = NeighbourIndex.objects.filter(version=item.version_id).first()
-    if index is None:
-        raise LookupError(f"no index of {item.version} yet")
-    contract = CONTRACTS[item.version.contract]
+    Another answer about the same session is no neighbour. Raises NoIndex, OSError when its file cannot be read."""
+    index = _index_for(item)
+    contract = CONTRACTS[index.version.contract]
     own = dict(zip(feature_names(contract), _features(contract, [row])[0].tolist(), strict=True))
-    return _one_per_look(item, list(_told(item, _index(index.path, item.version.contract).nearest(own, ASKED))))
+    nearest = _index(index.path, index.version.contract).nearest(own, ASKED)
+    return index.version, _one_per_look(list(_told(item, nearest)))
+
+
+def _index_for(item: Item) -> NeighbourIndex:
+    """Return the index of the item's version; of a retired one that has none, the newest of the detector."""
+    known = NeighbourIndex.objects.filter(version__detector=item.detector_id).select_related("version__detector")
+    found = {index.version.number: index for index in known}
+    if not found:
+        raise NoIndex(f"no index of {item.detector} yet")
+    return found.get(item.version.number) or found[max(found)]
 
 
 @lru_cache(maxsize=8)
@@ -129,14 +141,14 @@ def _index(path: str, contract: str) -> Index:
 
 def _told(item: Item, found: Sequence[Neighbour]) -> Iterator[tuple[Item, Neighbour]]:
     """Yield those whose label still stands, as it is now."""
-    others = blind.told().exclude(subject_key=item.subject_key).select_related("detector", "queue")
+    others = blind.labelled().exclude(subject_key=item.subject_key).select_related("detector", "queue")
     items = others.in_bulk([one.key for one in found])
     for one in found:
         if one.key in items:
             yield items[one.key], one
 
 
-def _one_per_look(item: Item, found: Sequence[tuple[Item, Neighbour]]) -> list[Labelled]:
+def _one_per_look(found: Sequence[tuple[Item, Neighbour]]) -> list[Labelled]:
     looks: dict[tuple[str, str], list[tuple[Item, Neighbour]]] = {}
     for other, neighbour in found:
         looks.setdefault((other.shape, other.outcome), []).append((other, neighbour))

@@ -68,9 +68,9 @@ def test_marks_do_not_break_characters_or_escaping(explained):
 def test_the_fragment_replaces_the_texts_and_the_verdicts(explained, expert_client):
     item = explained()
     page = expert_client.get(reverse("labeling:explanation", args=[item.pk])).text
-    assert page.lstrip().startswith('<section class="panel" id="explanation"')
-    assert re.search(r'id="wire-uri_decoded"[^>]*hx-swap-oob="true"', page)
-    assert re.search(r'id="verdicts"[^>]*hx-swap-oob="true"', page)
+    assert page.lstrip().startswith('<section class="panel explanation" id="explanation"')
+    assert re.search(r'id="wire-uri_decoded"[^>]*hx-swap-oob="morph"', page)
+    assert re.search(r'id="verdicts"[^>]*hx-swap-oob="morph"', page)
     assert "<mark" in page
     assert " style=" not in page
 

@@ -133,7 +133,7 @@ def test_other_sessions_of_the_group_are_listed_by_name_and_size(client: Any, ex
     examples = [make_tls_row(host="meet.talk.example", bytes_to_client=987_654)]
     found = make_item(detector, {"examples": orjson.dumps(examples).decode()})
     client.force_login(expert)
-    words = words_in(client.get(reverse("labeling:item", args=[found.pk])).content.decode())
+    words = words_in(client.get(reverse("labeling:spread", args=[found.pk])).content.decode())
     assert "meet.talk.example" in words
     assert "987,654" in words
 
