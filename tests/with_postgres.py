@@ -25,8 +25,9 @@ from typing import Any, NoReturn
 from urllib.parse import quote
 
 PATIENCE = 60  # seconds until the server answers
-# nothing of this database survives the run: durability would only cost time
-SETTINGS = ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "listen_addresses=", "max_connections=100")
+SETTINGS = ("listen_addresses=", "max_connections=100")
+# nothing of a test's database survives the run: durability would only cost time
+CARELESS = ("fsync=off", "synchronous_commit=off", "full_page_writes=off")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -44,8 +45,8 @@ def main(arguments: Sequence[str]) -> int:
 
 
 @contextmanager
-def temporary_server() -> Iterator[str]:
-    """Start a PostgreSQL of our own; yield its URL; leave nothing behind."""
+def temporary_server(*, durable: bool = False) -> Iterator[str]:
+    """Start a PostgreSQL of our own; yield its URL; leave nothing behind. A durable one waits for the disk."""
     home = Path(tempfile.mkdtemp(prefix="etalon-pg-"))
     try:
         binaries = _binaries(home)
@@ -53,7 +54,7 @@ def temporary_server() -> Iterator[str]:
         data = home / "data"
         initdb = [str(binaries / "initdb"), "-D", str(data), "-U", "postgres", "-A", "trust", "-E", "utf8", "-N"]
         subprocess.run(initdb, check=True, stdout=subprocess.DEVNULL, cwd=home, **identity)
-        options = [part for setting in SETTINGS for part in ("-c", setting)]
+        options = [part for setting in (*SETTINGS, *(() if durable else CARELESS)) for part in ("-c", setting)]
         with (home / "log").open("wb") as log:
             server = subprocess.Popen(
                 [str(binaries / "postgres"), "-D", str(data), "-k", str(home), *options],
