@@ -9,7 +9,7 @@ RUNS := $(VENV)/.runs
 DEVELOPMENT := ETALON_DEVELOPMENT=1
 PYTEST := $(BIN)/python -m pytest -n 2 -q
 
-.PHONY: demo demo-reset test test-sqlite test-postgres test-slow check bench lock clean
+.PHONY: demo demo-reset test test-sqlite test-postgres test-slow check bench messages lock clean
 
 # hashes make sure that everybody runs the same bytes; the project itself runs from its folder
 INSTALL = $(PYTHON) -m venv $(VENV) && \
@@ -49,6 +49,10 @@ check: $(STAMP)
 
 bench: $(STAMP)
 	$(DEVELOPMENT) $(BIN)/python -m benchmarks
+
+# what pages say, for translators; then what they wrote, for Django
+messages: $(STAMP)
+	$(DEVELOPMENT) $(BIN)/python -m tests.messages
 
 # wheels only: nothing is built on the machine that installs
 LOCK := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-build \
