@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from labeling import agreement_views, evidence_views, saved_queue_views, views
+from labeling import agreement_views, evidence_views, reference_views, saved_queue_views, views
 
 app_name = "labeling"
 urlpatterns = [
@@ -34,5 +34,22 @@ urlpatterns = [
     path("models/<slug:detector>/retrain/", views.retrain, name="retrain"),
     path("models/<slug:detector>/retrain/state/", views.retrain_state, name="retrain-state"),
     path("proof/<slug:detector>/<int:number>/", views.proof, name="proof"),
-    path("reference/<slug:detector>/", views.reference, name="reference"),
+    path("reference/<slug:detector>/", reference_views.reference, name="reference"),
+    path("reference/<slug:detector>/find/", reference_views.find_reference_row, name="find-reference-row"),
+    path("reference/<slug:detector>/snapshots/", reference_views.snapshots, name="snapshots"),
+    path("reference/<slug:detector>/snapshots/compare/", reference_views.compare_snapshots, name="compare-snapshots"),
+    path(
+        "reference/<slug:detector>/snapshots/<int:number>/",
+        reference_views.download_snapshot,
+        name="download-snapshot",
+    ),
+    path("reference-rows/<int:pk>/", reference_views.reference_row, name="reference-row"),
+    path("reference-rows/<int:pk>/dispute/", reference_views.dispute_row, name="dispute-row"),
+    path("reference-rows/<int:pk>/retire/", reference_views.retire_row, name="retire-row"),
+    path("reference-rows/<int:pk>/spend/", reference_views.spend_row, name="spend-row"),
+    path("reference-rows/<int:pk>/flag/", reference_views.flag_row, name="flag-row"),
+    path("reference-rows/<int:pk>/confirm/", reference_views.confirm_row, name="confirm-row"),
+    path("reference-proposals/<int:pk>/decide/", reference_views.decide_proposal, name="decide-proposal"),
+    path("disputes/", reference_views.dispute_list, name="disputes"),
+    path("disputes/<int:pk>/decide/", reference_views.decide_dispute, name="decide-dispute"),
 ]

@@ -1,4 +1,4 @@
-"""Pages of the workshop: queues, the labelling page, the reference set."""
+"""Pages of the workshop: queues, the labelling page, proof."""
 
 from __future__ import annotations
 
@@ -23,7 +23,6 @@ from detection.selection import Cell
 from labeling import evidence
 from labeling.forms import EXPIRIES, LabelForm
 from labeling.models import Answer, Item, ItemState, Label, Queue, ReasonCode, SavedQueue
-from labeling.models import Role as ReferenceRole
 from labeling.models.items import REASON_NAMES
 from labeling.services import (
     claims,
@@ -39,7 +38,6 @@ from labeling.services import (
     saved_queues,
 )
 from labeling.services import queues as queue_service
-from labeling.services import reference as reference_service
 from labeling.services.filters import EVERYTHING, FilterRefused, ItemFilter, Order
 from labeling.services.records import from_json
 from models_registry.models import Detector, Version
@@ -250,22 +248,6 @@ def proof(request: HttpRequest, detector: str, number: int) -> HttpResponse:
     )
     context = {"figures": proofs.figures(version), "missed": missed.share(version), "version": version}
     return render(request, "labeling/proof.html", context)
-
-
-@require_safe
-@role_required(*READERS)
-def reference(request: HttpRequest, detector: str) -> HttpResponse:
-    found = get_object_or_404(Detector, name=detector)
-    role = request.GET.get("role", "")
-    rows = reference_service.page(found, role if role in ReferenceRole.values else "", request.GET.get("before", ""))
-    context = {
-        "detector": found,
-        "role": role,
-        "roles": ReferenceRole.choices,
-        "page": rows,
-        "snapshots": found.snapshots.order_by("-number")[:10],
-    }
-    return render(request, "labeling/reference.html", context)
 
 
 @require_POST

@@ -47,6 +47,7 @@ from models_registry.models import (
     TrainingSet,
     Version,
 )
+from traffic import storage
 from traffic.models import Intake, RuleSet, Segment, Sensor
 from triage.models import Complaint, ComplaintState
 
@@ -512,6 +513,12 @@ def _version_of_a_page() -> list[Any]:
     return [version.detector.name, version.number]
 
 
+def _snapshot_of_a_page() -> list[Any]:
+    snapshot = make_snapshot()
+    storage.put_bytes(snapshot.path, b"frozen")
+    return [snapshot.detector.name, snapshot.number]
+
+
 # For tests/test_rights.py: URL name → function that makes what the URL's arguments name and returns the arguments.
 URL_ARGS: dict[str, Callable[[], list[Any]]] = {
     "accounts:change-role": lambda: [make_user().pk],
@@ -563,6 +570,18 @@ URL_ARGS: dict[str, Callable[[], list[Any]]] = {
     "labeling:retrain-state": lambda: [make_detector().name],
     "labeling:proof": _version_of_a_page,
     "labeling:reference": lambda: [make_detector().name],
+    "labeling:find-reference-row": lambda: [make_detector().name],
+    "labeling:reference-row": lambda: [make_reference_row().pk],
+    "labeling:dispute-row": lambda: [make_reference_row().pk],
+    "labeling:retire-row": lambda: [make_reference_row().pk],
+    "labeling:spend-row": lambda: [make_reference_row().pk],
+    "labeling:flag-row": lambda: [make_reference_row().pk],
+    "labeling:confirm-row": lambda: [make_reference_row().pk],
+    "labeling:decide-proposal": lambda: [make_reference_proposal().pk],
+    "labeling:decide-dispute": lambda: [make_dispute().pk],
+    "labeling:snapshots": lambda: [make_detector().name],
+    "labeling:compare-snapshots": lambda: [make_detector().name],
+    "labeling:download-snapshot": _snapshot_of_a_page,
     "models_registry:indicator-list": lambda: [make_indicator_list().name],
     "models_registry:withdraw-indicators": lambda: [make_indicator_list().name],
     "models_registry:detector": lambda: [make_detector().name],

@@ -133,6 +133,11 @@ def _role(shape: str, host: str) -> str:
     return role_of(settings.REFERENCE_KEY.encode(), shape, host, POLICY)
 
 
+def keyed_role(row: ReferenceRow) -> str:
+    """Return the role that the keyed hash alone would give a row."""
+    return _role(row.shape, row.host)
+
+
 def _host(row: dict[str, Any]) -> str:
     return (row["src_ip"] or "?")[:64]
 
@@ -271,25 +276,3 @@ def _joined(weak: TrainingRows, experts: list[ExpertRow]) -> TrainingRows:
         group=[*weak.group, *(row.group for row in experts)],
         key=[*weak.key, *(row.key for row in experts)],
     )
-
-
-PAGE = 50
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """One page of the reference set, newest first, and the key that starts the next one."""
-
-    rows: list[ReferenceRow]
-    before: str
-
-
-def page(detector: Detector, role: str = "", before: str = "") -> Page:
-    """Return the rows of a detector's reference set that were admitted before a key."""
-    rows = ReferenceRow.objects.filter(detector=detector)
-    if role:
-        rows = rows.filter(role=role)
-    if before.isdecimal() and len(before) < 19:
-        rows = rows.filter(pk__lt=int(before))
-    found = list(rows.select_related("item").prefetch_related("labels__expert").order_by("-pk")[: PAGE + 1])
-    return Page(found[:PAGE], str(found[PAGE - 1].pk) if len(found) > PAGE else "")

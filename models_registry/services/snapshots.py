@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from typing import Any, TypeVar
 
 from django.db import transaction
@@ -10,6 +11,7 @@ from django.db import transaction
 from models_registry.models import Detector, Snapshot, TrainingSet
 from traffic import storage
 
+CHUNK = 1 << 18  # bytes
 Frozen = TypeVar("Frozen", Snapshot, TrainingSet)
 
 
@@ -33,6 +35,13 @@ def read(frozen: Snapshot | TrainingSet) -> bytes:
     if hashlib.sha256(data).hexdigest() != frozen.digest:
         raise DamagedFile(f"{frozen.path} has changed since it was frozen: restore it from a backup")
     return data
+
+
+def chunks(frozen: Snapshot | TrainingSet) -> Iterator[bytes]:
+    """Yield the bytes of a frozen file, never all at once."""
+    with storage.open_input(frozen.path) as file:
+        while chunk := file.read(CHUNK):
+            yield bytes(chunk)
 
 
 def newest_snapshot(detector: Detector) -> Snapshot | None:
