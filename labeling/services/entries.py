@@ -183,13 +183,18 @@ def _frozen(row: ReferenceRow) -> Item:
     """Return an item that is not stored, about the session as it was frozen."""
     item = row.item
     version = item.version if item else Version(detector=row.detector, contract=contract_for(row.protocol or "http").id)
-    shown = Item(detector=row.detector, version=version, subject_key=row.subject_key, title=row.title)
+    shown = Item(
+        detector=row.detector,
+        version=version,
+        subject_key=row.subject_key,
+        title=row.title,
+        sensor=row.sensor,
+        source=row.source,
+    )
     ItemRecord(
         item=shown,
         row=row.row,
         raw=item.record.raw if item else "{}",
-        sensor=row.sensor,
-        source=row.source,
         rule_set=item.record.rule_set if item else "",
     )
     return shown
