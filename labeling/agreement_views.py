@@ -10,9 +10,20 @@ from django.views.decorators.http import require_safe
 from accounts.models import User
 from accounts.rights import role_required
 from accounts.roles import EXPERTS, Role
+from labeling.models import ItemState
+from labeling.services import conflicts as conflict_service
 from labeling.services import experts as expert_service
 
 FIGURES = (*EXPERTS, Role.ADMINISTRATOR, Role.AUDITOR)
+
+
+@require_safe
+@role_required(Role.SENIOR, Role.ADMINISTRATOR, Role.AUDITOR)
+def conflicts(request: HttpRequest) -> HttpResponse:
+    returned = request.GET.get("state") == ItemState.RETURNED
+    state = ItemState.RETURNED if returned else ItemState.CONFLICT
+    page = conflict_service.page(_user(request), state, request.GET.get("after", ""))
+    return render(request, "labeling/conflicts.html", {"page": page, "state": state.value})
 
 
 @require_safe

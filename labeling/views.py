@@ -22,10 +22,12 @@ from accounts.roles import EXPERTS, Role
 from detection.selection import Cell
 from labeling import evidence
 from labeling.forms import EXPIRIES, LabelForm
-from labeling.models import Answer, Item, ItemState, Label, Queue, ReasonCode, SavedQueue
+from labeling.models import Item, ItemState, Label, Question, Queue, ReasonCode, SavedQueue
 from labeling.models.items import REASON_NAMES
+from labeling.services import blind as blind_service
 from labeling.services import (
     claims,
+    conflicts,
     details,
     expiry,
     groups,
@@ -83,7 +85,7 @@ def queue(request: HttpRequest, slug: str) -> HttpResponse:
 @role_required(*EXPERTS)
 def work(request: HttpRequest, slug: str) -> HttpResponse:
     found = get_object_or_404(Queue.objects.select_related("detector"), slug=slug)
-    shown = claims.claim_next(found, _user(request), _wanted(request))
+    shown = claims.claim_next(found, _user(request), _wanted(request), arriving=True)
     return render(request, "labeling/work.html", _bench(request, found, shown))
 
 
@@ -138,6 +140,19 @@ def group(request: HttpRequest, pk: int) -> HttpResponse:
     if not groups.may_be_group(found):
         raise PermissionDenied
     return render(request, "labeling/_alike.html", {"group": groups.preview(found, _user(request))})
+
+
+@require_POST
+@role_required(Role.SENIOR)
+def return_item(request: HttpRequest, pk: int) -> HttpResponse:
+    """Give a disputed item back to those whose answers differ, with a question."""
+    found = get_object_or_404(_light(), pk=pk)
+    text = request.POST.get("question", "")
+    try:
+        conflicts.return_item(found, _user(request), text)
+    except details.LabelRefused as refusal:
+        return _refused(request, found, refusal, text)
+    return _next(request, found.queue)
 
 
 @require_POST
@@ -337,6 +352,7 @@ def _bench(request: HttpRequest, in_queue: Queue, shown: Item | None) -> dict[st
         "held": held,
         "may_claim": not held and shown.holder is None and claims.may_claim(shown, user),
         "answers": [] if blind else _answers(shown, user),
+        **({} if blind else _dispute(shown, user)),
         "reasons": list(enumerate(ReasonCode.choices, start=1)),
         "default_reason": ReasonCode.OTHER.value,
         "families": details.families(shown.detector) if held else [],
@@ -369,9 +385,18 @@ def _asked(wanted: ItemFilter) -> str:
 
 def _answers(shown: Item, user: User) -> list[Label]:
     """Return the answers this user may see: a second opinion is worth nothing once the first one was read."""
-    if claims.may_claim(shown, user) and shown.state != ItemState.CONFLICT:
-        return []
-    return list(shown.labels.select_related("expert").exclude(answer=Answer.WITHDRAWN).filter(superseded_by=None))
+    found = Label.objects.current().filter(item=shown).select_related("expert", "adjudication").order_by("pk")
+    return list(found.filter(expert=user) if blind_service.hides_answers(shown, user) else found)
+
+
+def _dispute(shown: Item, user: User) -> dict[str, Any]:
+    """Return what the labelling page tells of answers that differ, or differed."""
+    if shown.state == ItemState.OPEN:
+        return {}
+    return {
+        "question": Question.objects.filter(item=shown).select_related("by").first(),
+        "may_return": conflicts.may_return(shown, user) if shown.state == ItemState.CONFLICT else False,
+    }
 
 
 def _pretty(raw: str) -> str:

@@ -555,6 +555,7 @@ URL_ARGS: dict[str, Callable[[], list[Any]]] = {
     "labeling:item": lambda: [make_session_item().pk],
     "labeling:claim-item": lambda: [make_session_item().pk],
     "labeling:submit-label": lambda: [make_session_item().pk],
+    "labeling:return-item": lambda: [make_session_item().pk],
     "labeling:skip-item": lambda: [make_session_item().pk],
     "labeling:postpone-item": lambda: [make_session_item().pk],
     "labeling:take-back-item": lambda: [make_session_item().pk],

@@ -103,6 +103,9 @@ class ItemQuerySet(models.QuerySet["Item"]):
     def in_conflict(self) -> ItemQuerySet:
         return self._in_state("conflict")
 
+    def returned(self) -> ItemQuerySet:
+        return self._in_state("returned")
+
     def settled(self) -> ItemQuerySet:
         return self._in_state("settled")
 
@@ -155,6 +158,7 @@ class Item(models.Model):
     claimed_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, related_name="claims")
     claimed_until = models.DateTimeField(null=True)
     opened_at = models.DateTimeField(null=True)  # when the holder saw it: time per label is measured here
+    disputed_at = models.DateTimeField(null=True)  # since when its answers differ
     outcome = models.CharField(max_length=12, blank=True)  # positive / negative / undecided, once settled
     settled_at = models.DateTimeField(null=True)
     reference_checked_at = models.DateTimeField(null=True)  # mailbox of labeling.services.reference.grow
@@ -192,6 +196,13 @@ class Item(models.Model):
             ),
             # read by labeling.services.groups
             models.Index(fields=["detector", "shape"], name="item_open_by_shape", condition=models.Q(state="open")),
+            # read by labeling.services.conflicts: the longest first
+            models.Index(
+                fields=["disputed_at", "id"], name="item_conflict_by_age", condition=models.Q(state="conflict")
+            ),
+            models.Index(
+                fields=["disputed_at", "id"], name="item_returned_by_age", condition=models.Q(state="returned")
+            ),
             # read by labeling.services.late_hits
             models.Index(fields=["subject_key"], name="item_by_subject"),
             # read by labeling.services.surroundings: items that look alike, whatever was said of them

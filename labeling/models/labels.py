@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from django.conf import settings
 from django.db import models
 from django.utils import timezone
@@ -110,3 +112,8 @@ class Label(Evidence):
 
     def __str__(self) -> str:
         return f"{self.expert}: {self.answer}"
+
+    @property
+    def taken(self) -> timedelta | None:
+        """How long it took from opening to answer."""
+        return None if self.milliseconds is None else timedelta(milliseconds=self.milliseconds)

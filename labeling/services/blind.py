@@ -6,8 +6,9 @@ from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from accounts.models import User
+from accounts.roles import EXPERTS, Role
 from labeling.models import DECIDED, Item, ItemState, Queue
-from labeling.services import claims, proofs
+from labeling.services import claims, conflicts, proofs
 from labeling.services.labels import UNDO_WITHIN
 
 
@@ -19,8 +20,12 @@ def hides_evidence(item: Item, user: User) -> bool:
 def hides_answers(item: Item, user: User) -> bool:
     """Say whether what others and machines answered is not yet for this user: it would make his own answer worthless.
 
-    A conflict is decided by somebody who reads both sides."""
-    return hides_evidence(item, user) or (claims.may_claim(item, user) and item.state != ItemState.CONFLICT)
+    A conflict is decided by somebody who reads both sides; who has a part in it may be asked once more."""
+    if hides_evidence(item, user):
+        return True
+    if item.state in conflicts.DISPUTED:
+        return user.has_role(*EXPERTS) and (user.role == Role.EXPERT or conflicts.has_part(item, user))
+    return claims.may_claim(item, user)
 
 
 def is_told() -> Q:

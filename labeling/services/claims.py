@@ -11,8 +11,9 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
 from accounts.models import User
-from accounts.roles import Role
-from labeling.models import Item, ItemState, Label, Queue, Skip
+from accounts.roles import EXPERTS, Role
+from labeling.models import AskedAgain, Item, ItemState, Label, Queue, Skip
+from labeling.services import conflicts
 from labeling.services.filters import ANY, EVERYTHING, ItemFilter
 
 LEASE = timedelta(minutes=10)
@@ -31,6 +32,7 @@ WHERE id = (
         SELECT 1 FROM labeling_label l
         WHERE l.item_id = labeling_item.id AND l.expert_id = %s AND l.answer NOT IN ('withdrawn', 'expired')
           AND NOT EXISTS (SELECT 1 FROM labeling_label later WHERE later.supersedes_id = l.id))
+      {not_a_part}
       AND NOT EXISTS (
         SELECT 1 FROM labeling_skip s
         WHERE s.item_id = labeling_item.id AND s.expert_id = %s AND s.until > %s)
@@ -40,15 +42,37 @@ RETURNING id
 """
 
 
-def claim_next(queue: Queue, expert: User, wanted: ItemFilter = EVERYTHING) -> Item | None:
+# who has a part in a dispute does not decide it, not even after taking his answer back
+_NOT_A_PART = """
+      AND NOT EXISTS (
+        SELECT 1 FROM labeling_label p
+        WHERE p.item_id = labeling_item.id AND p.expert_id = %s AND p.answer NOT IN ('withdrawn', 'expired')
+          AND NOT EXISTS (SELECT 1 FROM labeling_adjudication a WHERE a.label_id = p.id))
+"""
+
+
+def claim_next(queue: Queue, expert: User, wanted: ItemFilter = EVERYTHING, *, arriving: bool = False) -> Item | None:
     """Give the expert the item he holds already, or the first one asked for that nobody holds and he has not answered.
 
-    Items in conflict go to senior experts only, and before all others."""
+    Items in conflict go to senior experts only, and before all others. Who arrives at the queue is given first what
+    was returned to him; who is at work gets that last, so that no answer waits for the question."""
     held = _held(queue, expert, wanted)
     if held is not None and renew(held, expert):
         return items().get(pk=held.pk)
+    if arriving and (returned := claim_returned(queue, expert)) is not None:
+        return returned
     for state in _claimable(expert, wanted):
         if (pk := _take(queue, expert, state, wanted)) is not None:
+            return items().get(pk=pk)
+    return None if arriving else claim_returned(queue, expert)
+
+
+def claim_returned(queue: Queue, expert: User) -> Item | None:
+    """Give the expert an item of the queue that a senior returned to him with a question, the longest waiting first."""
+    waiting = AskedAgain.objects.waiting().filter(expert=expert, question__item__queue=queue)
+    for pk in waiting.order_by("pk").values_list("question__item_id", flat=True):
+        item = items().get(pk=pk)
+        if claim(item, expert):
             return items().get(pk=pk)
     return None
 
@@ -64,7 +88,7 @@ def claim(item: Item, expert: User) -> bool:
         return True
     now = timezone.now()
     free = Q(claimed_until=None) | Q(claimed_until__lte=now) | Q(claimed_by=expert)
-    takeable = Item.objects.filter(free, pk=item.pk, state__in=_states(expert)).exclude(Exists(_answers_of(expert)))
+    takeable = Item.objects.filter(free, _is_open_to(expert), pk=item.pk)
     return takeable.update(claimed_by=expert, claimed_until=now + LEASE, opened_at=now) == 1
 
 
@@ -72,7 +96,7 @@ def renew(item: Item, expert: User) -> bool:
     """Prolong the expert's lease. False when it went to somebody else, the item is done, or it was held too long."""
     now = timezone.now()
     oldest = now - LONGEST_HOLD
-    mine = Item.objects.filter(pk=item.pk, claimed_by=expert, state__in=_states(expert), opened_at__gt=oldest)
+    mine = Item.objects.filter(pk=item.pk, claimed_by=expert, state__in=_held_states(expert), opened_at__gt=oldest)
     renewed = mine.update(claimed_until=now + LEASE) == 1
     if renewed:
         item.claimed_until = now + LEASE
@@ -96,15 +120,23 @@ def skip(item: Item, expert: User, until: datetime | None = None) -> bool:
 
 def may_claim(item: Item, expert: User) -> bool:
     """Say whether the item is one that this expert may still answer, whoever holds it now."""
-    return (
-        expert.has_role(Role.EXPERT, Role.SENIOR)
-        and item.state in _states(expert)
-        and not Label.objects.current().filter(item=item, expert=expert).exists()
-    )
+    return expert.has_role(*EXPERTS) and Item.objects.filter(_is_open_to(expert), pk=item.pk).exists()
 
 
-def _states(expert: User) -> tuple[ItemState, ...]:
-    return (ItemState.OPEN, ItemState.CONFLICT) if expert.has_role(Role.SENIOR) else (ItemState.OPEN,)
+def _is_open_to(expert: User) -> Q:
+    """Items that are this expert's to answer, whoever holds them: open ones, those a senior returned to him, and for
+    a senior those whose answers differ while none of them is his."""
+    unanswered = ~Exists(_answers_of(expert))
+    returned = AskedAgain.objects.filter(question__item=OuterRef("pk"), expert=expert, answered_at=None)
+    theirs = Q(Q(state=ItemState.OPEN) & unanswered) | Q(Q(state=ItemState.RETURNED) & Exists(returned))
+    if expert.has_role(Role.SENIOR):
+        theirs |= Q(Q(state__in=conflicts.DISPUTED) & unanswered & ~Exists(conflicts.parts_of(expert)))
+    return theirs
+
+
+def _held_states(expert: User) -> tuple[ItemState, ...]:
+    own = (ItemState.OPEN, ItemState.RETURNED)
+    return (*own, ItemState.CONFLICT) if expert.has_role(Role.SENIOR) else own
 
 
 def _claimable(expert: User, wanted: ItemFilter) -> tuple[ItemState, ...]:
@@ -128,10 +160,11 @@ def _answers_of(expert: User) -> QuerySet[Label]:
 def _take(queue: Queue, expert: User, state: ItemState, wanted: ItemFilter) -> int | None:
     lock = "FOR UPDATE SKIP LOCKED" if connection.features.has_select_for_update_skip_locked else ""
     conditions, said = wanted.where(state)
-    sql = _CLAIM.format(wanted=" AND ".join(conditions), order=wanted.sorting.sql, lock=lock)
+    part, asked = (_NOT_A_PART, [expert.pk]) if state == ItemState.CONFLICT else ("", [])
+    sql = _CLAIM.format(wanted=" AND ".join(conditions), order=wanted.sorting.sql, lock=lock, not_a_part=part)
     now, until = (_stored(moment) for moment in (timezone.now(), timezone.now() + LEASE))
     with connection.cursor() as cursor:
-        cursor.execute(sql, [expert.pk, until, now, queue.pk, *said, now, expert.pk, expert.pk, now])
+        cursor.execute(sql, [expert.pk, until, now, queue.pk, *said, now, expert.pk, *asked, expert.pk, now])
         found = cursor.fetchall()
     return found[0][0] if found else None
 

@@ -12,7 +12,6 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from accounts.models import User
-from accounts.roles import Role
 from labeling.models import (
     DECIDED,
     NO_ANSWER,
@@ -26,7 +25,7 @@ from labeling.models import (
     ReferenceRow,
 )
 from labeling.models.labels import LabelQuerySet
-from labeling.services import chains
+from labeling.services import chains, conflicts
 from labeling.services.details import Given, LabelRefused, refuse_silence
 from labeling.services.states import follow
 
@@ -80,7 +79,8 @@ def submit(
     _refuse_late(locked, expert)
     refuse_silence(locked, given)
     earlier = _tail(locked, expert)
-    if earlier is not None and earlier.answer not in NO_ANSWER:
+    again = locked.state == ItemState.RETURNED and conflicts.is_asked(locked, expert)
+    if earlier is not None and earlier.answer not in NO_ANSWER and not again:
         raise LabelRefused(_("You have answered this item already. Undo that answer first."))
     now = timezone.now()
     label = Label.objects.create(
@@ -94,6 +94,7 @@ def submit(
         created_at=now,
         **given.on(locked),
     )
+    conflicts.note(locked, label)
     follow([locked], now, release=True)
     return label
 
@@ -147,6 +148,7 @@ def undo(expert: User, label: Label | None = None) -> Undone | None:
     withdrawn = chains.end(free, Answer.WITHDRAWN, now)
     GroupCheck.objects.waiting().filter(origin=label).delete()
     reopened = _uncontested([item for item in items if item.pk not in refused])
+    conflicts.ask_anew(reopened, expert)
     follow(reopened, now, release=False)  # somebody else may hold them by now
     return Undone(withdrawn[0], len(free), len(refused))
 
@@ -229,8 +231,7 @@ def _tail(item: Item, expert: User) -> Label | None:
 def _refuse_late(item: Item, expert: User) -> None:
     if item.state == ItemState.SETTLED:
         raise LabelRefused(_("This item is settled already."))
-    if item.state == ItemState.CONFLICT and not expert.has_role(Role.SENIOR):
-        raise LabelRefused(_("The answers to this item differ: a senior expert decides."))
+    conflicts.refuse_stranger(item, expert)
 
 
 def _milliseconds(opened_at: datetime | None, now: datetime) -> int | None:

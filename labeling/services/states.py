@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from accounts.roles import Role
-from labeling.models import NO_ANSWER, Answer, Item, ItemState, Label
+from labeling.models import NO_ANSWER, Answer, AskedAgain, Item, ItemState, Label
 from labeling.services.queues import move
 
 
@@ -59,17 +59,32 @@ def _in_conflict(answers: Mapping[int, Step], contested_after: int | None, befor
 
 def follow(items: Sequence[Item], now: datetime, *, release: bool) -> None:
     """Set the states of items to what their labels say. The items are locked, and come with their queue."""
-    changes: dict[tuple[ItemState, str], list[int]] = defaultdict(list)
+    changes: dict[tuple[ItemState, str, bool], list[int]] = defaultdict(list)
     moves: Counter[tuple[int, str, str]] = Counter()
     history = _history(items)
+    asked = _asked([item.pk for item in items if item.state == ItemState.RETURNED])
     for item in items:
         state, outcome = state_after(history[item.pk], item.needed, item.contested_after)
-        changes[state, outcome].append(item.pk)
+        if item.pk in asked and state != ItemState.SETTLED:
+            state, outcome = ItemState.RETURNED, ""
+        disputes = state == ItemState.CONFLICT and item.disputed_at is None
+        changes[state, outcome, disputes].append(item.pk)
         moves[item.queue_id, item.state, state.value] += 1
-    for (state, outcome), pks in changes.items():
-        Item.objects.filter(pk__in=pks).update(**_columns(state, outcome, now, release=release))
+    for (state, outcome, disputes), pks in changes.items():
+        columns = _columns(state, outcome, now, release=release)
+        if disputes:
+            columns["disputed_at"] = now
+        Item.objects.filter(pk__in=pks).update(**columns)
     for (queue, before, after), count in sorted(moves.items()):
         move(queue, before, after, count)
+
+
+def _asked(returned: Sequence[int]) -> set[int]:
+    """Return those of the returned items that somebody was asked about and has not answered since."""
+    if not returned:
+        return set()
+    waiting = AskedAgain.objects.filter(question__item__in=returned, answered_at=None)
+    return set(waiting.values_list("question__item_id", flat=True))
 
 
 def _history(items: Sequence[Item]) -> dict[int, list[Step]]:
@@ -91,6 +106,8 @@ def _columns(state: ItemState, outcome: str, now: datetime, *, release: bool) ->
     }
     if settled:
         columns |= {"recheck_at": None}
+    if state in (ItemState.OPEN, ItemState.SETTLED):
+        columns |= {"disputed_at": None}
     if release:
         columns |= {"claimed_by": None, "claimed_until": None, "opened_at": None}
     return columns
