@@ -56,6 +56,8 @@ CLOCK = {
     "measure prices": at(crontab(minute="40"), "labeling.tasks.measure_prices", PIPELINE),
     # a few seconds of one process, and only where labels have grown
     "index neighbours": every(300, "labeling.tasks.index_neighbours", TRAINING),
+    # every hour: a day that has closed, small segments of the one that goes on
+    "compact": at(crontab(minute="50"), "models_registry.tasks.start_compaction", PIPELINE),
     # the night, UTC
     "discard scores": at(crontab(hour="1", minute="40"), "models_registry.tasks.discard_scores", PIPELINE),
     "discard leftovers": at(crontab(hour="1", minute="0"), "traffic.tasks.discard_leftovers", PIPELINE),

@@ -19,6 +19,10 @@ class RetentionPolicy:
     free_share: float = 0.10  # of the store's disk, or
     free_bytes: int = 10 << 30  # when that is less: with less room than this the oldest go
 
+    def least_free(self, total: int) -> int:
+        """Return how many bytes of a disk of this size must stay free."""
+        return min(int(self.free_share * total), self.free_bytes)
+
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 

@@ -47,6 +47,7 @@ SESSION_OPTIONS: dict[str, Any] = {
     "use_dictionary": _SESSION_LEAVES,
     "column_encoding": {"rid": "DELTA_BINARY_PACKED"},
 }
+COMPACT_ROW_GROUP = 20_000  # of segments sorted by host: a question about one host reads one or two
 # a page fetches one line: it reads one small row group
 RAW_ROW_GROUP = 2_000
 RAW_OPTIONS: dict[str, Any] = {

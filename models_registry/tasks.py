@@ -6,7 +6,7 @@ from celery import shared_task
 
 from jobs.models import Job
 from jobs.services import parts, ticks
-from models_registry.services import candidates, corrections, indicators, retention
+from models_registry.services import candidates, compaction, corrections, indicators, retention
 
 
 @shared_task
@@ -37,6 +37,19 @@ def discard_scores() -> int | None:
 def match_indicators() -> int | None:
     """Match what came in, and what is stored when lists change."""
     return ticks.run("models_registry.match_indicators", indicators.match_waiting)
+
+
+@shared_task
+def start_compaction() -> int | None:
+    """Give what is to be merged a job."""
+    return ticks.run("models_registry.start_compaction", compaction.start_due)
+
+
+@shared_task
+def compact(pk: int) -> None:
+    """Merge parts of a job until none is left."""
+    job = Job.objects.get(pk=pk)
+    parts.run(pk, lambda part: compaction.work(job, part))
 
 
 @shared_task

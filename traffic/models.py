@@ -119,13 +119,17 @@ class SegmentQuerySet(models.QuerySet["Segment"]):
         """Sealed segments of what was seen in the network: saved dumps say nothing about how often a thing occurs."""
         return self.sealed().filter(kind=Kind.TRAFFIC)
 
+    def merged_before(self, moment: datetime) -> SegmentQuerySet:
+        """Segments that became part of another one; their files may still be read for a while."""
+        return self.filter(merged_into__isnull=False, deleted_at__lt=moment)
+
     def unasked(self) -> SegmentQuerySet:
         """The mailbox of traffic.services.late_hits: segments that hits which came before them may belong to."""
         return self.of_traffic().filter(hits_asked_at=None)
 
 
 class Segment(models.Model):
-    """An immutable Parquet file of sessions from one sensor."""
+    """An immutable Parquet file of sessions from one sensor. One that was merged is gone, as one deleted by age is."""
 
     sensor = models.ForeignKey(Sensor, on_delete=models.PROTECT, related_name="segments")
     intake = models.ForeignKey(Intake, on_delete=models.PROTECT, null=True, related_name="segments")
@@ -145,6 +149,9 @@ class Segment(models.Model):
     # traffic.services.retention: the row stays, its paths become empty with the files
     raw_deleted_at = models.DateTimeField(null=True)
     deleted_at = models.DateTimeField(null=True)
+    # traffic.services.compaction: sorted by host and time, of several segments, which say what became of them
+    compacted_at = models.DateTimeField(null=True)
+    merged_into = models.ForeignKey("self", on_delete=models.PROTECT, null=True, related_name="merged")
     hits_asked_at = models.DateTimeField(null=True)
     late_hits = models.PositiveIntegerField(default=0)  # rows of LateHit: who copied hits compares
 
@@ -165,6 +172,11 @@ class Segment(models.Model):
 
     def __str__(self) -> str:
         return f"{self.source}#{self.pk}"
+
+    @property
+    def kept_in(self) -> Segment:
+        """Where its sessions lie now: in itself, or in what it was merged into."""
+        return self if self.merged_into is None else self.merged_into.kept_in
 
     @property
     def raw_kept_days(self) -> int | None:

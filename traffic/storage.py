@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
@@ -82,6 +82,17 @@ def put_table(path: str, table: pa.Table, **options: Any) -> str:
     return put_bytes(path, sink.getvalue())
 
 
+def put_batches(path: str, schema: pa.Schema, batches: Iterable[pa.Table], *, row_group: int, **options: Any) -> str:
+    """Store tables one after the other as one Parquet file of such row groups; return the SHA-256 of the file.
+
+    Every batch but the last holds a multiple of `row_group` rows."""
+    sink = pa.BufferOutputStream()
+    with pq.ParquetWriter(sink, schema, **options) as writer:
+        for batch in batches:
+            writer.write_table(batch, row_group_size=row_group)
+    return put_bytes(path, sink.getvalue())
+
+
 def get_table(path: str, columns: list[str] | None = None) -> pa.Table:
     with open_input(path) as file:
         return pq.read_table(file, columns=columns)
@@ -128,6 +139,15 @@ def delete(path: str) -> None:
     filesystem, full = _locate(path)
     try:
         filesystem.delete_file(full)
+    except FileNotFoundError:
+        return
+
+
+def delete_folder(path: str) -> None:
+    """Delete a folder of the store with all in it; deleting what is gone is no error."""
+    filesystem, full = _locate(path)
+    try:
+        filesystem.delete_dir(full)
     except FileNotFoundError:
         return
 

@@ -28,7 +28,7 @@ PAGE = 50
 def intakes(request: HttpRequest) -> HttpResponse:
     """Newest first, paged by key."""
     before = _number(request, "before")
-    chosen = Intake.objects.select_related("sensor").prefetch_related("segments__rule_set")
+    chosen = Intake.objects.select_related("sensor").prefetch_related("segments__rule_set", "segments__merged_into")
     if before:
         chosen = chosen.filter(pk__lt=before)
     page = list(chosen[: PAGE + 1])

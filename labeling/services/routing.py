@@ -38,14 +38,13 @@ from labeling.services import missed, proofs, spread
 from labeling.services.queues import move, queue_of, take_places
 from labeling.services.records import from_json, moment, storable, stored_row, to_json
 from labeling.services.verdicts import rule_set_of, verdicts_of
-from models_registry.models import ScoreFile, Stage
+from models_registry.models import ROUTED_STAGES, ScoreFile
 from models_registry.services.scoring import ScoreMismatch, read_scores
 from traffic.models import Segment
 from traffic.services import segments
 
 log = structlog.get_logger(__name__)
 POLICY = SelectionPolicy()
-ROUTED_STAGES = (Stage.ACTIVE, Stage.SILENT)  # a candidate's verdicts cost no expert's time
 KINDS = {
     Reason.UNIQUE_CANDIDATE: Queue.Kind.UNIQUE,
     Reason.MISSED: Queue.Kind.MISSED,

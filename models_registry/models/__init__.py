@@ -14,9 +14,10 @@ from models_registry.models.gates import GateReport
 from models_registry.models.indicators import IndicatorList, IndicatorListVersion, IndicatorMatch
 from models_registry.models.scores import Correction, ScoreFailure, ScoreFile
 from models_registry.models.stages import StageDecision, StageProposal
-from models_registry.models.versions import Stage, StageChange, Version
+from models_registry.models.versions import ROUTED_STAGES, Stage, StageChange, Version
 
 __all__ = [
+    "ROUTED_STAGES",
     "Bundle",
     "BundleEntry",
     "Correction",

@@ -15,13 +15,17 @@ class ScoreFileQuerySet(models.QuerySet["ScoreFile"]):
         """The workshop's mailbox. Saved dumps come to it by their labels."""
         return self.filter(routed_at=None, segment__kind=Kind.TRAFFIC, segment__deleted_at=None)
 
+    def counted(self) -> ScoreFileQuerySet:
+        """Files whose counts are on boards: those of merged segments are in the file of what they became."""
+        return self.filter(segment__kind=Kind.TRAFFIC, segment__merged_into=None)
+
     def outdated(self) -> ScoreFileQuerySet:
         """The mailbox of models_registry.services.corrections: rule hits came later."""
         return self.filter(segment__late_hits__gt=models.F("late_hits"), segment__deleted_at=None)
 
     def take_for_routing(self, pk: int) -> bool:
-        """Mark one file as routed; False when somebody was faster. Call inside atomic()."""
-        return self.filter(pk=pk, routed_at=None).update(routed_at=timezone.now()) == 1
+        """Mark one file as routed; False when somebody was faster, or its segment is gone. Call inside atomic()."""
+        return self.filter(pk=pk, routed_at=None, segment__deleted_at=None).update(routed_at=timezone.now()) == 1
 
 
 class ScoreFile(models.Model):

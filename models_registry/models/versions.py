@@ -18,6 +18,9 @@ class Stage(models.TextChoices):
     RETIRED = "retired"
 
 
+ROUTED_STAGES = (Stage.ACTIVE, Stage.SILENT)  # a candidate's verdicts cost no expert's time
+
+
 class VersionQuerySet(models.QuerySet["Version"]):
     def scoring(self) -> VersionQuerySet:
         """Versions whose verdicts are wanted on new segments."""

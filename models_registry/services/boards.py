@@ -14,7 +14,6 @@ from detection.selection import CELL_CODES, Cell
 from models_registry.models import ScoreFile, Version
 from models_registry.services.scoring import COUNTERS, ScoreMismatch
 from traffic import storage
-from traffic.models import Kind
 
 BINS = 40  # bars of a score histogram
 
@@ -81,7 +80,7 @@ def board(version: Version, since: datetime | None = None, *, hosts: bool = True
 
 
 def _files(version: Version, since: datetime | None) -> QuerySet[ScoreFile]:
-    files = version.score_files.filter(segment__kind=Kind.TRAFFIC)
+    files = ScoreFile.objects.counted().filter(version=version)
     return files.filter(segment__last_at__gte=since) if since else files
 
 

@@ -55,8 +55,10 @@ def _gone(version: Version) -> list[int]:
     if job is None:
         return []
     failed = job.parts.filter(state=State.FAILED).values_list("key", "size")
-    stored = set(_stored(version).filter(pk__in=[int(key) for key, _size in failed]).values_list("pk", flat=True))
-    return [size for key, size in failed if int(key) not in stored]
+    known = Segment.objects.filter(pk__in=[int(key) for key, _size in failed]).select_related("merged_into")
+    kept = {segment.pk: segment.kept_in.pk for segment in known}
+    stored = set(_stored(version).filter(pk__in=kept.values()).values_list("pk", flat=True))
+    return [size for key, size in failed if kept.get(int(key)) not in stored]
 
 
 def newest_job(version: Version) -> Job | None:
@@ -90,9 +92,10 @@ def score_new() -> int:
 def score_part(job: Job, segment: str) -> None:
     """Score one segment by a job's version; Segment.DoesNotExist where it is gone."""
     version = Version.objects.select_related("detector").get(pk=job.arguments["version"])
-    if ScoreFile.objects.filter(version=version, segment_id=segment).exists():
+    kept = Segment.objects.select_related("merged_into").get(pk=segment).kept_in  # merged since the job began
+    if ScoreFile.objects.filter(version=version, segment=kept).exists():
         return
-    stored = Segment.objects.sealed().select_related("rule_set").get(pk=segment)
+    stored = Segment.objects.sealed().select_related("rule_set").get(pk=kept.pk)
     if written := scoring.score_or_note(version, stored, rules_in_force(version.detector)):
         say(job.pk, f"segment {segment}: {written.rows:,} sessions, {written.unique_candidates:,} unique candidates")
 

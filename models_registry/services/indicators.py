@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import Any
 
 import orjson
+import pyarrow as pa
 import pyarrow.compute as pc
 import structlog
 from django.core.exceptions import ValidationError
@@ -225,7 +226,7 @@ def _with_hits(found: IndicatorList) -> QuerySet[IndicatorMatch]:
     """Return the matches of segments in which the newest version of a list has hits, newest first."""
     key = _key(found.newest.pk)
     stored = IndicatorMatch.objects.filter(hits__gt=0, segment__deleted_at=None)
-    return stored.filter(**{f"counts__{key}__gt": 0}).order_by("-segment")
+    return stored.filter(**{f"counts__{key}__gt": 0}).order_by("-segment__last_at", "-segment")
 
 
 def newest_hits(found: IndicatorList) -> list[Hit]:
@@ -238,7 +239,7 @@ def newest_hits(found: IndicatorList) -> list[Hit]:
             break
         try:
             table = storage.get_table(match.path)
-            table = table.filter(pc.equal(table["list"], version.pk)).slice(0, SHOWN - len(hits))
+            table = _newest(match.segment, table.filter(pc.equal(table["list"], version.pk)), SHOWN - len(hits))
             numbers = [rid & 0xFFFFFFFF for rid in table["rid"].to_pylist()]
             rows = segments.read_rows(match.segment, numbers)
         except OSError:
@@ -246,6 +247,13 @@ def newest_hits(found: IndicatorList) -> list[Hit]:
         entries = table["indicator"].to_pylist()
         hits += [Hit(match.segment, row, entry, notes.get(entry, "")) for row, entry in zip(rows, entries, strict=True)]
     return hits
+
+
+def _newest(segment: Segment, table: pa.Table, count: int) -> pa.Table:
+    """Return the hits on the newest sessions: a merged segment is sorted by host."""
+    starts = segments.read_sessions(segment, columns=["start"])["start"]
+    places = pa.array(table["rid"].to_numpy() & 0xFFFFFFFF)
+    return table.take(pc.sort_indices(starts.take(places), sort_keys=[("", "descending")])[:count])
 
 
 def sessions_matched(found: IndicatorList) -> int:

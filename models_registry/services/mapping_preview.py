@@ -77,7 +77,9 @@ def _speaking(mapping: RuleMapping, rule_set: RuleSet) -> Speaking:
 
 def _hits(protocol: str, since: datetime) -> tuple[int, list[tuple[Any, ...]]]:
     """Return the sessions looked at, and each rule that hit them with its count; the same for every keystroke."""
-    segments = Segment.objects.of_traffic().filter(protocol=protocol, created_at__gte=since).order_by("-id")
+    segments = (
+        Segment.objects.of_traffic().filter(protocol=protocol, created_at__gte=since).order_by("-created_at", "-id")
+    )
     newest = segments.first()
     if newest is None:
         return 0, []

@@ -10,11 +10,12 @@ from django.utils import timezone
 from detection.retention import RetentionPolicy
 from models_registry.models import IndicatorMatch, ScoreFailure, ScoreFile
 from traffic import storage
-from traffic.services.retention import POLICY
+from traffic.models import Segment
+from traffic.services.retention import POLICY, READERS_PATIENCE
 
 
 def discard_scores(policy: RetentionPolicy = POLICY, *, dry: bool = False) -> int:
-    """Delete score files that are too old and whose sessions are gone; return how many.
+    """Delete score files that are too old and whose sessions are gone, and those of merged segments; return how many.
 
     The row forgets the path after the file is gone: a killed process leaves one that is deleted once more."""
     old = _old(policy)
@@ -24,7 +25,7 @@ def discard_scores(policy: RetentionPolicy = POLICY, *, dry: bool = False) -> in
     for file in old.only("pk", "path").iterator():
         storage.delete(file.path)
         count += ScoreFile.objects.filter(pk=file.pk).update(path="")
-    for match in IndicatorMatch.objects.exclude(segment__deleted_at=None).iterator():
+    for match in IndicatorMatch.objects.filter(segment__in=_unread()).iterator():
         storage.delete(match.path)
         IndicatorMatch.objects.filter(pk=match.pk).delete()
     ScoreFailure.objects.exclude(segment__deleted_at=None).delete()
@@ -32,5 +33,16 @@ def discard_scores(policy: RetentionPolicy = POLICY, *, dry: bool = False) -> in
 
 
 def _old(policy: RetentionPolicy) -> QuerySet[ScoreFile]:
-    gone = ScoreFile.objects.exclude(path="").exclude(segment__deleted_at=None)
-    return gone.filter(segment__created_at__lt=timezone.now() - timedelta(days=policy.score_days))
+    kept = ScoreFile.objects.exclude(path="")
+    by_age = Segment.objects.exclude(deleted_at=None).filter(merged_into=None)
+    old = by_age.filter(created_at__lt=timezone.now() - timedelta(days=policy.score_days))
+    return kept.filter(segment__in=old) | kept.filter(segment__in=_merged())
+
+
+def _merged() -> QuerySet[Segment]:
+    return Segment.objects.merged_before(timezone.now() - READERS_PATIENCE)
+
+
+def _unread() -> QuerySet[Segment]:
+    """Return the segments whose sessions are gone, except those that were merged a moment ago."""
+    return Segment.objects.exclude(deleted_at=None).filter(merged_into=None) | _merged()

@@ -222,10 +222,10 @@ def keep(
             rule_set = (rule_set or sensor.rule_set or _inferred(told)) if told.has_rules else None
             intake = _seal(told, stored, name, sensor, rule_set, seconds, kind, also)
         except BaseException:
-            _drop(run)
+            runs.drop(run.name)
             raise
         if intake is None:
-            _drop(run)
+            runs.drop(run.name)
         return intake
 
 
@@ -296,11 +296,6 @@ def _known(path: Path, name: str) -> int | None:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     whole = Intake.objects.filter(digest=digest).exclude(lines=0, rejected__gt=0)
     return whole.values_list("pk", flat=True).first()
-
-
-def _drop(run: runs.Run) -> None:
-    for segment in Segment.objects.filter(sealed_at=None, sessions_path__startswith=runs.path_in(run, "")):
-        runs.discard(segment)
 
 
 def put_packed(path: str, blocks: Iterator[bytes]) -> str:

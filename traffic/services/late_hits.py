@@ -36,6 +36,10 @@ log = structlog.get_logger(__name__)
 Found = Mapping[int, Sequence[models.LateHit]]  # by segment, not yet written
 
 
+class Overtaken(Exception):  # noqa: N818 (says what is true, as ObjectDoesNotExist does)
+    """A segment became part of another one while hits looked into it: they look again at the next tick."""
+
+
 def collect() -> int:
     """Join late hits with stored sessions; return how many words of rules sessions gained.
 
@@ -43,8 +47,7 @@ def collect() -> int:
     gained = 0
     for pk in Intake.objects.with_late_hits().order_by("id").values_list("pk", flat=True).iterator():
         gained += _or_leave(_collect_of_intake, pk)
-    while fresh := list(_fresh_outside()[:OUTSIDE_BLOCK]):
-        gained += _collect_outside(fresh)
+    gained += _collect_all_outside()
     for pk in Segment.objects.unasked().order_by("id").values_list("pk", flat=True).iterator():
         gained += _or_leave(_collect_for_segment, pk)
     return gained
@@ -54,6 +57,8 @@ def _or_leave(collect_one: Callable[[int], int], pk: int) -> int:
     """What cannot be read stays where it is, and holds up nobody."""
     try:
         return collect_one(pk)
+    except Overtaken:
+        return 0
     except OSError:
         log.exception("late_hits.failed", work=collect_one.__name__, pk=pk)
         return 0
@@ -164,6 +169,16 @@ def _waiting_for(segment: Segment) -> QuerySet[Intake]:
 # what other systems said
 
 
+def _collect_all_outside() -> int:
+    gained = 0
+    try:
+        while fresh := list(_fresh_outside()[:OUTSIDE_BLOCK]):
+            gained += _collect_outside(fresh)
+    except Overtaken:
+        log.info("late_hits.overtaken")
+    return gained
+
+
 def _fresh_outside() -> QuerySet[OutsideHit]:
     return OutsideHit.objects.uncollected().filter(asked_at=None).order_by("id")
 
@@ -250,9 +265,12 @@ def _mark_collected(placed: Mapping[int, models.LateHit]) -> None:
 def _write(found: Found) -> int:
     """Write what sessions gained and count it on their segments; what they have already is not written again.
 
-    Call inside atomic(). Segments are locked in one order: two writers cannot wait for each other in a circle."""
+    Call inside atomic(). Segments are locked in one order: two writers cannot wait for each other in a circle.
+    Raises Overtaken."""
     gained = 0
     for segment in Segment.objects.select_for_update().filter(pk__in=list(found)).order_by("pk"):
+        if segment.merged_into_id is not None and found[segment.pk]:
+            raise Overtaken
         rows = {(row.row, row.mark): row for row in reversed(found[segment.pk])}
         known = _known(segment, {at for at, _mark in rows})
         fresh = [row for key, row in sorted(rows.items()) if key not in known]

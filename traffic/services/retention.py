@@ -8,7 +8,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import structlog
 from django.conf import settings
@@ -23,6 +23,7 @@ from traffic.services import runs
 log = structlog.get_logger(__name__)
 POLICY = RetentionPolicy()
 BATCH = 500  # rows per statement
+READERS_PATIENCE = timedelta(hours=1)  # nobody holds a list of files longer: then those of merged segments go
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,7 @@ class Room:
         over = self.used - self.budget if self.budget else 0
         short = 0
         if self.disk_free is not None and self.disk_total is not None:
-            short = min(int(policy.free_share * self.disk_total), policy.free_bytes) - self.disk_free
+            short = policy.least_free(self.disk_total) - self.disk_free
         return max(over, short, 0)
 
 
@@ -104,7 +105,7 @@ def _finish() -> None:
     """Delete the files of rows that say they are gone."""
     for segment in _unfinished().iterator():
         gone = {}
-        if segment.raw_deleted_at is not None:
+        if segment.raw_deleted_at is not None or segment.merged_into_id is not None:
             storage.delete(segment.raw_path)
             gone["raw_path"] = ""
         if segment.deleted_at is not None:
@@ -116,7 +117,9 @@ def _finish() -> None:
 def _unfinished() -> QuerySet[Segment]:
     raw = ~Q(raw_path="") & Q(raw_deleted_at__isnull=False)
     sessions = ~Q(sessions_path="") & Q(deleted_at__isnull=False)
-    return Segment.objects.filter(raw | sessions)
+    by_age = Segment.objects.filter(raw | sessions, merged_into=None)
+    merged = Segment.objects.merged_before(timezone.now() - READERS_PATIENCE)
+    return by_age | merged.exclude(raw_path="", sessions_path="")
 
 
 def _batches(pks: Sequence[int]) -> list[Sequence[int]]:

@@ -64,25 +64,27 @@ def alive() -> int:
 
 def discard_leftovers() -> int:
     """Delete the unsealed segments of runs that died; return how many there were."""
-    count = 0
-    for segment in Segment.objects.filter(sealed_at=None):
-        if not _is_dead(segment):
-            continue
-        discard(segment)
-        (_lock_folder() / f"{run_of(segment)}.lock").unlink(missing_ok=True)
-        count += 1
-    return count
+    dead = [segment for segment in Segment.objects.filter(sealed_at=None) if _is_dead(segment)]
+    for name in {run_of(segment) for segment in dead}:
+        drop(name)
+        (_lock_folder() / f"{name}.lock").unlink(missing_ok=True)
+    return len(dead)
 
 
-def discard(segment: Segment) -> None:
-    """Delete an unsealed segment: the files first, so that a row always remembers what is left."""
-    storage.delete(segment.sessions_path)
-    storage.delete(segment.raw_path)
-    Segment.objects.filter(pk=segment.pk, sealed_at=None).delete()
+def drop(name: str) -> None:
+    """Delete what a run wrote, if it sealed nothing: the files first, so that a row always remembers what is left."""
+    written = Segment.objects.filter(sessions_path__startswith=f"{_folder(name)}/")
+    if not written.exclude(sealed_at=None).exists():
+        storage.delete_folder(_folder(name))
+        written.filter(sealed_at=None).delete()
 
 
 def path_in(run: Run, name: str) -> str:
-    return f"segments/{run.name}/{name}"
+    return f"{_folder(run.name)}/{name}"
+
+
+def _folder(name: str) -> str:
+    return f"segments/{name}"
 
 
 def run_of(segment: Segment) -> str:

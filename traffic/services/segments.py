@@ -92,7 +92,7 @@ class SegmentDamaged(RuntimeError):  # noqa: N818 (says what is true, as ObjectD
     """The file of a segment is not what was sealed."""
 
 
-def read_sealed(segment: Segment, columns: Sequence[str]) -> pa.Table:
+def read_sealed(segment: Segment, columns: Sequence[str] | None = None) -> pa.Table:
     """Return what `read_sessions` does, after checking that the file is what was sealed.
 
     Parquet keeps no checksums: a damaged file may still be read, as other or fewer sessions.

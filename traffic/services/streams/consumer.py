@@ -281,7 +281,8 @@ class Consumer:
         """Where nobody declared the rules, those that spoke before this start still run."""
         if self._rule_set is not None or self._sensor.rule_set is not None:
             return {}
-        newest = Segment.objects.sealed().filter(sensor=self._sensor, rule_set__declared=False).order_by("-id").first()
+        inferred = Segment.objects.sealed().filter(sensor=self._sensor, rule_set__declared=False)
+        newest = inferred.order_by("-created_at", "-id").first()  # a merged one has the age of what it was merged of
         if newest is None or newest.rule_set is None:
             return {}
         return {rule["sid"]: rule for rule in rule_sets.rule_index(newest.rule_set)}
