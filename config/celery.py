@@ -54,6 +54,8 @@ CLOCK = {
     # every hour, so that a full disk does not wait for the night
     "delete old traffic": at(crontab(minute="20"), "traffic.tasks.delete_old", PIPELINE),
     "measure prices": at(crontab(minute="40"), "labeling.tasks.measure_prices", PIPELINE),
+    # a slow answer keeps nobody waiting there
+    "ask for suggestions": every(20, "labeling.tasks.ask_suggestions", TRAINING),
     # a few seconds of one process, and only where labels have grown
     "index neighbours": every(300, "labeling.tasks.index_neighbours", TRAINING),
     # every hour: a day that has closed, small segments of the one that goes on

@@ -9,6 +9,7 @@ import environ
 from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 
+from config import endpoints
 from config.logs import logging_settings
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -58,6 +59,21 @@ ETALON_GEO = env.str("ETALON_GEO", default="")
 # saved captures: the program that reads them, and the rules it reads them with (none: rules say nothing)
 ETALON_SURICATA = env.str("ETALON_SURICATA", default="suricata")
 ETALON_SURICATA_RULES = env.str("ETALON_SURICATA_RULES", default="")
+
+# suggestions by a language model, off without an address: any OpenAI-compatible one ("https://HOST/v1")
+ETALON_SUGGESTIONS_URL = env.str("ETALON_SUGGESTIONS_URL", default="")
+ETALON_SUGGESTIONS_MODEL = env.str("ETALON_SUGGESTIONS_MODEL", default="")
+ETALON_SUGGESTIONS_KEY = env.str("ETALON_SUGGESTIONS_KEY", default="")
+ETALON_SUGGESTIONS_ADDRESSES = env.bool("ETALON_SUGGESTIONS_ADDRESSES", default=False)  # whether they may leave
+ETALON_SUGGESTIONS_PER_DAY = env.int("ETALON_SUGGESTIONS_PER_DAY", default=500)  # questions, which may cost money
+if ETALON_SUGGESTIONS_URL and (why_not := endpoints.refusal(ETALON_SUGGESTIONS_URL)):
+    raise ImproperlyConfigured(f"ETALON_SUGGESTIONS_URL: {why_not}.")
+if ETALON_SUGGESTIONS_URL and not ETALON_SUGGESTIONS_MODEL:
+    raise ImproperlyConfigured("ETALON_SUGGESTIONS_MODEL is not set: name the language model to ask.")
+if not ETALON_SUGGESTIONS_KEY.isprintable() or not ETALON_SUGGESTIONS_KEY.isascii():
+    raise ImproperlyConfigured("ETALON_SUGGESTIONS_KEY has characters that no header may carry.")
+if ETALON_SUGGESTIONS_PER_DAY < 0:
+    raise ImproperlyConfigured("ETALON_SUGGESTIONS_PER_DAY must not be negative.")
 
 INSTALLED_APPS = [
     "django.contrib.auth",

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.conf import settings
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
@@ -14,9 +15,11 @@ from django.views.decorators.http import require_safe
 from accounts.models import User
 from accounts.rights import role_required
 from accounts.roles import EXPERTS, Role
+from detection.suggestions import ADDRESSES, FIELDS
 from labeling import evidence
 from labeling.models import Item
-from labeling.services import blind, claims, surroundings
+from labeling.services import blind, chat, claims, surroundings
+from labeling.services import suggestions as suggestion_service
 from labeling.services.neighbours import NoIndex
 from labeling.services.records import from_json
 
@@ -67,6 +70,22 @@ def host(request: HttpRequest, pk: int) -> HttpResponse:
     except UNREADABLE as error:
         told["error"] = error
     return render(request, "labeling/_host.html", {"item": found, "row": row} | told)
+
+
+@require_safe
+@role_required(Role.SENIOR, Role.ENGINEER, Role.ADMINISTRATOR, Role.AUDITOR)
+def suggestions(request: HttpRequest) -> HttpResponse:
+    """How far a language model agrees with experts, and what it is told."""
+    context = {
+        "endpoint": chat.endpoint(),
+        "records": suggestion_service.records(),
+        "errors": suggestion_service.errors(),
+        "left_today": suggestion_service.left_today(),
+        "per_day": settings.ETALON_SUGGESTIONS_PER_DAY,
+        "fields": FIELDS.items(),
+        "addresses": ADDRESSES if settings.ETALON_SUGGESTIONS_ADDRESSES else (),
+    }
+    return render(request, "labeling/suggestions.html", context)
 
 
 def _seen(request: HttpRequest, pk: int) -> Item:

@@ -18,6 +18,7 @@ from labeling.services import (
     reference,
     retraining,
     routing,
+    suggestions,
 )
 
 
@@ -73,6 +74,12 @@ def gate_nightly() -> int | None:
 def index_neighbours() -> int | None:
     """Index the labelled sessions that pages show as neighbours, where labels have grown."""
     return ticks.run("labeling.index_neighbours", neighbours.build_due)
+
+
+@shared_task
+def ask_suggestions() -> int | None:
+    """Ask the language model of the settings about what waits; without one, nothing happens."""
+    return ticks.run("labeling.ask_suggestions", suggestions.ask_waiting)
 
 
 @shared_task

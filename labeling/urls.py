@@ -27,6 +27,7 @@ urlpatterns = [
     path("items/<int:pk>/neighbours/", evidence_views.neighbours, name="neighbours"),
     path("items/<int:pk>/spread/", evidence_views.spread, name="spread"),
     path("items/<int:pk>/host/", evidence_views.host, name="host"),
+    path("suggestions/", evidence_views.suggestions, name="suggestions"),
     path("answers/", views.answers, name="answers"),
     path("conflicts/", agreement_views.conflicts, name="conflicts"),
     path("experts/", agreement_views.experts, name="experts"),

@@ -38,6 +38,7 @@ from labeling.services import (
     proofs,
     retraining,
     saved_queues,
+    suggestions,
 )
 from labeling.services import queues as queue_service
 from labeling.services.filters import EVERYTHING, FilterRefused, ItemFilter, Order
@@ -344,14 +345,15 @@ def _bench(request: HttpRequest, in_queue: Queue, shown: Item | None) -> dict[st
     if shown is None:
         return context
     held = shown.claimed_by_id == user.pk and shown.holder is not None
-    blind = proofs.is_blind(shown, user)
+    blind, hidden = blind_service.hides_evidence(shown, user), blind_service.hides_answers(shown, user)
     return context | {
         "blind": blind,
         "asks_reason": shown.flagged and not shown.is_proof,  # it would tell what the model said
         "evidence": evidence.Evidence(shown),
         "held": held,
         "may_claim": not held and shown.holder is None and claims.may_claim(shown, user),
-        "answers": [] if blind else _answers(shown, user),
+        "answers": [] if blind else _answers(shown, user, hidden),
+        "suggestions": [] if hidden else suggestions.of_item(shown),
         **({} if blind else _dispute(shown, user)),
         "reasons": list(enumerate(ReasonCode.choices, start=1)),
         "default_reason": ReasonCode.OTHER.value,
@@ -383,10 +385,10 @@ def _asked(wanted: ItemFilter) -> str:
     return f"?{wanted.query}" if wanted.query else ""
 
 
-def _answers(shown: Item, user: User) -> list[Label]:
+def _answers(shown: Item, user: User, hidden: bool) -> list[Label]:
     """Return the answers this user may see: a second opinion is worth nothing once the first one was read."""
     found = Label.objects.current().filter(item=shown).select_related("expert", "adjudication").order_by("pk")
-    return list(found.filter(expert=user) if blind_service.hides_answers(shown, user) else found)
+    return list(found.filter(expert=user) if hidden else found)
 
 
 def _dispute(shown: Item, user: User) -> dict[str, Any]:
