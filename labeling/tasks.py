@@ -7,6 +7,7 @@ from celery import shared_task
 from jobs.services import jobs, ticks
 from labeling.services import (
     agreement,
+    bulk,
     dumps,
     expiry,
     gating,
@@ -44,6 +45,18 @@ def grow_reference_set() -> int | None:
 def collect_checks() -> int | None:
     """Hear what was answered about the look-alikes that group verdicts kept."""
     return ticks.run("labeling.collect_checks", groups.collect_checks)
+
+
+@shared_task
+def give_bulk_verdict(pk: int) -> None:
+    """Answer all that a bulk verdict froze."""
+    jobs.run(pk, bulk.give)
+
+
+@shared_task
+def take_back_bulk_verdict(pk: int) -> None:
+    """Withdraw the answers of a bulk verdict."""
+    jobs.run(pk, bulk.take_back)
 
 
 @shared_task

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from labeling import agreement_views, evidence_views, reference_views, saved_queue_views, views
+from labeling import agreement_views, bulk_views, evidence_views, reference_views, saved_queue_views, views
 
 app_name = "labeling"
 urlpatterns = [
@@ -11,6 +11,12 @@ urlpatterns = [
     path("queues/saved/<int:pk>/", saved_queue_views.saved_queue, name="saved-queue"),
     path("queues/saved/<int:pk>/forget/", saved_queue_views.forget_queue, name="forget-queue"),
     path("queues/<slug:slug>/save/", saved_queue_views.save_queue, name="save-queue"),
+    path("queues/<slug:slug>/bulk/", bulk_views.bulk, name="bulk"),
+    path("bulk/", bulk_views.bulk_verdicts, name="bulk-verdicts"),
+    path("bulk/<int:pk>/", bulk_views.bulk_verdict, name="bulk-verdict"),
+    path("bulk/<int:pk>/state/", bulk_views.bulk_state, name="bulk-state"),
+    path("bulk/<int:pk>/undo/", bulk_views.undo_bulk, name="undo-bulk"),
+    path("bulk/<int:pk>/cancel/", bulk_views.cancel_bulk, name="cancel-bulk"),
     path("queues/<slug:slug>/work/", views.work, name="work"),
     path("items/<int:pk>/", views.item, name="item"),
     path("items/<int:pk>/claim/", views.claim_item, name="claim-item"),

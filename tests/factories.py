@@ -18,6 +18,7 @@ from detection.rules import RuleMapping
 from detection.sessions import COLUMN_NAMES
 from jobs.models import Job
 from labeling.models import (
+    BulkVerdict,
     Dispute,
     Item,
     ItemRecord,
@@ -223,6 +224,13 @@ def make_item(**fields: Any) -> Item:
     queue.refresh_from_db(fields=["waiting", "conflicts"])
     ItemRecord.objects.create(item=item, **record)
     return item
+
+
+def make_bulk_verdict(**fields: Any) -> BulkVerdict:
+    """Return an expert's bulk verdict that waits for its job."""
+    defaults = {"answer": "negative", "note": "drill", "preview": {"items": 2}, "items": [1, 2]}
+    people = {"queue": fields.get("queue") or make_queue(), "by": fields.get("by") or make_user()}
+    return BulkVerdict.objects.create(**defaults | people | {"job": make_job(kind="bulk verdict")} | fields)
 
 
 def make_proof_item(queue: Queue | None = None, row: dict[str, Any] | None = None, **fields: Any) -> Item:
@@ -551,6 +559,11 @@ URL_ARGS: dict[str, Callable[[], list[Any]]] = {
     "labeling:saved-queue": lambda: [make_saved_queue().pk],
     "labeling:save-queue": lambda: [make_queue().slug],
     "labeling:forget-queue": lambda: [make_saved_queue().pk],
+    "labeling:bulk": lambda: [make_queue().slug],
+    "labeling:bulk-verdict": lambda: [make_bulk_verdict().pk],
+    "labeling:bulk-state": lambda: [make_bulk_verdict().pk],
+    "labeling:undo-bulk": lambda: [make_bulk_verdict().pk],
+    "labeling:cancel-bulk": lambda: [make_bulk_verdict().pk],
     "labeling:work": lambda: [make_queue().slug],
     "labeling:item": lambda: [make_session_item().pk],
     "labeling:claim-item": lambda: [make_session_item().pk],

@@ -69,6 +69,7 @@ class BulkVerdict(models.Model):
     expires_when = models.CharField(max_length=20, choices=Trigger.choices, blank=True)
     preview = models.JSONField()  # labeling.services.bulk.Preview, as it was shown
     items = models.JSONField()  # their numbers, frozen by the preview
+    checks = models.JSONField(default=list)  # numbers of those that match too and are kept to be answered singly
     place = models.PositiveIntegerField(default=0)  # how many of them were looked at
     applied = models.PositiveIntegerField(default=0)
     left_out = models.JSONField(default=dict)  # why -> items that changed meanwhile
@@ -88,3 +89,17 @@ class BulkVerdict(models.Model):
 
     def __str__(self) -> str:
         return f"{self.answer} for {len(self.items)} items of {self.queue}"
+
+    @property
+    def changed(self) -> int:
+        """How many of the items were left out, because they changed after the preview."""
+        return self.place - self.applied
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether every item of the preview got the answer."""
+        return self.applied == len(self.items)
+
+    @property
+    def is_done(self) -> bool:
+        return self.place == len(self.items)

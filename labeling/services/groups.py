@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from random import Random, SystemRandom
 from typing import Any
 
@@ -54,7 +55,7 @@ def submit(item: Item, expert: User, given: Given, lots: Random | None = None) -
     queues = {locked.queue_id for locked in chains.locked({item.pk, *wanted})}
     list(Queue.objects.select_for_update().filter(pk__in=queues).order_by("pk"))  # two groups, one after the other
     origin = labels.submit(item, expert, **asdict(given))
-    others = _still_free(chains.locked(wanted), expert)
+    others = still_free(chains.locked(wanted), expert)
     kept = _kept(item)
     drawn = draw_checks((other.pk for other in others), POLICY, lots or SystemRandom(), len(kept))
     heirs = [other for other in others if other.pk not in drawn]
@@ -108,7 +109,7 @@ def _kept(item: Item) -> set[int]:
     return set(waiting.exclude(item=item).values_list("item_id", flat=True))
 
 
-def _still_free(locked: Sequence[Item], expert: User) -> list[Item]:
+def still_free(locked: Sequence[Item], expert: User) -> list[Item]:
     """Return the items that are still open and free, now that nobody can change them."""
     pks = [item.pk for item in locked]
     free = set(open_to(Item.objects.filter(pk__in=pks, state=ItemState.OPEN), expert).values_list("pk", flat=True))
@@ -150,13 +151,18 @@ def _contest(check: GroupCheck) -> None:
     What is in the reference set already stays: that is a matter for a dispute."""
     answered = Label.objects.current().with_heirs(check.origin).values_list("item_id", flat=True)
     items = chains.locked({*answered, check.item_id})
+    newest, now = Label.objects.aggregate(newest=Max("pk"))["newest"], timezone.now()
+    for start in range(0, len(items), chains.BATCH):  # a bulk verdict may stand for thousands
+        _contest_some(items[start : start + chains.BATCH], newest, now)
+
+
+def _contest_some(items: Sequence[Item], newest: int, now: datetime) -> None:
     inside = set(ReferenceRow.objects.filter(item__in=items).values_list("item_id", flat=True))
     contested = [item for item in items if item.pk not in inside]
-    newest = Label.objects.aggregate(newest=Max("pk"))["newest"]
     Item.objects.filter(pk__in=[item.pk for item in contested]).update(contested_after=newest)
     for item in contested:
         item.contested_after = newest
-    follow(contested, timezone.now(), release=False)
+    follow(contested, now, release=False)
 
 
 def _let_in(origin: Label) -> None:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.db import transaction
-from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -27,7 +26,7 @@ from labeling.models import (
 from labeling.models.labels import LabelQuerySet
 from labeling.services import chains, conflicts
 from labeling.services.details import Given, LabelRefused, refuse_silence
-from labeling.services.states import follow
+from labeling.services.states import follow, uncontested
 
 UNDO_WITHIN = timedelta(hours=12)  # later corrections are a matter for a second opinion, not for a key
 UNDOABLE = 20  # of an expert's newest answers
@@ -147,24 +146,10 @@ def undo(expert: User, label: Label | None = None) -> Undone | None:
     now = timezone.now()
     withdrawn = chains.end(free, Answer.WITHDRAWN, now)
     GroupCheck.objects.waiting().filter(origin=label).delete()
-    reopened = _uncontested([item for item in items if item.pk not in refused])
+    reopened = uncontested([item for item in items if item.pk not in refused])
     conflicts.ask_anew(reopened, expert)
     follow(reopened, now, release=False)  # somebody else may hold them by now
     return Undone(withdrawn[0], len(free), len(refused))
-
-
-def _uncontested(items: Sequence[Item]) -> Sequence[Item]:
-    """Let items whose contested answers are all withdrawn be in conflict no more."""
-    was = {item.pk for item in items if item.contested_after is not None}
-    if was:
-        failed = Q(checks__agreed=False) | Q(inherited_from__checks__agreed=False)
-        still = set(Label.objects.current().filter(failed, item__in=was).values_list("item_id", flat=True))
-        differing = GroupCheck.objects.filter(agreed=False, origin__superseded_by=None, item__in=was)
-        still |= set(differing.values_list("item_id", flat=True))
-        Item.objects.filter(pk__in=was - still).update(contested_after=None)
-        for item in items:
-            item.contested_after = item.contested_after if item.pk in still else None
-    return items
 
 
 def undoable(expert: User) -> LabelQuerySet:

@@ -77,8 +77,8 @@ def _obstacle(item: Item, labels: list[Label], row: dict[str, Any]) -> str:
         return NotAdmitted.ONE_EXPERT
     alike = ReferenceRow.objects.in_force().filter(detector=item.detector, fingerprint=item.fingerprint)
     refusal = policy.refusal(
-        rows_of_pair=alike.filter(host=_host(row)).count(),
-        rows_of_day=alike.filter(day=_day(row)).count(),
+        rows_of_pair=alike.filter(host=host_of(row)).count(),
+        rows_of_day=alike.filter(day=day_of(row)).count(),
         policy=POLICY,
     )
     return NotAdmitted(refusal.value) if refusal else ""
@@ -108,8 +108,8 @@ def _reference_row(item: Item, row: dict[str, Any], family: str) -> ReferenceRow
         role=_role_of(item, row),
         shape=item.shape,
         fingerprint=item.fingerprint,
-        host=_host(row),
-        day=_day(row),
+        host=host_of(row),
+        day=day_of(row),
         sensor=item.sensor,
         source=item.source,
         protocol=row["protocol"] or "",
@@ -126,7 +126,7 @@ def _role_of(item: Item, row: dict[str, Any]) -> str:
     known = ReferenceRow.objects.filter(detector=item.detector, subject_key=item.subject_key)
     if known.filter(role=Role.REGRESSION).exists():  # it may have been learnt from: no way back
         return Role.REGRESSION
-    return _role(item.shape, _host(row))
+    return _role(item.shape, host_of(row))
 
 
 def _role(shape: str, host: str) -> str:
@@ -138,11 +138,11 @@ def keyed_role(row: ReferenceRow) -> str:
     return _role(row.shape, row.host)
 
 
-def _host(row: dict[str, Any]) -> str:
+def host_of(row: dict[str, Any]) -> str:
     return (row["src_ip"] or "?")[:64]
 
 
-def _day(row: dict[str, Any]) -> Any:
+def day_of(row: dict[str, Any]) -> Any:
     return moment(row["start"]).date()
 
 
@@ -226,7 +226,7 @@ def _expert_rows(detector: Detector) -> Iterator[ExpertRow]:
         if (row.shape, row.host) not in held_out.pairs and row.subject_key not in held_out.keys:
             yield _expert_row(row.subject_key, row.shape, row.answer, row.source, row.row)
     for item, answer in _labelled(detector):
-        pair = item.shape, _host(from_json(item.record.row))
+        pair = item.shape, host_of(from_json(item.record.row))
         free = _role(*pair) == Role.REGRESSION and pair not in held_out.pairs
         if free and item.subject_key not in held_out.keys:
             yield _expert_row(item.subject_key, item.shape, answer, item.source, item.record.row)
@@ -234,7 +234,7 @@ def _expert_rows(detector: Detector) -> Iterator[ExpertRow]:
 
 def _expert_row(key: str, shape: str, answer: str, source: str, row: str) -> ExpertRow:
     values = from_json(row)
-    return ExpertRow(key, group_of(shape, _host(values)), answer == Answer.POSITIVE, source, values)
+    return ExpertRow(key, group_of(shape, host_of(values)), answer == Answer.POSITIVE, source, values)
 
 
 def _labelled(detector: Detector) -> Iterator[tuple[Item, str]]:

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from django.db.models import Q
+
 from accounts.roles import Role
-from labeling.models import NO_ANSWER, Answer, AskedAgain, Item, ItemState, Label
+from labeling.models import NO_ANSWER, Answer, AskedAgain, GroupCheck, Item, ItemState, Label
 from labeling.services.queues import move
 
 
@@ -111,3 +113,17 @@ def _columns(state: ItemState, outcome: str, now: datetime, *, release: bool) ->
     if release:
         columns |= {"claimed_by": None, "claimed_until": None, "opened_at": None}
     return columns
+
+
+def uncontested(items: Sequence[Item]) -> Sequence[Item]:
+    """Let items whose contested answers are all withdrawn be in conflict no more."""
+    was = {item.pk for item in items if item.contested_after is not None}
+    if was:
+        failed = Q(checks__agreed=False) | Q(inherited_from__checks__agreed=False)
+        still = set(Label.objects.current().filter(failed, item__in=was).values_list("item_id", flat=True))
+        differing = GroupCheck.objects.filter(agreed=False, origin__superseded_by=None, item__in=was)
+        still |= set(differing.values_list("item_id", flat=True))
+        Item.objects.filter(pk__in=was - still).update(contested_after=None)
+        for item in items:
+            item.contested_after = item.contested_after if item.pk in still else None
+    return items
