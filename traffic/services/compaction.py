@@ -207,7 +207,9 @@ def seal(draft: Draft) -> None:
     Hits that lie beside the sources are stored with the sessions now; their rows stay with the sources, where logs
     count them."""
     now = timezone.now()
-    Segment.objects.filter(pk=draft.segment.pk).update(sealed_at=now)
+    # it came when its youngest part came: who asks which rules ran last is told the truth
+    sealed_at = _latest(one.sealed_at for one in draft.sources)
+    Segment.objects.filter(pk=draft.segment.pk).update(sealed_at=sealed_at)
     for start in range(0, len(draft.sources), retention.BATCH):
         some = [one.pk for one in draft.sources[start : start + retention.BATCH]]
         Segment.objects.filter(pk__in=some).update(merged_into=draft.segment, deleted_at=now)
