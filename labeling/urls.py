@@ -39,6 +39,7 @@ urlpatterns = [
     path("experts/", agreement_views.experts, name="experts"),
     path("experts/figures.csv", agreement_views.export_experts, name="export-experts"),
     path("postponed/", views.postponed_items, name="postponed"),
+    path("labels/<int:pk>/undo/", views.undo_one, name="undo-one"),
     path("labels/undo/", views.undo_label, name="undo-label"),
     path("models/<slug:detector>/retrain/", views.retrain, name="retrain"),
     path("models/<slug:detector>/retrain/state/", views.retrain_state, name="retrain-state"),

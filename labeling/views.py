@@ -217,6 +217,9 @@ def undo_label(request: HttpRequest) -> HttpResponse:
     on_screen = _on_screen(request)
     try:
         undone = labels.undo(expert)
+    except labels.UndoOfMany as refusal:
+        url = reverse("labeling:bulk-verdict", args=[refusal.bulk.pk])
+        return HttpResponseClientRedirect(url) if request.htmx else redirect(url)  # type: ignore[attr-defined]
     except labels.UndoRefused as refusal:
         return _stay(request, on_screen, str(refusal), 409)
     if undone is None:
@@ -226,6 +229,21 @@ def undo_label(request: HttpRequest) -> HttpResponse:
     claims.claim(undone.item, expert)
     reopened = claims.items().get(pk=undone.item.pk)
     return _show(request, reopened.queue, reopened, told=undone.told)
+
+
+@require_POST
+@role_required(*EXPERTS)
+def undo_one(request: HttpRequest, pk: int) -> HttpResponse:
+    """Withdraw one of one's newest answers, with all that was inherited from it."""
+    label = get_object_or_404(Label, pk=pk)
+    try:
+        undone = labels.undo(_user(request), label)
+    except labels.UndoRefused as refusal:
+        messages.error(request, str(refusal))
+    else:
+        late = _("Only your own newest %(n)s answers can be undone, and for 12 hours.") % {"n": labels.UNDOABLE}
+        messages.info(request, undone.told if undone else late)
+    return redirect("labeling:answers")
 
 
 @require_safe

@@ -226,6 +226,13 @@ def make_item(**fields: Any) -> Item:
     return item
 
 
+def make_label(**fields: Any) -> Label:
+    item = fields.get("item") or make_item()
+    people = {"item": item, "detector": item.detector, "expert": fields.get("expert") or make_user()}
+    subject = {"subject_kind": item.subject_kind, "subject_key": item.subject_key}
+    return Label.objects.create(**{"answer": "positive"} | people | subject | fields)
+
+
 def make_bulk_verdict(**fields: Any) -> BulkVerdict:
     """Return an expert's bulk verdict that waits for its job."""
     defaults = {"answer": "negative", "note": "drill", "preview": {"items": 2}, "items": [1, 2]}
@@ -575,6 +582,7 @@ URL_ARGS: dict[str, Callable[[], list[Any]]] = {
     "labeling:group": lambda: [make_session_item().pk],
     "labeling:release-item": lambda: [make_session_item().pk],
     "labeling:renew-claim": lambda: [make_session_item().pk],
+    "labeling:undo-one": lambda: [make_label().pk],
     "labeling:raw-record": lambda: [make_session_item().pk],
     "labeling:explanation": lambda: [make_session_item().pk],
     "labeling:neighbours": lambda: [make_session_item().pk],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from django.db.models import Count, Q
@@ -11,9 +11,10 @@ from django.utils import timezone
 
 from accounts.models import User
 from detection.selection import Cell
-from labeling.models import Answer, Item, Label, Queue, ReferenceRow, Role
+from labeling.models import Answer, BulkVerdict, Item, Label, Queue, ReferenceRow, Role
 from labeling.models.labels import LabelQuerySet
 from labeling.services.labels import UNDO_WITHIN
+from labeling.services.labels import undoable as undoable_labels
 from labeling.services.records import from_json
 from models_registry.models import Bundle, BundleEntry, Detector, GateReport, Version
 
@@ -65,8 +66,8 @@ def week(expert: User) -> Week:
 
 
 def own(expert: User) -> LabelQuerySet:
-    """Return an expert's answers in force of the last WINDOW."""
-    labels = Label.objects.current().filter(expert=expert, created_at__gte=timezone.now() - WINDOW)
+    """Return an expert's answers in force of the last WINDOW; what was inherited from one is no further answer."""
+    labels = Label.objects.current().filter(expert=expert, inherited_from=None, created_at__gte=timezone.now() - WINDOW)
     assert isinstance(labels, LabelQuerySet)
     return labels
 
@@ -148,6 +149,9 @@ class Fate:
     row: ReferenceRow | None
     version: Version | None  # the first one that knows it
     bundle: Bundle | None  # the first one that ships a version that knows it
+    heirs: int = 0  # answers in force that were inherited from it
+    bulk: int | None = None  # the bulk verdict that it stands for
+    is_undoable: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,10 +173,10 @@ def page(expert: User, kind: str = "", version: Version | None = None, before: s
         labels = labels.filter(pk__lt=int(before))
     related = labels.select_related("item__queue", "item__detector", "detector").prefetch_related("reference_rows")
     shown = list(related.order_by("-pk")[: PAGE + 1])
-    return Page(_fates(shown[:PAGE]), str(shown[PAGE - 1].pk) if len(shown) > PAGE else "")
+    return Page(_fates(shown[:PAGE], expert), str(shown[PAGE - 1].pk) if len(shown) > PAGE else "")
 
 
-def _fates(labels: Sequence[Label]) -> list[Fate]:
+def _fates(labels: Sequence[Label], expert: User) -> list[Fate]:
     detectors = {label.detector_id for label in labels}
     versions = list(
         Version.objects.filter(detector__in=detectors).select_related("detector", "training_set").order_by("number")
@@ -182,7 +186,24 @@ def _fates(labels: Sequence[Label]) -> list[Fate]:
         .select_related("bundle", "version")
         .order_by("bundle_id")
     )
-    return [_fate(label, versions, entries) for label in labels]
+    heirs = dict(
+        Label.objects.current()
+        .filter(inherited_from__in=labels)
+        .order_by()
+        .values_list("inherited_from")
+        .annotate(count=Count("pk"))
+    )
+    bulks = dict(BulkVerdict.objects.filter(label__in=labels).values_list("label_id", "pk"))
+    undoable = {label.pk for label in undoable_labels(expert)} - bulks.keys()
+    return [
+        replace(
+            _fate(label, versions, entries),
+            heirs=heirs.get(label.pk, 0),
+            bulk=bulks.get(label.pk),
+            is_undoable=label.pk in undoable,
+        )
+        for label in labels
+    ]
 
 
 def _fate(label: Label, versions: Sequence[Version], entries: Sequence[BundleEntry]) -> Fate:

@@ -125,3 +125,41 @@ def test_nonsense_as_item_does_not_hurt(nonsense, expert_client):
 def test_others_have_nothing_to_undo(role, request):
     client = request.getfixturevalue(f"{role}_client")
     assert client.post(reverse("labeling:undo-label")).status_code == 403
+
+
+# one of the last twenty, from the page of one's answers
+
+
+@pytest.fixture
+def twenty_two(queue, expert, answer):
+    """Answers of one expert, oldest first."""
+    return [answer(make_item(queue), expert, "positive") for _ in range(22)]
+
+
+def test_any_of_the_last_twenty_can_be_undone_and_no_older_one(twenty_two, expert):
+    assert labels.undo(expert, twenty_two[1]) is None
+    assert labels.undo(expert, twenty_two[2]).item == twenty_two[2].item
+    assert labels.undo(expert, twenty_two[2]) is None  # a second press
+    assert labels.undo(expert, twenty_two[1]).item == twenty_two[1].item  # now it is one of twenty
+
+
+def test_the_page_offers_undo_for_twenty(twenty_two, expert, expert_client, senior_client):
+    page = expert_client.get(reverse("labeling:answers")).text
+    offered = [label for label in twenty_two if reverse("labeling:undo-one", args=[label.pk]) in page]
+    assert offered == twenty_two[2:]
+    senior_client.post(reverse("labeling:undo-one", args=[twenty_two[5].pk]))
+    assert Label.objects.current().count() == 22
+    told = expert_client.post(reverse("labeling:undo-one", args=[twenty_two[5].pk]), follow=True)
+    assert "withdrawn" in told.text
+    assert Item.objects.get(pk=twenty_two[5].item_id).state == ItemState.OPEN
+    assert reverse("labeling:undo-one", args=[twenty_two[5].pk]) not in told.text
+
+
+def test_the_page_offers_no_undo_of_what_is_in_the_reference_set(item, expert, senior, answer, expert_client):
+    answer(item, senior, "positive")
+    label = answer(item, expert, "positive")
+    reference.grow()
+    page = expert_client.get(reverse("labeling:answers")).text
+    assert reverse("labeling:undo-one", args=[label.pk]) not in page
+    told = expert_client.post(reverse("labeling:undo-one", args=[label.pk]), follow=True).text
+    assert "reference set already" in told
