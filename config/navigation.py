@@ -30,6 +30,7 @@ PLACES = (
     Place("triage:home", _("Home"), "h"),
     Place("labeling:queues", _("Queues"), "q"),
     Place("labeling:conflicts", _("Conflicts"), "x"),
+    Place("labeling:hunt", _("Hunt"), "f"),
     Place("triage:complaints", _("Complaints"), "c"),
     Place("models_registry:detectors", _("Models"), "m"),
     Place("models_registry:bundles", _("Bundles"), "b"),

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from labeling import agreement_views, bulk_views, evidence_views, reference_views, saved_queue_views, views
+from labeling import agreement_views, bulk_views, evidence_views, hunt_views, reference_views, saved_queue_views, views
 
 app_name = "labeling"
 urlpatterns = [
@@ -40,6 +40,12 @@ urlpatterns = [
     path("experts/figures.csv", agreement_views.export_experts, name="export-experts"),
     path("postponed/", views.postponed_items, name="postponed"),
     path("labels/<int:pk>/undo/", views.undo_one, name="undo-one"),
+    path("hunt/", hunt_views.hunt, name="hunt"),
+    path("hunt/counts/", hunt_views.hunt_counts, name="hunt-counts"),
+    path("hunt/groups/", hunt_views.hunt_groups, name="hunt-groups"),
+    path("hunt/rows/", hunt_views.hunt_rows, name="hunt-rows"),
+    path("hunt/sessions.<slug:kind>", hunt_views.export_hunt, name="export-hunt"),
+    path("sessions/<int:rid>/", hunt_views.session, name="session"),
     path("labels/undo/", views.undo_label, name="undo-label"),
     path("models/<slug:detector>/retrain/", views.retrain, name="retrain"),
     path("models/<slug:detector>/retrain/state/", views.retrain_state, name="retrain-state"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,6 +13,7 @@ from django.utils import timezone
 from accounts.models import Token, User
 from accounts.roles import Role
 from accounts.services import tokens
+from detection import tables
 from detection.reference import row_digest
 from detection.rules import RuleMapping
 from detection.sessions import COLUMN_NAMES
@@ -116,6 +117,26 @@ def make_segment(**fields: Any) -> Segment:
         "sealed_at": SOME_TIME,
     }
     return Segment.objects.create(**defaults | fields)
+
+
+def make_stored_segment(rows: Sequence[Mapping[str, Any]], **fields: Any) -> Segment:
+    """Return a sealed segment with its files; `rows` as `make_row` makes them."""
+    columns = {name: [row[name] for row in rows] for name in COLUMN_NAMES}
+    starts = columns["start"]
+    raw = [orjson.dumps(make_raw(dict(row))) for row in rows]
+    span = {"first_at": _moment(min(starts)), "last_at": _moment(max(starts))}
+    segment = make_segment(**{"rows": len(rows), "protocol": rows[0]["protocol"], **span} | fields)
+    table = tables.session_table(columns, segment_id=segment.pk)
+    Segment.objects.filter(pk=segment.pk).update(
+        digest=storage.put_table(segment.sessions_path, table, **tables.SESSION_OPTIONS)
+    )
+    storage.put_table(segment.raw_path, tables.raw_table(raw), **tables.RAW_OPTIONS)
+    segment.refresh_from_db()
+    return segment
+
+
+def _moment(microseconds: int) -> datetime:
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=microseconds)
 
 
 def make_detector(**fields: Any) -> Detector:
@@ -562,6 +583,8 @@ URL_ARGS: dict[str, Callable[[], list[Any]]] = {
     "traffic:download-quarantine": lambda: [make_intake().pk],
     "traffic:replay-quarantine": lambda: [make_intake().pk],
     "traffic:quarantine": lambda: [make_intake().pk],
+    "labeling:session": lambda: [make_stored_segment([make_row()]).pk << 32],
+    "labeling:export-hunt": lambda: ["jsonl"],
     "labeling:queue": lambda: [make_queue().slug],
     "labeling:saved-queue": lambda: [make_saved_queue().pk],
     "labeling:save-queue": lambda: [make_queue().slug],

@@ -73,22 +73,33 @@ class Asked:
 
     def rows(self, select: str, tail: str = "", extra: str = "", **parameters: Any) -> list[tuple[Any, ...]]:
         """Return the rows of `select`, of what passes the filter; `extra` joins, `tail` follows the conditions."""
-        tables, _, conditions = self.question.source.rpartition("\nWHERE ")
-        sql = f"{select}\n{tables} {extra}\nWHERE ({conditions}) {tail}"
         try:
-            return self.connection.execute(sql, self.question.parameters | parameters).fetchall()
+            return self.connection.execute(
+                self._sql(select, tail, extra), self.question.parameters | parameters
+            ).fetchall()
         except duckdb.InterruptException:
             raise HuntTooLong(f"the question took longer than {LONGEST:.0f} s: ask for less time") from None
 
+    def batches(self, select: str, rows: int) -> Iterator[pa.RecordBatch]:
+        """Yield what passes the filter, so many rows at a time."""
+        yield from self.connection.sql(self._sql(select), params=self.question.parameters).to_arrow_reader(rows)
+
+    def _sql(self, select: str, tail: str = "", extra: str = "") -> str:
+        tables, _, conditions = self.question.source.rpartition("\nWHERE ")
+        return f"{select}\n{tables} {extra}\nWHERE ({conditions}) {tail}"
+
 
 @contextmanager
-def opened(hunt: Hunt, *, of: Sequence[Segment] | None = None, segments_joined: bool = False) -> Iterator[Asked]:
-    """Open a connection over the hunt's segments, or over some of them."""
+def opened(
+    hunt: Hunt, *, of: Sequence[Segment] | None = None, segments_joined: bool = False, limited: bool = True
+) -> Iterator[Asked]:
+    """Open a connection over the hunt's segments, or over some of them; `limited` to LONGEST seconds."""
     question = compile_sql(hunt.predicate, hunt.raw_thresholds, segments=segments_joined)
     chosen = hunt.segments if of is None else list(of)
     with duckdb.connect(config={"threads": THREADS}) as connection:
         timer = threading.Timer(LONGEST, connection.interrupt)
-        timer.start()
+        if limited:
+            timer.start()
         try:
             _offer_sessions(connection, chosen)
             for index, name in enumerate(question.versions):
