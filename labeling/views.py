@@ -197,7 +197,8 @@ def take_back_item(request: HttpRequest, pk: int) -> HttpResponse:
 def release_item(request: HttpRequest, pk: int) -> HttpResponse:
     found = get_object_or_404(_light(), pk=pk)
     claims.release(found, _user(request))
-    url = reverse("labeling:queue", args=[found.queue.slug])
+    # which queue a drawn session came from is nobody's to know
+    url = reverse("labeling:queues") if found.is_proof else reverse("labeling:queue", args=[found.queue.slug])
     return HttpResponseClientRedirect(url) if request.htmx else redirect(url)  # type: ignore[attr-defined]
 
 

@@ -169,3 +169,12 @@ def test_the_cache_works_on_redis():
     )
     ran = run(program, **GOOD, REDIS_URL=os.environ["REDIS_URL"])
     assert ran.returncode == 0, ran.stderr
+
+
+def test_suggestions_are_off_until_a_safe_address_and_a_model_are_named():
+    told = "[s.ETALON_SUGGESTIONS_URL, s.ETALON_SUGGESTIONS_ADDRESSES]"
+    assert read(told, **GOOD) == ["", False]
+    away = GOOD | {"ETALON_SUGGESTIONS_URL": "http://models.example/v1", "ETALON_SUGGESTIONS_MODEL": "m"}
+    assert "anybody on the way could read it" in run("from config import settings", **away).stderr
+    unnamed = GOOD | {"ETALON_SUGGESTIONS_URL": "https://models.example/v1"}
+    assert "ETALON_SUGGESTIONS_MODEL is not set" in run("from config import settings", **unnamed).stderr

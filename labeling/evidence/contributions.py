@@ -13,6 +13,7 @@ from django.utils.safestring import SafeString
 from detection.contract import CONTRACTS
 from detection.derived import Code
 from detection.explain import Contribution, Explanation
+from detection.features import Measure
 from detection.scoring import probability
 from labeling.evidence.session import texts_of
 from labeling.models import Item
@@ -108,14 +109,22 @@ class Why:
 
 def _bar(item: Contribution, largest: float, coded: str | None, *, is_marked: bool) -> ContributionBar:
     width = abs(item.contribution) / largest * 100
-    value = f"{coded[:12]}…" if coded and len(coded) > 12 else coded or figure(item.value)
-    return ContributionBar(item.title, value, item.contribution, f"{width:.1f}", is_marked)
+    title, value = worded(item.feature, item.title, item.value)
+    if coded:
+        value = f"{coded[:12]}…" if len(coded) > 12 else coded
+    return ContributionBar(title, value, item.contribution, f"{width:.1f}", is_marked)
 
 
-def figure(value: float) -> str:
-    """Return the value of a feature as people read it."""
+def worded(feature: str, title: str, value: float) -> tuple[str, str]:
+    """Return the title and the value of a feature as people read them: a share in percent."""
+    is_share = f".{Measure.SHARE.value}." in feature
+    title = title.removesuffix(f", {Measure.SHARE.value}") if is_share else title
     if math.isnan(value):
-        return "–"  # the session has no such value
+        return title, "–"  # the session has no such value
+    return title, f"{100 * value:.3g} %" if is_share else _figure(value)
+
+
+def _figure(value: float) -> str:
     return f"{value:,.0f}" if value.is_integer() else f"{value:.3g}"
 
 

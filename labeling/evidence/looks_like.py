@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from detection.contract import CONTRACTS, Contract
 from detection.derived import Code
-from detection.features import Measure, feature_specs
+from detection.features import feature_specs
 from detection.neighbours import Difference
-from labeling.evidence.contributions import figure
+from labeling.evidence.contributions import worded
 from labeling.models import Answer, Item
 from labeling.services import neighbours
 from labeling.services.neighbours import Labelled
@@ -80,10 +79,5 @@ def _near(contract: Contract, found: Labelled) -> Near:
 def _words(contract: Contract, one: Difference) -> Words:
     spec = next(spec for spec in feature_specs(contract) if spec.name == one.feature)
     is_code = any(derived.name == one.feature for derived in contract.derived if isinstance(derived, Code))
-    if spec.measure is Measure.SHARE:
-        return Words(spec.title.removesuffix(", share"), _percent(one.own), _percent(one.other), is_code)
-    return Words(spec.title, figure(one.own), figure(one.other), is_code)
-
-
-def _percent(share: float) -> str:
-    return figure(share) if math.isnan(share) else f"{100 * share:.3g} %"
+    (title, own), (_title, other) = (worded(spec.name, spec.title, value) for value in (one.own, one.other))
+    return Words(title, own, other, is_code)

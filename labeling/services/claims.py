@@ -78,8 +78,9 @@ def claim_returned(queue: Queue, expert: User) -> Item | None:
 
 
 def items() -> QuerySet[Item]:
-    """Items with all that a labelling page reads: many columns, so ask for them once."""
-    return Item.objects.select_related("queue__detector", "detector", "version__detector", "record", "claimed_by")
+    """Items with all that a labelling page reads: many columns, so ask for them once. What it shows later, later."""
+    shown = Item.objects.select_related("queue__detector", "detector", "version__detector", "record", "claimed_by")
+    return shown.defer("record__examples", "record__spread")
 
 
 def claim(item: Item, expert: User) -> bool:
