@@ -53,6 +53,7 @@ CLOCK = {
     },
     # every hour, so that a full disk does not wait for the night
     "delete old traffic": at(crontab(minute="20"), "traffic.tasks.delete_old", PIPELINE),
+    "prepare seeds": at(crontab(minute="50"), "labeling.tasks.prepare_seeds", PIPELINE),
     "measure prices": at(crontab(minute="40"), "labeling.tasks.measure_prices", PIPELINE),
     # a slow answer keeps nobody waiting there
     "ask for suggestions": every(20, "labeling.tasks.ask_suggestions", TRAINING),

@@ -19,6 +19,7 @@ from labeling.services import (
     reference,
     retraining,
     routing,
+    seeds,
     suggestions,
 )
 
@@ -117,3 +118,9 @@ def measure_prices() -> int | None:
 def measure_agreement() -> int | None:
     """Count who agrees with whom, and what each expert did."""
     return ticks.run("labeling.measure_agreement", agreement.measure)
+
+
+@shared_task
+def prepare_seeds() -> int | None:
+    """Have settled cases ready that experts answer once more, blind."""
+    return ticks.run("labeling.prepare_seeds", seeds.prepare)

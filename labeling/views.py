@@ -72,7 +72,11 @@ def queue(request: HttpRequest, slug: str) -> HttpResponse:
         "wanted": wanted,
         "saved": _saved(request),
         "problem": problem,
-        "states": [(state, title, replace(wanted, state=state).query) for state, title in ItemState.choices],
+        "states": [
+            (state, title, replace(wanted, state=state).query)
+            for state, title in ItemState.choices
+            if state != ItemState.SEED
+        ],
         "orders": Order.choices,
         "reasons": REASON_NAMES.items(),
         "cells": [cell.value for cell in Cell],

@@ -19,6 +19,7 @@ from labeling.models.reference_changes import (
     RetireReason,
 )
 from labeling.models.saved import SavedQueue
+from labeling.models.seeds import Seed
 from labeling.models.suggestions import Suggestion
 
 __all__ = [
@@ -61,6 +62,7 @@ __all__ = [
     "RetrainRequest",
     "Role",
     "SavedQueue",
+    "Seed",
     "Skip",
     "Source",
     "SubjectKind",

@@ -81,6 +81,7 @@ class ItemState(models.TextChoices):
     CONFLICT = "conflict", _("conflict")  # answers differ: a senior expert decides
     RETURNED = "returned", _("returned")  # a senior asks those whose answers differ once more
     SETTLED = "settled", _("settled")
+    SEED = "seed", _("open")  # a settled case, once more and blind: to its expert an open item like any other
     EXPIRED = "expired", _("expired")  # nobody looked at it for 14 days; opens again when its look comes again
 
 

@@ -16,7 +16,7 @@ from django.utils import timezone
 from detection import agreement
 from detection.agreement import ANSWERS, AgreementPolicy, Given
 from labeling.models import AgreementFigure, ExpertFigure, Label, Question
-from labeling.services import outcomes
+from labeling.services import outcomes, seeds
 from models_registry.models import Detector
 
 POLICY = AgreementPolicy()
@@ -110,6 +110,8 @@ def _store_experts(detector: Detector, answers: list[Given], since: datetime, no
     for expert, (shared, agreed) in agreement.with_others(answers).items():
         if expert in did:
             did[expert].figures |= {"shared": shared, "agreed": agreed}
+    for expert, (all_seeds, right) in seeds.counted(detector, since, now).items():
+        did[expert].figures |= {"seeds": all_seeds, "seeds_right": right}
     for expert, done in sorted(did.items()):
         if done.times:
             median, p90 = (int(value) for value in np.quantile(done.times, (0.5, 0.9)))

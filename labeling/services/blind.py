@@ -30,7 +30,8 @@ def hides_answers(item: Item, user: User) -> bool:
 
 def is_told() -> Q:
     """Return which items may stand as evidence beside others: of drawn ones those that nobody can answer any more."""
-    return ~Q(queue__kind=Queue.Kind.PROOF) | Q(state=ItemState.SETTLED, settled_at__lte=timezone.now() - UNDO_WITHIN)
+    told = ~Q(queue__kind=Queue.Kind.PROOF) | Q(state=ItemState.SETTLED, settled_at__lte=timezone.now() - UNDO_WITHIN)
+    return told & ~Q(state=ItemState.SEED)
 
 
 def labelled() -> QuerySet[Item]:

@@ -12,8 +12,8 @@ from django.utils import timezone
 
 from accounts.models import User
 from accounts.roles import EXPERTS, Role
-from labeling.models import AskedAgain, Item, ItemState, Label, Queue, Skip
-from labeling.services import conflicts
+from labeling.models import AskedAgain, Item, ItemState, Label, Queue, Seed, Skip
+from labeling.services import conflicts, seeds
 from labeling.services.filters import ANY, EVERYTHING, ItemFilter
 
 LEASE = timedelta(minutes=10)
@@ -63,8 +63,20 @@ def claim_next(queue: Queue, expert: User, wanted: ItemFilter = EVERYTHING, *, a
         return returned
     for state in _claimable(expert, wanted):
         if (pk := _take(queue, expert, state, wanted)) is not None:
-            return items().get(pk=pk)
+            seed = None if state != ItemState.OPEN or wanted.narrows else _take_seed(pk, queue, expert)
+            return items().get(pk=seed or pk)
     return None if arriving else claim_returned(queue, expert)
+
+
+def _take_seed(pk: int, queue: Queue, expert: User) -> int | None:
+    """Hold the seed that is due before an item the expert was given, and let the item go; None where none is."""
+    seed = seeds.in_place_of(pk, queue, expert)
+    if seed is None:
+        return None
+    now = timezone.now()
+    Item.objects.filter(pk=seed).update(claimed_by=expert, claimed_until=now + LEASE, opened_at=now)
+    Item.objects.filter(pk=pk, claimed_by=expert).update(claimed_by=None, claimed_until=None, opened_at=None)
+    return seed
 
 
 def claim_returned(queue: Queue, expert: User) -> Item | None:
@@ -129,14 +141,16 @@ def _is_open_to(expert: User) -> Q:
     a senior those whose answers differ while none of them is his."""
     unanswered = ~Exists(_answers_of(expert))
     returned = AskedAgain.objects.filter(question__item=OuterRef("pk"), expert=expert, answered_at=None)
+    seeded = Seed.objects.filter(item=OuterRef("pk"), expert=expert)
     theirs = Q(Q(state=ItemState.OPEN) & unanswered) | Q(Q(state=ItemState.RETURNED) & Exists(returned))
+    theirs |= Q(Q(state=ItemState.SEED) & unanswered & Exists(seeded))
     if expert.has_role(Role.SENIOR):
         theirs |= Q(Q(state__in=conflicts.DISPUTED) & unanswered & ~Exists(conflicts.parts_of(expert)))
     return theirs
 
 
 def _held_states(expert: User) -> tuple[ItemState, ...]:
-    own = (ItemState.OPEN, ItemState.RETURNED)
+    own = (ItemState.OPEN, ItemState.RETURNED, ItemState.SEED)
     return (*own, ItemState.CONFLICT) if expert.has_role(Role.SENIOR) else own
 
 

@@ -7,17 +7,19 @@ import io
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, timedelta
 
 from django.db.models import Max, QuerySet
+from django.utils import timezone
 
 from accounts.models import User
 from accounts.roles import EXPERTS, Role
-from labeling.models import AgreementFigure, ExpertFigure
-from labeling.services import outcomes
+from labeling.models import AgreementFigure, ExpertFigure, Label
+from labeling.services import outcomes, seeds
 from models_registry.models import Detector
 
 LEADERS = (Role.SENIOR, Role.ADMINISTRATOR, Role.AUDITOR)  # who see the figures of each
+TOLD_FOR = timedelta(days=30)  # a missed seed stays on the page of its expert
 COLUMNS = (
     "day",
     "detector",
@@ -51,6 +53,7 @@ class Page:
     day: date | None  # of the night that measured; None: none has yet
     own: list[ExpertFigure]
     week: outcomes.Week | None
+    missed: list[Label]  # his answers to seeds that differ from the reference set, told when none can be undone
     teams: list[Team]
     leads: bool
 
@@ -61,7 +64,8 @@ def page(reader: User) -> Page:
     leads = reader.has_role(*LEADERS)
     own = list(_figures(day).filter(expert=reader)) if reader.has_role(*EXPERTS) else []
     week = outcomes.week(reader) if reader.has_role(*EXPERTS) else None
-    return Page(day, own, week, _teams(day, leads=leads), leads)
+    missed = seeds.missed(reader, timezone.now() - TOLD_FOR) if reader.has_role(*EXPERTS) else []
+    return Page(day, own, week, missed, _teams(day, leads=leads), leads)
 
 
 def newest_night() -> date | None:

@@ -158,7 +158,9 @@ class ItemFilter:
         """Return conditions on labeling_item and their parameters. The state is a literal: with a parameter no
         planner can prove that a partial index applies."""
         of_state = state or self.state
-        sql = [] if of_state == ANY else [f"labeling_item.state = '{ItemState(of_state).value}'"]
+        # a seed is nobody's to find; who holds one has it all the same
+        of_any = "(labeling_item.state <> 'seed' OR labeling_item.claimed_by_id IS NOT NULL)"
+        sql = [of_any if of_state == ANY else f"labeling_item.state = '{ItemState(of_state).value}'"]
         parameters = []
         for condition, value in self._conditions():
             sql.append(condition)
@@ -256,6 +258,6 @@ _READ: dict[str, Callable[[str], Any]] = {
     "source": _text,
     "since": _moment,
     "until": lambda value: _moment(value, ends=True),
-    "state": _one_of({*ItemState.values, ANY}),
+    "state": _one_of({*ItemState.values, ANY} - {ItemState.SEED}),
     "order": _one_of(set(Order.values)),
 }

@@ -137,7 +137,8 @@ def _reason(code: int) -> Reason | None:
 
 def _subjects(file: ScoreFile, found: Sequence[Late]) -> Any:
     keys = [late.key for late in found]
-    return Item.objects.filter(detector=file.version.detector_id, subject_key__in=keys)
+    items = Item.objects.filter(detector=file.version.detector_id, subject_key__in=keys)
+    return items.exclude(state=ItemState.SEED)
 
 
 def _tell_subjects(file: ScoreFile, found: Sequence[Late]) -> None:

@@ -13,7 +13,7 @@ from detection.retraining import decide
 from jobs.models import Job
 from jobs.services import jobs
 from jobs.services.jobs import Lease
-from labeling.models import Label
+from labeling.models import ItemState, Label
 from labeling.services import reference
 from models_registry.models import Detector, Snapshot, Stage, TrainingSet, Version
 from models_registry.services import candidates, gates, training
@@ -72,6 +72,7 @@ def new_gate_worthy(detector: Detector) -> int:
     labels = Label.objects.current().filter(
         detector=detector, source__in=reference.GATING, answer__in=reference.DECIDED
     )
+    labels = labels.exclude(item__state=ItemState.SEED)  # they are no news
     newest = detector.versions.select_related("training_set").order_by("-number").first()
     if newest is not None:
         labels = labels.filter(created_at__gt=newest.training_set.frozen_at)

@@ -14,6 +14,8 @@ from accounts.roles import Role
 from labeling.models import NO_ANSWER, Answer, AskedAgain, GroupCheck, Item, ItemState, Label
 from labeling.services.queues import move
 
+FREE: dict[str, Any] = {"claimed_by": None, "claimed_until": None, "opened_at": None}
+
 
 @dataclass(frozen=True, slots=True)
 class Step:
@@ -61,6 +63,10 @@ def _in_conflict(answers: Mapping[int, Step], contested_after: int | None, befor
 
 def follow(items: Sequence[Item], now: datetime, *, release: bool) -> None:
     """Set the states of items to what their labels say. The items are locked, and come with their queue."""
+    seeds = [item.pk for item in items if item.state == ItemState.SEED]  # no answer makes anything of them
+    if seeds and release:
+        Item.objects.filter(pk__in=seeds).update(**FREE)
+    items = [item for item in items if item.state != ItemState.SEED]
     changes: dict[tuple[ItemState, str, bool], list[int]] = defaultdict(list)
     moves: Counter[tuple[int, str, str]] = Counter()
     history = _history(items)
@@ -111,7 +117,7 @@ def _columns(state: ItemState, outcome: str, now: datetime, *, release: bool) ->
     if state in (ItemState.OPEN, ItemState.SETTLED):
         columns |= {"disputed_at": None}
     if release:
-        columns |= {"claimed_by": None, "claimed_until": None, "opened_at": None}
+        columns |= FREE
     return columns
 
 

@@ -131,6 +131,7 @@ def test_a_night(tmp_path, run_jobs):
         assert times["labeling.tasks.retrain_due"] == 6  # every hour; each detector at its own
         assert times["traffic.tasks.delete_old"] == 7
         assert times["labeling.tasks.measure_prices"] == 7
+        assert times["labeling.tasks.prepare_seeds"] == 7
         for task in ("models_registry.tasks.score_segments", "labeling.tasks.route_scores", "jobs.tasks.sweep"):
             assert times[task] == 7 * 12 - 1  # once per step: all that was missed in between is one tick
         # trained an hour ago, nobody has answered: skipped, with the reason

@@ -16,7 +16,7 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts import rights
 from accounts.models import User
-from labeling.models import Item, ItemHost, Queue
+from labeling.models import Item, ItemHost, ItemState, Queue
 from models_registry.models import Bundle, Customer, Detector, IndicatorList, Version
 from triage.models import Complaint
 
@@ -69,7 +69,8 @@ def _items(asked: str) -> Iterable[Found]:
         newest = Item.objects.order_by("-id").values("pk")[:NEWEST]
         by_word = items.filter(pk__in=newest, title__icontains=asked).order_by("-id")
         found |= {item.pk: item for item in by_word[:EACH]}
-    for item in list(found.values())[: 2 * EACH]:
+    listed = [item for item in found.values() if item.state != ItemState.SEED or item.pk == number]
+    for item in listed[: 2 * EACH]:
         yield Found(_("item"), item.title, reverse("labeling:item", args=[item.pk]), f"#{item.pk} · {item.detector}")
 
 
