@@ -129,8 +129,11 @@ def counts(rows: Sequence[SnapshotRow]) -> dict[str, Any]:
 
 
 def row_digest(subject_key: str, answer: str, row: Mapping[str, Any]) -> str:
-    """SHA-256 of what was judged and what was found: the same case gives the same digest in every house."""
-    return _digest({"answer": answer, "row": dict(row), "subject_key": subject_key})
+    """SHA-256 of what was judged and what was found: the same case gives the same digest in every house.
+
+    Columns without a value do not count, so that a row from before a column was added keeps its digest."""
+    filled = {name: value for name, value in row.items() if value is not None and value != []}
+    return _digest({"answer": answer, "row": filled, "subject_key": subject_key})
 
 
 def event_digest(previous: str, event: Mapping[str, Any]) -> str:

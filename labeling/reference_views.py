@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from django.contrib import messages
+from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_POST, require_safe
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from accounts.models import User
 from accounts.rights import role_required
 from accounts.roles import EXPERTS, Role
+from detection.coverage import AGES
 from labeling import evidence
 from labeling.models import (
     Answer,
@@ -22,16 +24,20 @@ from labeling.models import (
     DisputeDecision,
     DisputeOrigin,
     DisputeReason,
+    ReferenceImport,
     ReferenceProposal,
     ReferenceRow,
     RetireReason,
 )
 from labeling.models import Role as RowRole
-from labeling.services import blind, disputes, entries, reference_changes, snapshot_pages
+from labeling.services import blind, disputes, entries, imports, reference_changes, reference_files, snapshot_pages
+from labeling.services import coverage as coverage_service
 from labeling.services.reference_changes import ChangeRefused
 from models_registry.models import Detector, GateReport, Snapshot
 from models_registry.services import snapshots as snapshot_files
 
+EXPORTS = {"jsonl": reference_files.lines, "parquet": reference_files.parquet}
+LARGEST_IMPORT = 64 << 20  # bytes, through a page
 READERS = (*EXPERTS, Role.ENGINEER, Role.ADMINISTRATOR, Role.AUDITOR)
 
 
@@ -278,14 +284,109 @@ def compare_snapshots(request: HttpRequest, detector: str) -> HttpResponse:
 @require_safe
 @role_required(*READERS)
 def download_snapshot(request: HttpRequest, detector: str, number: int) -> StreamingHttpResponse:
-    """The frozen file, byte for byte; never shown by the browser, attackers wrote what is in it."""
+    """The frozen file, byte for byte."""
     found = get_object_or_404(Snapshot.objects.select_related("detector"), detector__name=detector, number=number)
-    name = f"{detector}-reference-{number}.jsonl.gz"
-    return StreamingHttpResponse(
-        snapshot_files.chunks(found),
-        content_type="application/octet-stream",
-        headers={"Content-Disposition": f'attachment; filename="{name}"'},
+    return _download(snapshot_files.chunks(found), f"{detector}-reference-{number}.jsonl.gz")
+
+
+# coverage
+
+
+@require_safe
+@role_required(*READERS)
+def coverage(request: HttpRequest, detector: str) -> HttpResponse:
+    found = get_object_or_404(Detector, name=detector)
+    return render(
+        request, "labeling/coverage.html", {"detector": found, "report": coverage_service.report(found), "ages": AGES}
     )
+
+
+# export and import
+
+
+@require_safe
+@role_required(*READERS)
+def export_reference(request: HttpRequest, detector: str, suffix: str) -> StreamingHttpResponse:
+    """The rows that a filter shows, streamed. No CSV: a spreadsheet would run what attackers wrote."""
+    found = get_object_or_404(Detector, name=detector)
+    write = EXPORTS.get(suffix)
+    if write is None:
+        raise Http404
+    return _download(write(found, entries.RowFilter.of(request.GET)), f"{detector}-reference.{suffix}")
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@role_required(*READERS)
+def reference_imports(request: HttpRequest, detector: str) -> HttpResponse:
+    found = get_object_or_404(Detector, name=detector)
+    user = _user(request)
+    problem = ""
+    if request.method == "POST":
+        if not user.has_role(*reference_changes.DECIDERS):
+            raise PermissionDenied
+        file = request.FILES.get("file")
+        if file is None or file.size is None or file.size > LARGEST_IMPORT:
+            problem = _("Choose a file of at most %(size)s MB; a larger one takes manage.py import_reference.") % {
+                "size": LARGEST_IMPORT >> 20
+            }
+        else:
+            return redirect("labeling:reference-import", imports.stage(found, file.file, file.name or "", user).pk)
+    context = {
+        "detector": found,
+        "imports": ReferenceImport.objects.filter(detector=found).select_related("by", "decided_by")[:50],
+        "may_import": user.has_role(*reference_changes.DECIDERS),
+        "problem": problem,
+    }
+    return render(request, "labeling/reference_imports.html", context, status=400 if problem else 200)
+
+
+@require_safe
+@role_required(*READERS)
+def reference_import(request: HttpRequest, pk: int) -> HttpResponse:
+    return _import_page(request, _import(pk))
+
+
+@require_POST
+@role_required(Role.SENIOR, Role.ENGINEER)
+def decide_import(request: HttpRequest, pk: int) -> HttpResponse:
+    """Let rows in as the second person, decline, or take one's own import back."""
+    found, note = _import(pk), request.POST.get("note", "")
+    try:
+        if request.POST.get("approve"):
+            return redirect("jobs:job", imports.approve(found, _user(request), note).pk)
+        imports.decline(found, _user(request), note)
+    except ChangeRefused as refused:
+        return _import_page(request, found, str(refused), 409)
+    return redirect("labeling:reference-import", pk)
+
+
+@require_safe
+@role_required(*READERS)
+def download_bad_lines(request: HttpRequest, pk: int) -> StreamingHttpResponse:
+    return _download(imports.quarantined(_import(pk)), f"import-{pk}-bad-lines.jsonl")
+
+
+def _import_page(request: HttpRequest, found: ReferenceImport, problem: str = "", status: int = 200) -> HttpResponse:
+    user = _user(request)
+    approves = imports.may_approve(found, user)
+    context = {
+        "found": found,
+        "detector": found.detector,
+        "may_approve": approves,
+        "may_decline": approves or (found.state == ReferenceImport.State.WAITING and found.by_id == user.pk),
+        "problem": problem,
+    }
+    return render(request, "labeling/reference_import.html", context, status=status)
+
+
+def _import(pk: int) -> ReferenceImport:
+    return get_object_or_404(ReferenceImport.objects.select_related("detector", "by", "decided_by"), pk=pk)
+
+
+def _download(pieces: Iterator[bytes], name: str) -> StreamingHttpResponse:
+    """Attackers wrote what is in it: the browser keeps it and never shows it."""
+    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+    return StreamingHttpResponse(pieces, content_type="application/octet-stream", headers=headers)
 
 
 # what several of them need

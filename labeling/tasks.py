@@ -8,10 +8,12 @@ from jobs.services import jobs, ticks
 from labeling.services import (
     agreement,
     bulk,
+    coverage,
     dumps,
     expiry,
     gating,
     groups,
+    imports,
     late_hits,
     neighbours,
     prices,
@@ -94,6 +96,18 @@ def index_neighbours() -> int | None:
 def ask_suggestions() -> int | None:
     """Ask the language model of the settings about what waits; without one, nothing happens."""
     return ticks.run("labeling.ask_suggestions", suggestions.ask_waiting)
+
+
+@shared_task
+def count_coverage() -> int | None:
+    """Say where the reference sets are thin."""
+    return ticks.run("labeling.count_coverage", coverage.count_all)
+
+
+@shared_task
+def admit_import(pk: int) -> None:
+    """Do a job's admission of imported reference rows."""
+    jobs.run(pk, imports.admit)
 
 
 @shared_task

@@ -27,6 +27,7 @@ from labeling.models import (
     ProofDraw,
     ProofItem,
     Queue,
+    ReferenceImport,
     ReferenceProposal,
     ReferenceRow,
     SavedQueue,
@@ -452,6 +453,13 @@ def make_dispute(**fields: Any) -> Dispute:
     return Dispute.objects.create(**defaults | fields)
 
 
+def make_import(**fields: Any) -> ReferenceImport:
+    """Return an engineer's import that waits; its files do not exist."""
+    by = fields.get("by") or make_user(Role.ENGINEER)
+    defaults = {"detector": fields.get("detector") or make_detector(), "name": "theirs.jsonl", "digest": digest()}
+    return ReferenceImport.objects.create(**defaults | {"path": "none", "good": 2, "by": by, "role": by.role} | fields)
+
+
 def failing_report(row: ReferenceRow, **fields: Any) -> GateReport:
     """Return a gate report that lists a row as wrong."""
     version = fields.pop("version", None) or make_version(detector=row.detector)
@@ -626,6 +634,12 @@ URL_ARGS: dict[str, Callable[[], list[Any]]] = {
     "labeling:decide-dispute": lambda: [make_dispute().pk],
     "labeling:snapshots": lambda: [make_detector().name],
     "labeling:compare-snapshots": lambda: [make_detector().name],
+    "labeling:coverage": lambda: [make_detector().name],
+    "labeling:export-reference": lambda: [make_detector().name, "jsonl"],
+    "labeling:reference-imports": lambda: [make_detector().name],
+    "labeling:reference-import": lambda: [make_import().pk],
+    "labeling:decide-import": lambda: [make_import().pk],
+    "labeling:download-bad-lines": lambda: [make_import().pk],
     "labeling:download-snapshot": _snapshot_of_a_page,
     "models_registry:indicator-list": lambda: [make_indicator_list().name],
     "models_registry:withdraw-indicators": lambda: [make_indicator_list().name],

@@ -3,9 +3,11 @@
 from labeling.models.acts import BulkVerdict, GroupCheck, GroupVerdict
 from labeling.models.complaints import ComplaintItem, RetrainRequest
 from labeling.models.conflicts import Adjudication, AskedAgain, Question
+from labeling.models.coverage import Coverage
 from labeling.models.disputes import Dispute, DisputeDecision, DisputeOrigin, DisputeReason
 from labeling.models.dumps import DumpLabel
 from labeling.models.figures import AgreementFigure, ExpertFigure, QueuePrice
+from labeling.models.imports import ReferenceImport
 from labeling.models.items import Item, ItemHost, ItemRecord, ItemState, NotAdmitted, Queue, QueueDay, Skip, SubjectKind
 from labeling.models.labels import DECIDED, NO_ANSWER, Answer, Label, ReasonCode, Source, Trigger
 from labeling.models.neighbours import NeighbourIndex
@@ -31,6 +33,7 @@ __all__ = [
     "AskedAgain",
     "BulkVerdict",
     "ComplaintItem",
+    "Coverage",
     "Dispute",
     "DisputeDecision",
     "DisputeOrigin",
@@ -56,6 +59,7 @@ __all__ = [
     "ReasonCode",
     "ReferenceDecision",
     "ReferenceEvent",
+    "ReferenceImport",
     "ReferenceProposal",
     "ReferenceRow",
     "RetireReason",

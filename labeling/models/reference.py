@@ -6,6 +6,7 @@ from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from labeling.models.imports import ReferenceImport
 from labeling.models.items import Item
 from labeling.models.labels import Answer, Label
 from models_registry.models import Detector
@@ -38,6 +39,7 @@ class ReferenceRow(models.Model):
     detector = models.ForeignKey(Detector, on_delete=models.PROTECT, related_name="reference_rows")
     # null: it was imported
     item = models.ForeignKey(Item, on_delete=models.PROTECT, null=True, related_name="reference_rows")
+    imported = models.ForeignKey(ReferenceImport, on_delete=models.PROTECT, null=True, related_name="rows")
     subject_key = models.CharField(max_length=200)
     title = models.CharField(max_length=255, blank=True)
     answer = models.CharField(max_length=10, choices=ROW_ANSWERS)

@@ -158,7 +158,7 @@ def _why_role(row: ReferenceRow, events: list[ReferenceEvent]) -> str:
         return told % {"by": spent.by, "version": spent.details.get("version", "")}
     if row.item is not None and row.item.queue.kind == Queue.Kind.COMPLAINT:
         return _("A confirmed complaint: every later version must be right about it, and may learn it.")
-    if row.role == Role.REGRESSION and reference.keyed_role(row) != Role.REGRESSION:
+    if row.role == Role.REGRESSION and reference.role_by_key(row.shape, row.host) != Role.REGRESSION:
         return _("An earlier row of this session was regression: what may have been learnt never becomes hold-out.")
     told = _("By a keyed hash of look and source host: %(share)s of 100 are held out, and nobody can choose which.")
     return told % {"share": round(100 * reference.POLICY.holdout_share)}

@@ -126,16 +126,12 @@ def _role_of(item: Item, row: dict[str, Any]) -> str:
     known = ReferenceRow.objects.filter(detector=item.detector, subject_key=item.subject_key)
     if known.filter(role=Role.REGRESSION).exists():  # it may have been learnt from: no way back
         return Role.REGRESSION
-    return _role(item.shape, host_of(row))
+    return role_by_key(item.shape, host_of(row))
 
 
-def _role(shape: str, host: str) -> str:
+def role_by_key(shape: str, host: str) -> str:
+    """Return the role that the keyed hash gives a look and host."""
     return role_of(settings.REFERENCE_KEY.encode(), shape, host, POLICY)
-
-
-def keyed_role(row: ReferenceRow) -> str:
-    """Return the role that the keyed hash alone would give a row."""
-    return _role(row.shape, row.host)
 
 
 def host_of(row: dict[str, Any]) -> str:
@@ -227,7 +223,7 @@ def _expert_rows(detector: Detector) -> Iterator[ExpertRow]:
             yield _expert_row(row.subject_key, row.shape, row.answer, row.source, row.row)
     for item, answer in _labelled(detector):
         pair = item.shape, host_of(from_json(item.record.row))
-        free = _role(*pair) == Role.REGRESSION and pair not in held_out.pairs
+        free = role_by_key(*pair) == Role.REGRESSION and pair not in held_out.pairs
         if free and item.subject_key not in held_out.keys:
             yield _expert_row(item.subject_key, item.shape, answer, item.source, item.record.row)
 

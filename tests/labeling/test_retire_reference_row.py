@@ -128,7 +128,7 @@ def test_two_seniors_correct_an_answer(row, senior):
 
 
 def test_a_corrected_row_never_becomes_hold_out_again(row, senior, monkeypatch):
-    monkeypatch.setattr(reference, "_role", lambda shape, host: RowRole.HOLDOUT)
+    monkeypatch.setattr(reference, "role_by_key", lambda shape, host: RowRole.HOLDOUT)
     reference_changes.spend(row, senior, failing_report(row), "learn it")
     first, second = make_user(Role.SENIOR), make_user(Role.SENIOR)
     reference_changes.approve(reference_changes.propose_correction(row, first, note="no"), second)
