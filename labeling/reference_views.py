@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import BinaryIO, cast
 
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
@@ -330,7 +331,10 @@ def reference_imports(request: HttpRequest, detector: str) -> HttpResponse:
                 "size": LARGEST_IMPORT >> 20
             }
         else:
-            return redirect("labeling:reference-import", imports.stage(found, file.file, file.name or "", user).pk)
+            staged = imports.stage(
+                found, cast(BinaryIO, file.file), file.name or "", user
+            )  # a file on the disk when large
+            return redirect("labeling:reference-import", staged.pk)
     context = {
         "detector": found,
         "imports": ReferenceImport.objects.filter(detector=found).select_related("by", "decided_by")[:50],

@@ -75,8 +75,9 @@ def _ages(detector: Detector, today: date) -> tuple[dict[str, list[int]], int]:
         for number, edge in enumerate([*edges, None])
     }
     rows = ReferenceRow.objects.gating().filter(detector=detector)
-    found = {row["answer"]: row for row in rows.order_by().values("answer").annotate(**buckets)}
-    ages = {answer: [found.get(answer, {}).get(name, 0) for name in buckets] for answer in ANSWERS}
+    ages = {answer: [0] * len(buckets) for answer in ANSWERS}
+    for answer, *counts in rows.order_by().values("answer").annotate(**buckets).values_list("answer", *buckets):
+        ages[answer] = counts
     return ages, sum(sum(counts) for counts in ages.values())
 
 
@@ -157,5 +158,5 @@ def _lines(counts: dict[str, dict[str, Held]]) -> list[Line]:
 def _with_queue(thin: Thin, queues: dict[str, Queue]) -> Spot:
     """Name the first queue in which something waits that would fill the spot, narrowed to it where it can be."""
     queue = next((queues[kind] for kind in FILLS[thin.answer] if kind in queues and queues[kind].waiting), None)
-    narrowed = ItemFilter(**{thin.dimension: thin.name}).query if thin.dimension in ("sensor", "source") else ""
-    return Spot(thin, queue, narrowed)
+    sensor, source = (thin.name if thin.dimension == name else "" for name in ("sensor", "source"))
+    return Spot(thin, queue, ItemFilter(sensor=sensor, source=source).query)

@@ -94,9 +94,11 @@ def stage(detector: Detector, file: BinaryIO, name: str, by: User) -> ReferenceI
 
 
 def _digest(file: BinaryIO) -> str:
-    digest = hashlib.file_digest(file, "sha256").hexdigest()
+    digest = hashlib.sha256()
+    while piece := file.read(1 << 18):
+        digest.update(piece)
     file.seek(0)
-    return digest
+    return digest.hexdigest()
 
 
 def _numbered(file: BinaryIO) -> Iterator[tuple[int, Any]]:
@@ -303,6 +305,13 @@ def _finish(found: ReferenceImport) -> dict[str, Any]:
     figures = {"admitted": admitted, "left_out": found.good - admitted}
     approved = ReferenceImport.objects.filter(pk=found.pk, state=State.APPROVED)
     if approved.update(state=State.ADMITTED, **figures):
-        told = {"file": found.digest, "import": found.pk, "proposed_by": found.by.username, "rows": admitted}
-        reference_events.record(detector, ReferenceEvent.Kind.IMPORTED, found.decided_by, **told)
+        reference_events.record(
+            detector,
+            ReferenceEvent.Kind.IMPORTED,
+            found.decided_by,
+            file=found.digest,
+            source=found.name,
+            proposed_by=found.by.username,
+            rows=admitted,
+        )
     return figures

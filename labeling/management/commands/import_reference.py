@@ -33,5 +33,5 @@ class Command(BaseCommand):
         except (ChangeRefused, OSError) as error:
             raise CommandError(str(error)) from error
         self.stdout.write(f"import {found.pk}: {found.good} good, {found.known} known, {found.bad} bad lines")
-        for number, field, error in found.first_errors:
-            self.stdout.write(f"  line {number}: {field}: {error}")
+        for number, field, told in found.first_errors:
+            self.stdout.write(f"  line {number}: {field}: {told}")
