@@ -9,7 +9,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ("labeling", "0040_add_bulk_checks"),
+        ("labeling", "0041_add_seeds"),
         ('models_registry', '0011_guard_indicators'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
