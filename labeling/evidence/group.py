@@ -20,6 +20,7 @@ TOP_HOSTS = 8
 TOP_SENSORS = 5
 HEIGHT = 28.0  # of the drawing
 STEP = 8  # from one bar to the next
+FEWEST = 24  # bars that fill the width: fewer of them stay narrow
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +76,7 @@ class Group:
 
     @property
     def drawn_width(self) -> int:
-        return len(self.slots) * STEP
+        return max(len(self.slots), FEWEST) * STEP
 
     @property
     def drawn_height(self) -> float:
