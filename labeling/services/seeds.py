@@ -44,7 +44,7 @@ _COPIED = (
     "last_at",
     "late_hit_at",
 )
-_RECORD = ("row", "raw", "examples", "scores", "rule_set")
+_RECORD = ("row", "raw", "examples", "scores", "spread", "rule_set")
 
 
 def key() -> bytes:

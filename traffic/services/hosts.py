@@ -74,7 +74,8 @@ def history(host: str, at: datetime) -> History:
     midnight = datetime(day.year, day.month, day.day, tzinfo=UTC)
     begin, end = midnight - timedelta(days=DAYS - 1), midnight + timedelta(days=1)
     near = Segment.objects.of_traffic().filter(last_at__gte=begin, first_at__lt=end)
-    found = list(near.order_by("-last_at", "-pk").values_list("sessions_path", "first_at", "rows")[: FILES + 1])
+    newest = near.order_by("-last_at", "-pk").values_list("sessions_path", "first_at", "rows")[: FILES + 1]
+    found = [(path, first, rows) for path, first, rows in newest if first is not None]
     looked = _bounded(found)
     if not looked:
         return History(day, None, False, [], {}, 0, 0)
