@@ -63,9 +63,14 @@ SCORE_OPTIONS: dict[str, Any] = {
 }
 
 
-def rids(segment_id: int, rows: int) -> np.ndarray[Any, np.dtype[np.int64]]:
-    """Return the row ids of a segment: its number in the high half, the row in the low half."""
-    return np.arange(rows, dtype=np.int64) | (segment_id << 32)
+def rids(segment_id: int, rows: int, first: int = 0) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """Return ids of rows of a segment: its number in the high half, the row in the low half."""
+    return np.arange(first, first + rows, dtype=np.int64) | (segment_id << 32)
+
+
+def with_rids(table: pa.Table, segment_id: int, first: int) -> pa.Table:
+    """Return a table of sessions as rows of a segment, from a row on."""
+    return table.set_column(0, RID, pa.array(rids(segment_id, len(table), first)))
 
 
 def session_table(columns: Columns, *, segment_id: int = 0) -> pa.Table:

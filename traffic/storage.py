@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
@@ -77,20 +78,67 @@ def get_bytes(path: str) -> bytes:
 
 def put_table(path: str, table: pa.Table, **options: Any) -> str:
     """Store a table as Parquet; return the SHA-256 of the file."""
-    sink = pa.BufferOutputStream()
-    pq.write_table(table, sink, **options)
-    return put_bytes(path, sink.getvalue())
+    with writing_table(path, table.schema, **options) as writer:
+        writer.write(table)
+    return writer.digest
+
+
+class TableWriter:
+    """A Parquet file that is written piece by piece. Its digest is complete when the file is."""
+
+    def __init__(self, file: BinaryIO, schema: pa.Schema, row_group_size: int | None, **options: Any) -> None:
+        self._file = _HashedFile(file)
+        self._row_group_size = row_group_size
+        self._parquet = pq.ParquetWriter(self._file, schema, **options)
+
+    def write(self, table: pa.Table) -> None:
+        """Write rows as row groups of their own."""
+        self._parquet.write_table(table, self._row_group_size)
+
+    def close(self) -> None:
+        self._parquet.close()
+
+    @property
+    def digest(self) -> str:
+        return self._file.hash.hexdigest()
+
+
+class _HashedFile(io.RawIOBase):
+    """Passes on what is written, and hashes it on the way."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.hash = hashlib.sha256()
+        self._file = file
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        self.hash.update(data)
+        return self._file.write(data)
+
+
+@contextmanager
+def writing_table(
+    path: str, schema: pa.Schema, *, row_group_size: int | None = None, **options: Any
+) -> Iterator[TableWriter]:
+    """Open a table of the store for writing, piece by piece; like `writing` it appears whole or not at all."""
+    with writing(path) as file:
+        writer = TableWriter(file, schema, row_group_size, **options)
+        try:
+            yield writer
+        finally:  # else it would write its last bytes when it is forgotten
+            writer.close()
 
 
 def put_batches(path: str, schema: pa.Schema, batches: Iterable[pa.Table], *, row_group: int, **options: Any) -> str:
     """Store tables one after the other as one Parquet file of such row groups; return the SHA-256 of the file.
 
     Every batch but the last holds a multiple of `row_group` rows."""
-    sink = pa.BufferOutputStream()
-    with pq.ParquetWriter(sink, schema, **options) as writer:
+    with writing_table(path, schema, row_group_size=row_group, **options) as writer:
         for batch in batches:
-            writer.write_table(batch, row_group_size=row_group)
-    return put_bytes(path, sink.getvalue())
+            writer.write(batch)
+    return writer.digest
 
 
 def get_table(path: str, columns: list[str] | None = None) -> pa.Table:

@@ -12,7 +12,8 @@ from io import BytesIO
 from tempfile import SpooledTemporaryFile
 from typing import Any
 
-from detection.sources.suricata_reader import Chunk, Counts, Reader, ReaderPolicy, blocks_of
+from detection.sources.reader import Chunk, Counts, ReaderPolicy, blocks_of, temporary_lines
+from detection.sources.suricata_reader import Reader
 
 
 @dataclass(slots=True)
@@ -69,15 +70,15 @@ class LiveReader(Reader):
         self, digest: str, blocks: Iterable[list[bytes]], problem: Callable[[], str | None] = lambda: None
     ) -> JoinedWindow | None:
         """Read a window; return the one before it, joined. `problem` is asked after the last block."""
-        window = JoinedWindow(digest, Counts(), _temporary(), _temporary())
-        self.counts, self._rejected, self._orphans = window.counts, window.rejected_lines, _temporary()
+        window = JoinedWindow(digest, Counts(), temporary_lines(), temporary_lines())
+        self.counts, self._rejected, self._orphans = window.counts, window.rejected_lines, temporary_lines()
         number = 1
         for lines in blocks:
             self._read_block(number, lines)
             number += len(lines)
         if why := problem():
             self._reject(None, why, b"")
-        chunks = [*self._close_window(), *self._cut_chunks(everything=True)]
+        chunks = list(self._close_window())
         joined, self._last = self._last, window
         if joined is None:
             self._orphans.close()
@@ -105,7 +106,3 @@ class LiveReader(Reader):
     def close(self) -> None:
         if self._last is not None:
             self._last.close()
-
-
-def _temporary() -> SpooledTemporaryFile[bytes]:
-    return SpooledTemporaryFile(max_size=1 << 20)

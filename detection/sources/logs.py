@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from typing import BinaryIO
 
 from detection.sources import zeek
-from detection.sources.suricata_reader import Reader, ReaderPolicy
+from detection.sources.reader import ReaderPolicy
+from detection.sources.suricata_reader import Reader
 from detection.sources.values import BadRecordError
 from detection.sources.zeek import Header
 from detection.sources.zeek_companions import Companions

@@ -408,6 +408,11 @@ class Hit:
         self.value = value  # HIT_FIELDS
         self.is_joined = False
 
+    def join(self) -> None:
+        """Note that the session was found; the line is kept for those without one."""
+        self.is_joined = True
+        self.line = b""
+
 
 def hit_told_by(line: bytes) -> Hit | None:
     """Return the hit of one alert line; None when it is unusual: ask `parse_line` and `hit_in`."""

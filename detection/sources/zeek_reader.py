@@ -8,16 +8,14 @@ its chunks wait on disk until it was read to its end.
 from __future__ import annotations
 
 import tempfile
-from bisect import bisect_right
-from collections.abc import Callable, Iterator
-from itertools import accumulate
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import orjson
 
 from detection.sources import certificates, zeek
 from detection.sources.lines import LineBlocks
-from detection.sources.suricata_reader import TOO_LONG, TWICE, Chunk, Counts, ReaderPolicy, Rejected, blocks_of
+from detection.sources.reader import TOO_LONG, TWICE, Chunk, LogReader, ReaderPolicy, columns_of
 from detection.sources.values import BadRecordError
 from detection.sources.zeek import CERTIFICATE_TOLD, FLOW_TOLD, HTTP_TOLD, SSL_TOLD, Header, Values
 from detection.sources.zeek_companions import Companions
@@ -48,20 +46,13 @@ class _Sessions:
         self.bytes = 0
 
 
-class ZeekReader:
-    """Iterate to get chunks of sessions; counts, rejected, digest tell the rest. No rule inspects what Zeek logs."""
-
-    is_inspected = False
-    has_rules = False
+class ZeekReader(LogReader):
+    """Reads one log, as `LogReader` says. No rule inspects what Zeek logs."""
 
     def __init__(
         self, blocks: LineBlocks, *, policy: ReaderPolicy | None = None, companions: Companions | None = None
     ) -> None:
-        self.policy = policy or ReaderPolicy()
-        self.counts = Counts()
-        self.rules_seen: dict[int, dict[str, Any]] = {}
-        self.refused: str | None = None
-        self._blocks = blocks
+        super().__init__(blocks, policy or ReaderPolicy())
         self._owns_companions = companions is None
         self._companions = companions or Companions()
         self._waits = self._companions.connections == 0
@@ -69,7 +60,6 @@ class ZeekReader:
         self._header_lines: list[bytes] = []  # that no rejected line repeated yet
         self._read_values: Callable[[str], Values] | None = None
         self._sessions = {"http": _Sessions("http"), "ssl": _Sessions("tls")}
-        self._rejected = tempfile.SpooledTemporaryFile(max_size=1 << 20)  # noqa: SIM115 - closed with the reader
         self._held = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the reader
         self._held_rows = 0
 
@@ -87,28 +77,8 @@ class ZeekReader:
         yield from self._released()
         yield from self._cut(everything=True)
 
-    @property
-    def digest(self) -> str:
-        """SHA-256 of the bytes as received."""
-        return self._blocks.digest
-
-    @property
-    def rejected(self) -> Iterator[Rejected]:
-        self._rejected.seek(0)
-        return map(Rejected.from_json, self._rejected)
-
-    @property
-    def quarantine(self) -> Iterator[bytes]:
-        """The same rejected lines as JSON lines, in blocks ready to be stored."""
-        return blocks_of(self._rejected)
-
-    @property
-    def orphans(self) -> Iterator[bytes]:
-        """Nothing: Zeek writes no rule hits."""
-        return iter(())
-
     def close(self) -> None:
-        self._rejected.close()
+        super().close()
         self._held.close()
         if self._owns_companions:
             self._companions.close()
@@ -199,16 +169,11 @@ class ZeekReader:
         else:
             self.counts.tls += 1
 
-    def _reject(self, number: int | None, reason: str, data: bytes) -> None:
-        self.counts.rejected += 1
-        self.counts.reasons[reason] += 1
-        self._rejected.write(Rejected(number, reason, data).to_json())
-
     # --- chunks
 
     def _cut(self, *, everything: bool) -> Iterator[Chunk]:
         for kind, sessions in self._sessions.items():
-            is_full = len(sessions.raw) >= self.policy.segment_rows or sessions.bytes >= self.policy.segment_bytes
+            is_full = len(sessions.raw) >= self.policy.chunk_rows or sessions.bytes >= self.policy.chunk_bytes
             if not sessions.raw or not (is_full or everything):
                 continue
             if self._waits and not everything:
@@ -253,10 +218,10 @@ class ZeekReader:
     def _chunks(self, sessions: _Sessions) -> Iterator[Chunk]:
         """Yield chunks of bounded size from the sessions at hand."""
         flows = self._companions.flows(sessions.keys)
-        columns = _columns(sessions.names, sessions.told) | _columns(FLOW_TOLD, flows)
+        columns = columns_of(sessions.names, sessions.told) | columns_of(FLOW_TOLD, flows)
         if sessions.protocol == "tls":
             found = self._companions.certificates(sessions.certificates)
-            told = _columns((*CERTIFICATE_TOLD, "cert_sha1"), found)
+            told = columns_of((*CERTIFICATE_TOLD, "cert_sha1"), found)
             for name in ("cert_subject", "cert_issuer"):
                 told[name] = [one or other for one, other in zip(columns[name], told[name], strict=True)]
             prints = [certificates.sha1(first) for first, _ in sessions.certificates]
@@ -264,20 +229,10 @@ class ZeekReader:
             columns |= told
         columns["flow_sessions"] = _flow_sizes(sessions, columns["flow_id"])
         columns["hits"] = [[] for _ in sessions.raw]
-        first = 0
-        while first < len(sessions.raw):
-            sizes = list(accumulate(map(len, sessions.raw[first : first + self.policy.segment_rows])))
-            last = first + max(1, bisect_right(sizes, self.policy.segment_bytes))
-            part = {name: values[first:last] for name, values in columns.items()}
-            yield Chunk(sessions.protocol, part, sessions.raw[first:last])
-            first = last
+        yield from Chunk(sessions.protocol, columns, sessions.raw).parts(self.policy)
 
 
-def _columns(names: tuple[str, ...], rows: list[tuple[Any, ...]]) -> dict[str, list[Any]]:
-    return {name: list(values) for name, values in zip(names, zip(*rows, strict=True), strict=True)}
-
-
-def _flow_sizes(sessions: _Sessions, flow_ids: list[int]) -> list[int]:
+def _flow_sizes(sessions: _Sessions, flow_ids: Sequence[int]) -> list[int]:
     """Return for every session how many its flow has, in this chunk and the one before."""
     sizes: dict[int, int] = {}
     for flow_id in flow_ids:

@@ -8,7 +8,8 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
-from detection.sources.suricata_reader import Chunk, Reader, ReaderPolicy
+from detection.sources.reader import Chunk, ReaderPolicy
+from detection.sources.suricata_reader import Reader
 
 BEGAN = datetime(2026, 3, 1, 12, 0)
 

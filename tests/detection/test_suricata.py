@@ -21,8 +21,9 @@ from hypothesis import strategies as st
 from detection.sessions import COLUMN_NAMES, FLOW, HIT_FIELDS, TRANSACTION
 from detection.sources import suricata, suricata_reader
 from detection.sources.lines import UPLOAD, LineBlocks, TooMuchUnpackedError, UnpackLimits
+from detection.sources.reader import ReaderPolicy, Rejected
 from detection.sources.suricata import session_row
-from detection.sources.suricata_reader import Reader, ReaderPolicy, Rejected
+from detection.sources.suricata_reader import Reader
 from detection.sources.values import BadRecordError, decode_uri, micros, parse_line
 from tests.detection import eve
 
@@ -359,7 +360,7 @@ def test_any_order_gives_the_same_sessions(order: list[int], copies: int) -> Non
         eve.http(1, 0), eve.http(1, 1), eve.http(2, 0), eve.alert(1, 0, sid=1), eve.alert(1, None, sid=2),
         eve.alert(2, 0, sid=3), eve.flow(1), eve.flow(2), eve.fileinfo(1, 1),
     ]  # fmt: skip
-    found, _ = eve.read([records[place] for place in order], segment_rows=copies)
+    found, _ = eve.read([records[place] for place in order], chunk_rows=copies)
     expected, _ = eve.read(records)
 
     def plain(rows: list[dict[str, Any]]) -> list[Any]:
@@ -376,11 +377,11 @@ def test_any_order_gives_the_same_sessions(order: list[int], copies: int) -> Non
 
 def test_chunks_hold_a_bounded_number_of_sessions_and_bytes() -> None:
     data = eve.log(eve.http(number) for number in range(25))
-    reader = Reader(io.BytesIO(data), policy=ReaderPolicy(segment_rows=10))
+    reader = Reader(io.BytesIO(data), policy=ReaderPolicy(chunk_rows=10))
     assert [len(chunk.raw) for chunk in reader] == [10, 10, 5]
-    reader = Reader(io.BytesIO(data), policy=ReaderPolicy(segment_rows=10, segment_bytes=1000))
+    reader = Reader(io.BytesIO(data), policy=ReaderPolicy(chunk_rows=10, chunk_bytes=1000))
     assert sum(len(chunk.raw) for chunk in reader) == 25
-    reader = Reader(io.BytesIO(data), policy=ReaderPolicy(segment_bytes=10))
+    reader = Reader(io.BytesIO(data), policy=ReaderPolicy(chunk_bytes=10))
     assert [len(chunk.raw) for chunk in reader] == [1] * 25
 
 
@@ -400,7 +401,7 @@ def test_memory_does_not_grow_with_the_log() -> None:
 
     def peak(lines: int) -> int:
         tracemalloc.start()
-        for _chunk in Reader(Endless(lines), policy=ReaderPolicy(join_lines=150, join_seconds=0, segment_rows=150)):
+        for _chunk in Reader(Endless(lines), policy=ReaderPolicy(join_lines=150, join_seconds=0, chunk_rows=150)):
             pass
         _, most = tracemalloc.get_traced_memory()
         tracemalloc.stop()

@@ -151,7 +151,7 @@ def test_after_a_proxy_answered_each_protocol_keeps_its_own() -> None:
 
 def test_a_chunk_holds_one_protocol_and_the_lines_of_its_rows() -> None:
     records = [eve.tls(n) if n % 3 else eve.http(n) for n in range(1000)]
-    found, _ = eve.read(records, join_lines=100, segment_rows=70)
+    found, _ = eve.read(records, join_lines=100, chunk_rows=70)
     assert sorted(row["flow_id"] for row in found) == list(range(1000))
     for row in found:
         told = json.loads(row["raw"])

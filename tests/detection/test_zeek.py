@@ -127,7 +127,7 @@ def test_one_file_may_hold_every_kind_in_any_order(companion_first: bool, rows: 
     companions.append(x509())
     both = companions + sessions if companion_first else sessions + companions
     random.Random(3).shuffle(both) if companion_first else None
-    found, reader = read(json_log(both), segment_rows=100)
+    found, reader = read(json_log(both), chunk_rows=100)
     assert Counter(row["protocol"] for row in found) == {"http": rows, "tls": rows}
     assert {row["bytes_to_client"] for row in found} == {9000}
     assert {row["cert_serial"] for row in found if row["protocol"] == "tls"} == {"96DF"}
@@ -138,11 +138,11 @@ def test_one_file_may_hold_every_kind_in_any_order(companion_first: bool, rows: 
 
 def test_chunks_are_bounded_and_hold_one_protocol() -> None:
     data = json_log([http(f"C{n}", 1, n) if n % 2 else ssl(f"C{n}", n) for n in range(1000)])
-    chunks = list(open_log(io.BytesIO(data), policy=eve.ReaderPolicy(segment_rows=70)))
+    chunks = list(open_log(io.BytesIO(data), policy=eve.ReaderPolicy(chunk_rows=70)))
     assert sum(len(chunk.raw) for chunk in chunks) == 1000
     assert max(len(chunk.raw) for chunk in chunks) <= 70
     assert all(set(chunk.columns["protocol"]) == {chunk.protocol} for chunk in chunks)
-    chunks = list(open_log(io.BytesIO(data), policy=eve.ReaderPolicy(segment_bytes=5_000)))
+    chunks = list(open_log(io.BytesIO(data), policy=eve.ReaderPolicy(chunk_bytes=5_000)))
     assert max(sum(map(len, chunk.raw)) for chunk in chunks) <= 5_000
 
 

@@ -8,7 +8,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from detection.sources.logs import open_log
-from detection.sources.suricata_reader import Reader, ReaderPolicy
+from detection.sources.reader import ReaderPolicy
+from detection.sources.suricata_reader import Reader
 from detection.sources.zeek_companions import Companions
 from detection.sources.zeek_reader import ZeekReader
 from tests.detection import eve

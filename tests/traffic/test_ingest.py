@@ -290,7 +290,7 @@ class Dying(io.BytesIO):
 
 def test_a_failure_in_the_middle_leaves_nothing() -> None:
     sensor = rule_sets.sensor_named("default")
-    small = ingest.ReaderPolicy(join_lines=100, join_seconds=0, segment_rows=100)
+    small = ingest.ReaderPolicy(join_lines=100, join_seconds=0, chunk_rows=100)
     data = eve.log(eve.http(number) for number in range(3_000))
     with pytest.raises(OSError, match="fire"):
         ingest.ingest_stream(Dying(data), "a", sensor, policy=small)

@@ -17,14 +17,13 @@ from django.utils import timezone
 
 from detection.sources.lines import UPLOAD
 from detection.sources.logs import open_log
-from detection.sources.suricata_reader import Chunk, Counts, Reader, ReaderPolicy
+from detection.sources.reader import Chunk, Counts, LogReader, ReaderPolicy
 from detection.sources.zeek_companions import Companions
-from detection.sources.zeek_reader import ZeekReader
 from traffic import storage
 from traffic.models import Intake, Kind, RuleSet, Segment, Sensor
 from traffic.services import rule_sets, runs
 from traffic.services.log_sets import LogSet, sets_of
-from traffic.services.segments import store_segment
+from traffic.services.segments import SegmentWriter
 
 LOCAL_POLICY = ReaderPolicy()
 UPLOAD_POLICY = ReaderPolicy(limits=UPLOAD)
@@ -176,7 +175,7 @@ def ingest_stream(
 
 
 def take_in(
-    reader: Reader | ZeekReader,
+    reader: LogReader,
     name: str,
     sensor: Sensor,
     rule_set: RuleSet | None = None,
@@ -211,16 +210,15 @@ def keep(
 
     What `also` writes to the database becomes true together with it."""
     began = time.perf_counter()
-    stored: list[Segment] = []
     with runs.Run() as run:
+        writer = SegmentWriter(runs.path_in(run, ""), sensor=sensor, source=source, kind=kind)
         try:
-            with without_cycle_search():
-                for number, chunk in enumerate(chunks):
-                    path = runs.path_in(run, str(number))
-                    stored.append(store_segment(chunk, sensor=sensor, source=source, path=path, kind=kind))
+            with without_cycle_search(), writer:
+                for chunk in chunks:
+                    writer.add(chunk)
             seconds = round(time.perf_counter() - began, 3)
             rule_set = (rule_set or sensor.rule_set or _inferred(told)) if told.has_rules else None
-            intake = _seal(told, stored, name, sensor, rule_set, seconds, kind, also)
+            intake = _seal(told, writer.segments, name, sensor, rule_set, seconds, kind, also)
         except BaseException:
             runs.drop(run.name)
             raise
@@ -310,7 +308,7 @@ def put_packed(path: str, blocks: Iterator[bytes]) -> str:
     return path
 
 
-def _result(intake: Intake, reader: Reader | ZeekReader, inspected: bool) -> FileResult:
+def _result(intake: Intake, reader: LogReader, inspected: bool) -> FileResult:
     counts = reader.counts
     return FileResult(
         path=intake.path,

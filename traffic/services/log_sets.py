@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from detection.sources.logs import zeek_kind
-from detection.sources.suricata_reader import ReaderPolicy
+from detection.sources.reader import ReaderPolicy
 from detection.sources.zeek import COMPANION_KINDS, name_in_set
 
 _ENDINGS = re.compile(r"(?:\.(?:log|labeled|json|jsonl|gz)|[-_.]?\d[-_.:\d]*\d)+$")

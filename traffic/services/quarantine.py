@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 
-from detection.sources.suricata_reader import Rejected
+from detection.sources.reader import Rejected
 from traffic import storage
 from traffic.models import Intake
 

@@ -14,7 +14,7 @@ from django.db import transaction
 from accounts.models import User
 from accounts.services import audit
 from detection.sources.logs import open_log
-from detection.sources.suricata_reader import TOO_LONG, TWICE, ReaderPolicy, Rejected
+from detection.sources.reader import TOO_LONG, TWICE, ReaderPolicy, Rejected
 from jobs.models import Job
 from jobs.services import jobs
 from jobs.services.jobs import Lease

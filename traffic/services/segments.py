@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -16,37 +18,141 @@ from django.conf import settings
 
 from detection import tables
 from detection.geo import Geo, NoGeoError, open_geo
-from detection.sources.suricata_reader import Chunk
+from detection.sources.reader import Chunk
 from traffic import storage
 from traffic.models import Kind, LateHit, Segment, Sensor
 
 log = structlog.get_logger(__name__)
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LINE = tables.RAW_SCHEMA.field("line")
 
 
-def store_segment(chunk: Chunk, *, sensor: Sensor, source: str, path: str, kind: Kind = Kind.TRAFFIC) -> Segment:
-    """Store sessions and raw lines as an unsealed segment: the row first, so that no file lies unknown."""
-    starts = chunk.columns["start"]
-    geo = geo_in_force()
-    segment = Segment.objects.create(
-        sensor=sensor,
-        source=source,
-        protocol=chunk.protocol,
-        kind=kind,
-        sessions_path=f"{path}.sessions.parquet",
-        raw_path=f"{path}.raw.parquet",
-        digest="",
-        geo_digest=geo.digest if geo else "",
-        rows=len(chunk.raw),
-        first_at=_EPOCH + timedelta(microseconds=min(starts)),
-        last_at=_EPOCH + timedelta(microseconds=max(starts)),
-    )
-    columns = chunk.columns | {"dst_org": geo.orgs(chunk.columns["dst_ip"])} if geo else chunk.columns
-    sessions = tables.session_table(columns, segment_id=segment.pk)
-    segment.digest = storage.put_table(segment.sessions_path, sessions, **tables.SESSION_OPTIONS)
-    storage.put_table(segment.raw_path, tables.raw_table(chunk.raw), **tables.RAW_OPTIONS)
-    segment.save(update_fields=["digest"])
-    return segment
+@dataclass(frozen=True, slots=True)
+class SegmentPolicy:
+    """When a segment is large enough, and how much of one is held back to fill a row group."""
+
+    rows: int = 50_000
+    raw_bytes: int = 128 << 20
+    group_rows: int = 20_000  # a multiple of the raw lines' row groups
+    group_bytes: int = 64 << 20
+
+
+class SegmentWriter:
+    """Stores chunks as unsealed segments of one protocol each, row group by row group.
+
+    A context manager: `segments` are complete when it ends well; when it does not, their files never appear."""
+
+    def __init__(
+        self,
+        folder: str,
+        *,
+        sensor: Sensor,
+        source: str,
+        kind: Kind = Kind.TRAFFIC,
+        policy: SegmentPolicy = SegmentPolicy(),
+    ) -> None:
+        self.segments: list[Segment] = []
+        self._folder = folder
+        self._told = {"sensor": sensor, "source": source, "kind": kind}
+        self._policy = policy
+        self._geo = geo_in_force()
+        self._open: dict[str, _OpenSegment] = {}
+
+    def __enter__(self) -> SegmentWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        while self._open:
+            _, segment = self._open.popitem()
+            segment.finish(error)
+
+    def add(self, chunk: Chunk) -> None:
+        columns = chunk.columns
+        if self._geo:
+            columns = {**columns, "dst_org": self._geo.orgs(columns["dst_ip"])}
+        rows = tables.session_table(columns).append_column(_LINE, tables.raw_table(chunk.raw).column(0))
+        while len(rows):
+            segment = self._open.get(chunk.protocol) or self._begun(chunk.protocol)
+            rows = segment.add(rows)
+            if segment.is_full:
+                self._open.pop(chunk.protocol).finish()
+
+    def _begun(self, protocol: str) -> _OpenSegment:
+        path = f"{self._folder}{len(self.segments)}"
+        segment = Segment.objects.create(  # the row first, so that no file lies unknown
+            **self._told,
+            protocol=protocol,
+            sessions_path=f"{path}.sessions.parquet",
+            raw_path=f"{path}.raw.parquet",
+            digest="",
+            geo_digest=self._geo.digest if self._geo else "",
+            rows=0,
+        )
+        self.segments.append(segment)
+        self._open[protocol] = _OpenSegment(segment, self._policy)
+        return self._open[protocol]
+
+
+class _OpenSegment:
+    """A segment whose files are being written; sessions and lines wait side by side for the next row group."""
+
+    def __init__(self, segment: Segment, policy: SegmentPolicy) -> None:
+        self._segment = segment
+        self._policy = policy
+        self._files = ExitStack()
+        self._sessions, self._raw = (
+            self._files.enter_context(storage.writing_table(path, schema, **options))
+            for path, schema, options in (
+                (segment.sessions_path, tables.SESSION_SCHEMA, tables.SESSION_OPTIONS),
+                (segment.raw_path, tables.RAW_SCHEMA, tables.RAW_OPTIONS),
+            )
+        )
+        self._held = tables.SESSION_SCHEMA.append(_LINE).empty_table()
+        self._raw_bytes = 0
+
+    @property
+    def is_full(self) -> bool:
+        return self._room <= 0 or self._raw_bytes >= self._policy.raw_bytes
+
+    @property
+    def _room(self) -> int:
+        return self._policy.rows - self._segment.rows - len(self._held)
+
+    def add(self, rows: pa.Table) -> pa.Table:
+        """Take in rows while there is room; return those that are left."""
+        taken, left = rows.slice(0, self._room), rows.slice(self._room)
+        self._raw_bytes += taken.column(_LINE.name).nbytes
+        self._held = pa.concat_tables([self._held, taken])
+        while len(self._held) >= self._policy.group_rows:
+            self._write(self._policy.group_rows)
+        if self._held.nbytes >= self._policy.group_bytes:
+            self._write(len(self._held) // tables.RAW_ROW_GROUP * tables.RAW_ROW_GROUP)
+        return left
+
+    def finish(self, error: BaseException | None = None) -> None:
+        """Write what is held and let the files appear; throw them away when there was an error."""
+        if error is not None:
+            with suppress(type(error)):
+                self._files.__exit__(type(error), error, error.__traceback__)
+            return
+        self._write(len(self._held))
+        self._files.close()
+        self._segment.digest = self._sessions.digest
+        self._segment.save(update_fields=["digest", "rows", "first_at", "last_at"])
+
+    def _write(self, rows: int) -> None:
+        """Write the first rows that are held as a row group; all but the last groups are whole ones of raw lines."""
+        if not rows:
+            return
+        part, self._held = self._held.slice(0, rows), self._held.slice(rows)
+        segment = self._segment
+        self._sessions.write(tables.with_rids(part.drop_columns([_LINE.name]), segment.pk, segment.rows))
+        self._raw.write(part.select([_LINE.name]))
+        span = pa.compute.min_max(part.column("start")).as_py()
+        segment.first_at = min(filter(None, (segment.first_at, span["min"])))
+        segment.last_at = max(filter(None, (segment.last_at, span["max"])))
+        segment.rows += rows
 
 
 def geo_in_force() -> Geo | None:

@@ -24,7 +24,7 @@ from django.utils import timezone
 
 from detection.sources import suricata
 from detection.sources.live import JoinedWindow, LiveReader
-from detection.sources.suricata_reader import ReaderPolicy
+from detection.sources.reader import ReaderPolicy
 from traffic import storage
 from traffic.models import Intake, RuleSet, Segment, Stream
 from traffic.services import ingest, rule_sets, runs
