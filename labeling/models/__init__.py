@@ -4,6 +4,7 @@ from labeling.models.acts import BulkVerdict, GroupCheck, GroupVerdict
 from labeling.models.complaints import ComplaintItem, RetrainRequest
 from labeling.models.conflicts import Adjudication, AskedAgain, Question
 from labeling.models.coverage import Coverage
+from labeling.models.days import ExpertDay
 from labeling.models.disputes import Dispute, DisputeDecision, DisputeOrigin, DisputeReason
 from labeling.models.dumps import DumpLabel
 from labeling.models.figures import AgreementFigure, ExpertFigure, QueuePrice
@@ -39,6 +40,7 @@ __all__ = [
     "DisputeOrigin",
     "DisputeReason",
     "DumpLabel",
+    "ExpertDay",
     "ExpertFigure",
     "GroupCheck",
     "GroupVerdict",

@@ -156,7 +156,9 @@ class Item(models.Model):
     last_at = models.DateTimeField()
     labels_needed = models.PositiveSmallIntegerField(null=True)  # null: as many as the queue says
     state = models.CharField(max_length=10, choices=ItemState.choices, default=ItemState.OPEN)
-    claimed_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, related_name="claims")
+    claimed_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, related_name="claims", db_index=False
+    )
     claimed_until = models.DateTimeField(null=True)
     opened_at = models.DateTimeField(null=True)  # when the holder saw it: time per label is measured here
     disputed_at = models.DateTimeField(null=True)  # since when its answers differ
@@ -181,6 +183,10 @@ class Item(models.Model):
             ),
             # read by labeling.services.queues: age of the oldest open item
             models.Index(fields=["queue", "created_at"], name="item_open_by_age", condition=models.Q(state="open")),
+            # read by labeling.services.claims: what an expert holds
+            models.Index(
+                fields=["claimed_by", "queue"], name="item_held", condition=models.Q(claimed_by__isnull=False)
+            ),
             # read by labeling.services.filters: the largest group first
             models.Index(
                 fields=["queue", "-sessions", "id"], name="item_open_by_size", condition=models.Q(state="open")

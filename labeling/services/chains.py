@@ -7,6 +7,7 @@ from datetime import datetime
 
 from accounts.models import User
 from labeling.models import NO_ANSWER, Answer, Item, Label
+from labeling.services import days
 from labeling.services.details import Given
 
 BATCH = 500  # rows per statement
@@ -40,6 +41,7 @@ def inherit(items: Sequence[Item], origin: Label | None, expert: User, given: Gi
     if origin is None and labels:
         origin = labels[0]
         origin.save()
+        days.count(expert, now)
         labels = labels[1:]
         for label in labels:
             label.inherited_from = origin

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -15,6 +14,7 @@ from accounts.roles import EXPERTS, Role
 from labeling.models import AskedAgain, Item, ItemState, Label, Queue, Seed, Skip
 from labeling.services import conflicts, seeds
 from labeling.services.filters import ANY, EVERYTHING, ItemFilter
+from labeling.services.prepared import ByKey
 
 LEASE = timedelta(minutes=10)
 LONGEST_HOLD = timedelta(hours=1)  # a page left open overnight must not keep an item from everybody else
@@ -26,7 +26,7 @@ _CLAIM = """
 UPDATE labeling_item SET claimed_by_id = %s, claimed_until = %s, opened_at = %s
 WHERE id = (
     SELECT labeling_item.id FROM labeling_item
-    WHERE labeling_item.queue_id = %s AND {wanted}
+    WHERE labeling_item.queue_id = %s AND labeling_item.id <> %s AND {wanted}
       AND (labeling_item.claimed_until IS NULL OR labeling_item.claimed_until <= %s)
       AND NOT EXISTS (
         SELECT 1 FROM labeling_label l
@@ -37,6 +37,16 @@ WHERE id = (
         SELECT 1 FROM labeling_skip s
         WHERE s.item_id = labeling_item.id AND s.expert_id = %s AND s.until > %s)
     ORDER BY {order} LIMIT 1 {lock}
+)
+RETURNING id
+"""
+_RESUME = """
+UPDATE labeling_item SET claimed_until = %s
+WHERE id = (
+    SELECT labeling_item.id FROM labeling_item
+    WHERE labeling_item.claimed_by_id = %s AND labeling_item.queue_id = %s AND labeling_item.id <> %s AND {wanted}
+      AND labeling_item.claimed_until > %s AND labeling_item.opened_at > %s AND labeling_item.state IN ({states})
+    ORDER BY labeling_item.id LIMIT 1
 )
 RETURNING id
 """
@@ -51,21 +61,23 @@ _NOT_A_PART = """
 """
 
 
-def claim_next(queue: Queue, expert: User, wanted: ItemFilter = EVERYTHING, *, arriving: bool = False) -> Item | None:
+def claim_next(
+    queue: Queue, expert: User, wanted: ItemFilter = EVERYTHING, *, arriving: bool = False, but: int = 0
+) -> Item | None:
     """Give the expert the item he holds already, or the first one asked for that nobody holds and he has not answered.
 
     Items in conflict go to senior experts only, and before all others. Who arrives at the queue is given first what
-    was returned to him; who is at work gets that last, so that no answer waits for the question."""
-    held = _held(queue, expert, wanted)
-    if held is not None and renew(held, expert):
-        return items().get(pk=held.pk)
+    was returned to him; who is at work gets that last, so that no answer waits for the question. The item numbered
+    `but` is never given."""
+    if (held := _resume(queue, expert, wanted, but)) is not None:
+        return _SHOWN.get(held)
     if arriving and (returned := claim_returned(queue, expert)) is not None:
         return returned
     for state in _claimable(expert, wanted):
-        if (pk := _take(queue, expert, state, wanted)) is not None:
+        if (pk := _take(queue, expert, state, wanted, but)) is not None:
             seed = None if state != ItemState.OPEN or wanted.narrows else _take_seed(pk, queue, expert)
-            return items().get(pk=seed or pk)
-    return None if arriving else claim_returned(queue, expert)
+            return _SHOWN.get(seed or pk)
+    return None if arriving else claim_returned(queue, expert, but)
 
 
 def _take_seed(pk: int, queue: Queue, expert: User) -> int | None:
@@ -79,12 +91,11 @@ def _take_seed(pk: int, queue: Queue, expert: User) -> int | None:
     return seed
 
 
-def claim_returned(queue: Queue, expert: User) -> Item | None:
+def claim_returned(queue: Queue, expert: User, but: int = 0) -> Item | None:
     """Give the expert an item of the queue that a senior returned to him with a question, the longest waiting first."""
     waiting = AskedAgain.objects.waiting().filter(expert=expert, question__item__queue=queue)
-    for pk in waiting.order_by("pk").values_list("question__item_id", flat=True):
-        item = items().get(pk=pk)
-        if claim(item, expert):
+    for pk in waiting.exclude(question__item=but).order_by("pk").values_list("question__item_id", flat=True):
+        if claim(items().get(pk=pk), expert):
             return items().get(pk=pk)
     return None
 
@@ -93,6 +104,9 @@ def items() -> QuerySet[Item]:
     """Items with all that a labelling page reads: many columns, so ask for them once. What it shows later, later."""
     shown = Item.objects.select_related("queue__detector", "detector", "version__detector", "record", "claimed_by")
     return shown.defer("record__examples", "record__spread")
+
+
+_SHOWN = ByKey(items)
 
 
 def claim(item: Item, expert: User) -> bool:
@@ -133,7 +147,14 @@ def skip(item: Item, expert: User, until: datetime | None = None) -> bool:
 
 def may_claim(item: Item, expert: User) -> bool:
     """Say whether the item is one that this expert may still answer, whoever holds it now."""
-    return expert.has_role(*EXPERTS) and Item.objects.filter(_is_open_to(expert), pk=item.pk).exists()
+    if not expert.has_role(*EXPERTS):
+        return False
+    return holds(item, expert) or Item.objects.filter(_is_open_to(expert), pk=item.pk).exists()
+
+
+def holds(item: Item, expert: User) -> bool:
+    """Say whether the expert holds the item, as far as the item in hand knows: he was given it to answer."""
+    return item.claimed_by_id == expert.pk and item.holder is not None and item.state in _held_states(expert)
 
 
 def _is_open_to(expert: User) -> Q:
@@ -163,23 +184,32 @@ def _claimable(expert: User, wanted: ItemFilter) -> tuple[ItemState, ...]:
     return ItemState.CONFLICT, ItemState.OPEN
 
 
-def _held(queue: Queue, expert: User, wanted: ItemFilter) -> Item | None:
-    mine = Item.objects.filter(claimed_by=expert, queue=queue, claimed_until__gt=timezone.now())
-    return replace(wanted, state=ANY).apply(mine).only("pk").first()
-
-
 def _answers_of(expert: User) -> QuerySet[Label]:
     return Label.objects.current().filter(item=OuterRef("pk"), expert=expert)
 
 
-def _take(queue: Queue, expert: User, state: ItemState, wanted: ItemFilter) -> int | None:
+def _resume(queue: Queue, expert: User, wanted: ItemFilter, but: int) -> int | None:
+    """Prolong the lease of an item that the expert holds; return its number."""
+    now = timezone.now()
+    conditions, said = wanted.where(ANY)
+    states = ", ".join(f"'{state.value}'" for state in _held_states(expert))
+    sql = _RESUME.format(wanted=" AND ".join(conditions) or "1 = 1", states=states)
+    moments = [_stored(moment) for moment in (now + LEASE, now, now - LONGEST_HOLD)]
+    return _number(sql, [moments[0], expert.pk, queue.pk, but, *said, *moments[1:]])
+
+
+def _take(queue: Queue, expert: User, state: ItemState, wanted: ItemFilter, but: int) -> int | None:
     lock = "FOR UPDATE SKIP LOCKED" if connection.features.has_select_for_update_skip_locked else ""
     conditions, said = wanted.where(state)
     part, asked = (_NOT_A_PART, [expert.pk]) if state == ItemState.CONFLICT else ("", [])
     sql = _CLAIM.format(wanted=" AND ".join(conditions), order=wanted.sorting.sql, lock=lock, not_a_part=part)
     now, until = (_stored(moment) for moment in (timezone.now(), timezone.now() + LEASE))
+    return _number(sql, [expert.pk, until, now, queue.pk, but, *said, now, expert.pk, *asked, expert.pk, now])
+
+
+def _number(sql: str, parameters: list[Any]) -> int | None:
     with connection.cursor() as cursor:
-        cursor.execute(sql, [expert.pk, until, now, queue.pk, *said, now, expert.pk, *asked, expert.pk, now])
+        cursor.execute(sql, parameters)
         found = cursor.fetchall()
     return found[0][0] if found else None
 

@@ -11,6 +11,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from accounts.models import User
+from accounts.roles import Role
 from labeling.models import (
     DECIDED,
     NO_ANSWER,
@@ -24,12 +25,17 @@ from labeling.models import (
     ReferenceRow,
 )
 from labeling.models.labels import LabelQuerySet
-from labeling.services import chains, conflicts
+from labeling.services import chains, conflicts, days
 from labeling.services.details import Given, LabelRefused, refuse_silence
-from labeling.services.states import follow, uncontested
+from labeling.services.prepared import ByKey
+from labeling.services.states import Step, follow, history_of, uncontested
 
 UNDO_WITHIN = timedelta(hours=12)  # later corrections are a matter for a second opinion, not for a key
 UNDOABLE = 20  # of an expert's newest answers
+
+_LOCKED = ByKey(
+    lambda: Item.objects.select_for_update(of=("self",)).select_related("queue__detector", "detector", "claimed_by")
+)
 
 
 class NotHolder(LabelRefused):
@@ -72,29 +78,47 @@ def submit(
 ) -> Label:
     """Write the expert's answer and what it makes of the item. Raises NotHolder, LabelRefused."""
     given = Given(answer, reason_code, family, authorised, note, expires_at, expires_when).checked()
-    locked = _lock(item)
+    return write(hold(item.pk, expert), expert, given)
+
+
+def hold(pk: int, expert: User) -> Item:
+    """Return an item that the expert may answer, and keep it from everybody until the transaction ends.
+
+    Raises Item.DoesNotExist, NotHolder, LabelRefused."""
+    locked = _LOCKED.get(pk)
     if locked.claimed_by_id != expert.pk:
         raise NotHolder(locked.holder)
     _refuse_late(locked, expert)
-    refuse_silence(locked, given)
-    earlier = _tail(locked, expert)
-    again = locked.state == ItemState.RETURNED and conflicts.is_asked(locked, expert)
+    return locked
+
+
+def write(item: Item, expert: User, given: Given) -> Label:
+    """Write an answer that is checked to an item that is held, and what it makes of the item. Raises LabelRefused.
+
+    Its count in the queue, for which others wait, is moved last."""
+    refuse_silence(item, given)
+    history = history_of([item])[item.pk]
+    earlier = next((step for step in reversed(history) if step.expert == expert.pk), None)
+    again = item.state == ItemState.RETURNED and conflicts.is_asked(item, expert)
     if earlier is not None and earlier.answer not in NO_ANSWER and not again:
         raise LabelRefused(_("You have answered this item already. Undo that answer first."))
     now = timezone.now()
     label = Label.objects.create(
-        item=locked,
-        detector_id=locked.detector_id,
-        subject_kind=locked.subject_kind,
-        subject_key=locked.subject_key,
+        item=item,
+        detector_id=item.detector_id,
+        subject_kind=item.subject_kind,
+        subject_key=item.subject_key,
         expert=expert,
-        supersedes=earlier,
-        milliseconds=_milliseconds(locked.opened_at, now),
+        supersedes_id=earlier.label if earlier else None,
+        milliseconds=_milliseconds(item.opened_at, now),
         created_at=now,
-        **given.on(locked),
+        **given.on(item),
     )
-    conflicts.note(locked, label)
-    follow([locked], now, release=True)
+    conflicts.note(item, label)
+    if not again:
+        days.count(expert, now)
+    history.append(Step(expert.pk, Answer(label.answer), expert.role == Role.SENIOR, label.pk))
+    follow([item], now, release=True, history={item.pk: history})
     return label
 
 
@@ -145,6 +169,8 @@ def undo(expert: User, label: Label | None = None) -> Undone | None:
         raise UndoRefused(next(iter(refused.values())))
     now = timezone.now()
     withdrawn = chains.end(free, Answer.WITHDRAWN, now)
+    if label in free:
+        days.count(expert, label.created_at, -1)
     GroupCheck.objects.waiting().filter(origin=label).delete()
     reopened = uncontested([item for item in items if item.pk not in refused])
     conflicts.ask_anew(reopened, expert)
@@ -177,7 +203,7 @@ def correct(item: Item, answer: str, by: Sequence[tuple[User, str]]) -> list[Lab
     """Write the equal answers of people who found a settled item's answer wrong, each with a note; theirs counts now.
 
     Call inside atomic(), when the reference row of the wrong answer is retired. Raises LabelRefused."""
-    locked = _lock(item)
+    locked = _LOCKED.get(item.pk)
     if locked.state != ItemState.SETTLED or answer not in DECIDED:
         raise LabelRefused(_("Only a settled item's answer is corrected, to positive or negative."))
     now = timezone.now()
@@ -200,12 +226,7 @@ def correct(item: Item, answer: str, by: Sequence[tuple[User, str]]) -> list[Lab
 
 def answered_today(expert: User) -> int:
     """Return how many items the expert has answered since midnight UTC."""
-    midnight = timezone.now().replace(hour=0, minute=0, second=0, microsecond=0)
-    return Label.objects.current().own().filter(expert=expert, created_at__gte=midnight).count()
-
-
-def _lock(item: Item) -> Item:
-    return Item.objects.select_for_update(of=("self",)).select_related("queue", "claimed_by").get(pk=item.pk)
+    return days.answered(expert, timezone.now())
 
 
 def _tail(item: Item, expert: User) -> Label | None:

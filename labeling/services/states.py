@@ -61,7 +61,9 @@ def _in_conflict(answers: Mapping[int, Step], contested_after: int | None, befor
     return any(step.label <= contested_after for step in answers.values())
 
 
-def follow(items: Sequence[Item], now: datetime, *, release: bool) -> None:
+def follow(
+    items: Sequence[Item], now: datetime, *, release: bool, history: Mapping[int, Sequence[Step]] | None = None
+) -> None:
     """Set the states of items to what their labels say. The items are locked, and come with their queue."""
     seeds = [item.pk for item in items if item.state == ItemState.SEED]  # no answer makes anything of them
     if seeds and release:
@@ -69,7 +71,7 @@ def follow(items: Sequence[Item], now: datetime, *, release: bool) -> None:
     items = [item for item in items if item.state != ItemState.SEED]
     changes: dict[tuple[ItemState, str, bool], list[int]] = defaultdict(list)
     moves: Counter[tuple[int, str, str]] = Counter()
-    history = _history(items)
+    history = history or history_of(items)
     asked = _asked([item.pk for item in items if item.state == ItemState.RETURNED])
     for item in items:
         state, outcome = state_after(history[item.pk], item.needed, item.contested_after)
@@ -95,7 +97,8 @@ def _asked(returned: Sequence[int]) -> set[int]:
     return set(waiting.values_list("question__item_id", flat=True))
 
 
-def _history(items: Sequence[Item]) -> dict[int, list[Step]]:
+def history_of(items: Sequence[Item]) -> dict[int, list[Step]]:
+    """Return the labels of each item, the oldest first."""
     labels = Label.objects.filter(item__in=[item.pk for item in items]).order_by("id")
     history: dict[int, list[Step]] = defaultdict(list)
     for item, pk, expert, answer, role in labels.values_list("item_id", "pk", "expert_id", "answer", "expert__role"):

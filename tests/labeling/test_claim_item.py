@@ -139,12 +139,16 @@ def test_a_claim_reads_the_open_items_in_order_and_sorts_nothing(queue, expert, 
     wanted = ItemFilter(text="x", host="10.1.4.22", sensor="core-1", min=0.5, order=order)
     with CaptureQueriesContext(connection) as asked:
         claims.claim_next(queue, expert, wanted)
-    statement = next(query["sql"] for query in asked if query["sql"].strip().startswith("UPDATE"))
+    resumed, taken = (query["sql"] for query in asked if query["sql"].strip().startswith("UPDATE"))
+    assert "item_held" in plan_of(resumed)
+    assert "USING INDEX item_open_by_" in plan_of(taken)
+    assert "TEMP B-TREE" not in plan_of(taken)
+
+
+def plan_of(statement):
     with connection.cursor() as cursor:
         cursor.execute(f"EXPLAIN QUERY PLAN {statement}")
-        plan = " ".join(str(line[-1]) for line in cursor.fetchall())
-    assert "USING INDEX item_open_by_" in plan
-    assert "TEMP B-TREE" not in plan
+        return " ".join(str(line[-1]) for line in cursor.fetchall())
 
 
 # the page

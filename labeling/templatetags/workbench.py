@@ -1,0 +1,66 @@
+"""`{% answer_bar %}`: the keys under an item, which look the same for all items of a detector: drawn once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from django import template
+from django.template.context import Context
+from django.template.loader import render_to_string
+from django.utils.safestring import SafeString, mark_safe
+from django.utils.translation import get_language
+
+from labeling.forms import EXPIRIES
+from labeling.models import ReasonCode
+from labeling.services import postponed
+from labeling.templatetags.verdict_keys import negative_key, positive_key
+
+register = template.Library()
+STAND_IN = 8_111_222_333_444_555_666  # where the number of the item goes: no item has it
+
+
+@dataclass(frozen=True, slots=True)
+class Looks:
+    """All that the bar depends on, besides the item's number."""
+
+    language: str | None
+    positive_class: str
+    negative_class: str
+    positive_key: str
+    negative_key: str
+    asks_reason: bool
+    may_be_group: bool
+    asked: str
+    families: tuple[str, ...]
+
+
+@register.simple_tag(takes_context=True)
+def answer_bar(context: Context) -> SafeString:
+    item, user = context["item"], context["user"]
+    looks = Looks(
+        language=get_language(),
+        positive_class=item.detector.positive_class,
+        negative_class=item.detector.negative_class,
+        positive_key=positive_key(item.detector, user),
+        negative_key=negative_key(item.detector, user),
+        asks_reason=context["asks_reason"],
+        may_be_group=context["may_be_group"],
+        asked=context["asked"],
+        families=tuple(context["families"]),
+    )
+    return mark_safe(_drawn(looks).replace(str(STAND_IN), str(item.pk)))  # noqa: S308 - a template of ours
+
+
+@lru_cache(maxsize=256)
+def _drawn(looks: Looks) -> str:
+    context: dict[str, Any] = {
+        "looks": looks,
+        "item_number": STAND_IN,
+        "reasons": list(enumerate(ReasonCode.choices, start=1)),
+        "default_reason": ReasonCode.OTHER.value,
+        "expiries": EXPIRIES,
+        "postpone": list(enumerate(postponed.CHOICES, start=1)),
+    }
+    return render_to_string("labeling/_bar.html", context)
