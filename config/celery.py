@@ -69,6 +69,7 @@ CLOCK = {
         crontab(hour="1", minute="30"), "models_registry.tasks.discard_old_score_files", PIPELINE
     ),
     "measure agreement": at(crontab(hour="2", minute="30"), "labeling.tasks.measure_agreement", PIPELINE),
+    "collect contradictions": at(crontab(hour="2", minute="45"), "labeling.tasks.collect_contradictions", PIPELINE),
     "expire items": at(crontab(hour="3", minute="0"), "labeling.tasks.expire_items", PIPELINE),
     "recount queues": at(crontab(hour="3", minute="30"), "labeling.tasks.recount_queues", PIPELINE),
     "gate": at(crontab(hour="4", minute="0"), "labeling.tasks.gate_nightly", TRAINING),

@@ -29,6 +29,7 @@ class Place:
 PLACES = (
     Place("triage:home", _("Home"), "h"),
     Place("labeling:queues", _("Queues"), "q"),
+    Place("labeling:contradictions", _("Contradictions"), "d"),
     Place("labeling:conflicts", _("Conflicts"), "x"),
     Place("labeling:hunt", _("Hunt"), "f"),
     Place("triage:complaints", _("Complaints"), "c"),

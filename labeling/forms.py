@@ -9,8 +9,9 @@ from django import forms
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from labeling.models import Answer, ReasonCode, Trigger
+from labeling.models import Answer, Queue, ReasonCode, Trigger
 from labeling.services.details import LONGEST_FAMILY, LONGEST_NOTE, Given
+from labeling.services.queue_rules import MOST_NEEDED
 
 ANSWERS = (
     (Answer.POSITIVE.value, Answer.POSITIVE.label),
@@ -60,3 +61,24 @@ class LabelForm(forms.Form):
         if chosen == ON_A_DATE:  # its first minute where the person is
             return {"expires_at": timezone.make_aware(datetime.combine(self.cleaned_data["expires_on"], time()))}
         return {"expires_at": timezone.now() + timedelta(days=int(chosen))} if chosen else {}
+
+
+class QueueForm(forms.Form):
+    """How many equal answers settle an item, and for which part of new items it is one more."""
+
+    labels_needed = forms.IntegerField(label=_("equal answers that settle an item"), min_value=1, max_value=MOST_NEEDED)
+    raised_percent = forms.FloatField(
+        label=_("percent of new items that need one more"), min_value=0, max_value=100, help_text=_("0 to 100, by lot")
+    )
+
+    def __init__(self, *args: Any, queue: Queue, **kwargs: Any) -> None:
+        initial = {"labels_needed": queue.labels_needed, "raised_percent": round(100 * queue.raised_share, 2)}
+        super().__init__(*args, initial=initial, **kwargs)
+        if queue.kind == Queue.Kind.PROOF:  # one answer is the sample's; only how many have a second one is a choice
+            self.fields["labels_needed"].max_value = 1
+            self.fields["labels_needed"].disabled = True
+
+    def rules(self) -> dict[str, Any]:
+        """Return the arguments of labeling.services.queue_rules.change."""
+        data = self.cleaned_data
+        return {"labels_needed": data["labels_needed"], "raised_share": data["raised_percent"] / 100}

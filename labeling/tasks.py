@@ -8,6 +8,7 @@ from jobs.services import jobs, ticks
 from labeling.services import (
     agreement,
     bulk,
+    contradictions,
     coverage,
     dumps,
     expiry,
@@ -138,3 +139,9 @@ def measure_agreement() -> int | None:
 def prepare_seeds() -> int | None:
     """Have settled cases ready that experts answer once more, blind."""
     return ticks.run("labeling.prepare_seeds", seeds.prepare)
+
+
+@shared_task
+def collect_contradictions() -> int | None:
+    """Find the looks that are spoken about in opposite ways."""
+    return ticks.run("labeling.collect_contradictions", contradictions.collect)

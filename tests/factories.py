@@ -20,6 +20,7 @@ from detection.sessions import COLUMN_NAMES
 from jobs.models import Job
 from labeling.models import (
     BulkVerdict,
+    Contradiction,
     Dispute,
     Item,
     ItemRecord,
@@ -470,6 +471,14 @@ def failing_report(row: ReferenceRow, **fields: Any) -> GateReport:
     return make_gate_report(version=version, report=report, **fields)
 
 
+def make_contradiction(**fields: Any) -> Contradiction:
+    """Return the strongest contradiction of a detector's day, about a settled item."""
+    item = fields.pop("item", None) or make_session_item(state="settled", outcome="negative", settled_at=SOME_TIME)
+    reason = {"side": "rules", "strength": 1.0, "item": item.pk, "figures": {"hit": 1, "negative": 1}}
+    defaults = {"place": 1, "shape": item.shape, "strength": 1.0, "reasons": [reason], "policy": {}}
+    return Contradiction.objects.create(detector=item.detector, day=SOME_TIME.date(), item=item, **defaults | fields)
+
+
 def make_gate_report(**fields: Any) -> GateReport:
     version = fields.get("version") or make_version()
     defaults = {
@@ -606,6 +615,8 @@ URL_ARGS: dict[str, Callable[[], list[Any]]] = {
     "labeling:item": lambda: [make_session_item().pk],
     "labeling:claim-item": lambda: [make_session_item().pk],
     "labeling:submit-label": lambda: [make_session_item().pk],
+    "labeling:change-queue": lambda: [make_queue().slug],
+    "labeling:ask-again": lambda: [make_contradiction().pk],
     "labeling:return-item": lambda: [make_session_item().pk],
     "labeling:skip-item": lambda: [make_session_item().pk],
     "labeling:postpone-item": lambda: [make_session_item().pk],

@@ -3,6 +3,7 @@
 from labeling.models.acts import BulkVerdict, GroupCheck, GroupVerdict
 from labeling.models.complaints import ComplaintItem, RetrainRequest
 from labeling.models.conflicts import Adjudication, AskedAgain, Question
+from labeling.models.contradictions import Contradiction
 from labeling.models.coverage import Coverage
 from labeling.models.days import ExpertDay
 from labeling.models.disputes import Dispute, DisputeDecision, DisputeOrigin, DisputeReason
@@ -34,6 +35,7 @@ __all__ = [
     "AskedAgain",
     "BulkVerdict",
     "ComplaintItem",
+    "Contradiction",
     "Coverage",
     "Dispute",
     "DisputeDecision",

@@ -39,6 +39,7 @@ class Queue(models.Model):
     kind = models.CharField(max_length=16, choices=Kind.choices, default=Kind.UNIQUE)
     slug = models.SlugField(max_length=96, unique=True)  # "http-attacks-unique"
     labels_needed = models.PositiveSmallIntegerField(default=2)  # agreeing answers that settle an item
+    raised_share = models.FloatField(default=0.0)  # of its items, by lot when they are made: these need one more
     # kept by increments (labeling.services.queues.move): counting a million open items is slow
     waiting = models.PositiveIntegerField(default=0)
     conflicts = models.PositiveIntegerField(default=0)

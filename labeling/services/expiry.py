@@ -72,6 +72,11 @@ def _expire(item: int, due: dict[int, str]) -> int:
     return len(labels)
 
 
+def recheck(item: Item, why: str) -> int:
+    """End all answers to an item and open it as a re-check; return how many there were."""
+    return _expire(item.pk, dict.fromkeys(Label.objects.current().filter(item=item).values_list("pk", flat=True), why))
+
+
 def earlier(item: Item) -> list[Label]:
     """Return the answers to an item that expired since it was last settled, oldest first: shown after one's own."""
     ended = Label.objects.filter(item=item, answer=Answer.EXPIRED, created_at__gte=item.recheck_at)

@@ -108,7 +108,7 @@ def stored_draw(
     there = ProofDraw.objects.filter(score_file=file, day=day, stratum=stratum).first()
     if there is not None:
         return there, lots(there.probability)
-    policy = _policy()
+    policy = _policy(file.version)
     so_far, day_before = (_sessions(file.version, one, stratum) for one in (day, day - timedelta(days=1)))
     expected = max(so_far + count, day_before)
     target = policy.missed_target if stratum else policy.target
@@ -127,9 +127,10 @@ def stored_draw(
     return made, inside
 
 
-def _policy() -> SamplingPolicy:
+def _policy(version: Version) -> SamplingPolicy:
     """Dropping drawn sessions would bend the sample, so the day's budget bounds the target instead."""
-    return replace(POLICY, target=max(min(POLICY.target, budget() // 4), 1))
+    share = queue_of(version.detector, Queue.Kind.PROOF).raised_share
+    return replace(POLICY, target=max(min(POLICY.target, budget() // 4), 1), second_share=share)
 
 
 def _sessions(version: Version, day: date, stratum: str) -> int:

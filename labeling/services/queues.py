@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 import structlog
+from django.conf import settings
 from django.db import transaction
 from django.db.models import Exists, F, Min, OuterRef, Q
 from django.db.models.functions import Greatest
@@ -14,12 +15,14 @@ from django.utils import timezone
 
 from accounts.models import User
 from accounts.roles import EXPERTS
+from detection.sampling import SamplingPolicy, lot
 from labeling.models import GroupCheck, Item, ItemState, Label, Queue, QueueDay, QueuePrice, Skip
 from labeling.services.filters import ItemFilter
 from models_registry.models import Detector
 
 log = structlog.get_logger(__name__)
 PAGE = 50
+PROOF_SHARE = SamplingPolicy().second_share
 EXPERT_DAY = 400  # items one expert can look at in a day: what a queue takes in per expert
 EXPIRE_AFTER = timedelta(days=14)
 NEVER_EXPIRE = (Queue.Kind.COMPLAINT,)  # a customer waits for an answer
@@ -78,9 +81,23 @@ def _oldest(queue: Queue) -> datetime | None:
 
 def queue_of(detector: Detector, kind: Queue.Kind) -> Queue:
     """Return the detector's queue of a kind; it is made when the first item needs it."""
+    rules = {"labels_needed": 1, "raised_share": PROOF_SHARE} if kind == Queue.Kind.PROOF else {}
     return Queue.objects.get_or_create(
-        detector=detector, kind=kind, defaults={"slug": f"{detector.name}-{kind.value}"}
+        detector=detector, kind=kind, defaults={"slug": f"{detector.name}-{kind.value}"} | rules
     )[0]
+
+
+def needed_of(queue: Queue, fingerprint: str) -> int | None:
+    """Return how many equal answers a new item needs, where its lot raised the number; None: as many as the queue says.
+
+    Drawn items have lots of their own (labeling.services.proofs)."""
+    if not queue.raised_share or lot(_key(), "raise", queue.slug, fingerprint) >= queue.raised_share:
+        return None
+    return queue.labels_needed + 1
+
+
+def _key() -> bytes:
+    return settings.REFERENCE_KEY.encode()
 
 
 # counts: every change of an item's state moves them, in the same transaction

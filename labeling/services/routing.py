@@ -35,7 +35,7 @@ from detection.selection import (
 from detection.sessions import Row, session_key
 from labeling.models import Item, ItemHost, ItemRecord, ItemState, Queue
 from labeling.services import missed, proofs, spread
-from labeling.services.queues import move, queue_of, take_places
+from labeling.services.queues import move, needed_of, queue_of, take_places
 from labeling.services.records import from_json, moment, storable, stored_row, to_json
 from labeling.services.verdicts import rule_set_of, verdicts_of
 from models_registry.models import ROUTED_STAGES, ScoreFile
@@ -313,6 +313,7 @@ def _item(file: ScoreFile, queue: Queue, mark: str, group: Group, turn: int) -> 
         },
         sensor=storable(file.segment.sensor.name, 100),
         source=storable(file.segment.source, 100),
+        labels_needed=needed_of(queue, mark),
         sessions=0,
         hosts=0,
         first_at=first,

@@ -123,6 +123,7 @@ def test_a_night(tmp_path, run_jobs):
             "models_registry.tasks.discard_old_score_files": "01:30",
             "models_registry.tasks.discard_scores": "01:40",
             "labeling.tasks.measure_agreement": "02:30",
+            "labeling.tasks.collect_contradictions": "02:45",
             "labeling.tasks.expire_items": "03:00",
             "labeling.tasks.recount_queues": "03:30",
             "labeling.tasks.gate_nightly": "04:00",
