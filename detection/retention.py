@@ -14,6 +14,7 @@ class RetentionPolicy:
 
     raw_days: int = 30  # lines as received: half of the room, wanted for fresh cases
     session_days: int = 90
+    hit_days: int = 30  # late hits whose sessions are gone, or have them stored since they were merged
     score_days: int = 180  # board counts are sums of their own and stay for ever
     least_days: int = 1  # not even a full disk deletes what is younger: intake stops instead
     free_share: float = 0.10  # of the store's disk, or

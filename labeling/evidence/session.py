@@ -109,7 +109,13 @@ class Evidence:
 
     @cached_property
     def hits(self) -> list[dict[str, Any]]:
-        return [hit | {"on_flow": hit["scope"] == FLOW} for hit in self.row["hits"] or () if hit["sid"] != OUTSIDE_SID]
+        """Rule hits; of other systems those that only this copy tells of: their own rows go as sessions do."""
+        told = {hit.system for hit in self.outside_hits}
+        return [
+            hit | {"on_flow": hit["scope"] == FLOW}
+            for hit in self.row["hits"] or ()
+            if hit["sid"] != OUTSIDE_SID or hit["category"] not in told
+        ]
 
     @cached_property
     def outside_hits(self) -> list[OutsideHit]:

@@ -1,4 +1,4 @@
-"""kill -9 of compactions and of retention at random moments: nothing is lost or doubled, no file is left without a row."""
+"""kill -9 of compactions and of retention at random moments: nothing is lost or doubled, no stray file is left."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ from models_registry.services import retention as scores
 from tests import factories
 from tests.detection import eve
 from traffic import storage
-from traffic.models import Kind, Segment
+from traffic.models import Kind, LateHit, OutsideHit, Segment
 from traffic.services import retention, segments
 from traffic.services.ingest import ingest_paths
 
@@ -174,6 +174,28 @@ def test_board_counts_outlive_scores(traffic: Callable[[float], Segment]) -> Non
     assert not ScoreFile.objects.unrouted().filter(segment=old).exists()
     assert ScoreFile.objects.get(segment=new).path
     assert not list(scoring._waiting(version))
+
+
+def test_hits_beside_sessions_go_after_them(traffic: Callable[[float], Segment]) -> None:
+    old, new = traffic(200), traffic(1)
+    long_ago = timezone.now() - timedelta(days=40)
+    for number, (segment, at) in enumerate([(old, long_ago), (new, long_ago), (old, timezone.now())]):
+        LateHit.objects.create(segment=segment, row=number, mark="m", value="{}", created_at=at)
+    for number, days in enumerate([100, 50]):
+        at = timezone.now() - timedelta(days=days)
+        told = {"session_key": f"core-1|{number}|0|1", "sensor": "core-1", "flow_id": number, "start": 1}
+        OutsideHit.objects.create(system="waf", rule_id="1", at=at, received_at=at, **told)
+    assert told_of_hits("--dry-run") == 1  # whose sessions are here still
+    assert LateHit.objects.count() == 3
+    assert told_of_hits() == 2  # the sessions go in this very run
+    assert sorted(LateHit.objects.values_list("row", flat=True)) == [1, 2]
+    assert [hit.flow_id for hit in OutsideHit.objects.all()] == [1]
+    assert told_of_hits() == 0
+
+
+def told_of_hits(*words: str) -> int:
+    count: int = told(*words)["hits"]
+    return count
 
 
 def test_indicator_matches_go_with_their_sessions(traffic: Callable[[float], Segment]) -> None:

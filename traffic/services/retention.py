@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 import structlog
 from django.conf import settings
@@ -17,7 +18,7 @@ from django.utils import timezone
 
 from detection.retention import Plan, RetentionPolicy, Stored, plan
 from traffic import storage
-from traffic.models import Kind, Segment
+from traffic.models import Kind, LateHit, OutsideHit, Segment
 from traffic.services import runs
 
 log = structlog.get_logger(__name__)
@@ -66,8 +67,29 @@ def apply(policy: RetentionPolicy = POLICY, *, now: datetime | None = None, dry:
     return decided, room
 
 
+def forget_hits(policy: RetentionPolicy = POLICY, *, dry: bool = False) -> int:
+    """Delete hits that nobody asks for any more; return how many.
+
+    Late ones go when their sessions are gone or were merged with them, what other systems said goes as sessions do."""
+    now = timezone.now()
+    late = LateHit.objects.filter(created_at__lt=now - timedelta(days=policy.hit_days))
+    late = late.exclude(segment__deleted_at=None)
+    outside = OutsideHit.objects.filter(received_at__lt=now - timedelta(days=policy.session_days))
+    if dry:
+        return late.count() + outside.count()
+    return _forget(late) + _forget(outside)
+
+
+def _forget(rows: QuerySet[Any]) -> int:
+    count = 0
+    while pks := list(rows.values_list("pk", flat=True)[:BATCH]):
+        count += rows.model._default_manager.filter(pk__in=pks).delete()[0]
+    return count
+
+
 def delete_old() -> int:
     """Delete what is too old or too much; return how many segments lost something."""
+    forget_hits()
     decided, _room = apply()
     return len({*decided.raw, *decided.sessions})
 

@@ -25,9 +25,16 @@ class Command(BaseCommand):
         dry = options["dry_run"]
         decided, room = retention.apply(dry=dry)
         gone = scores.discard_scores(dry=dry)
+        hits = retention.forget_hits(dry=dry)
         policy = retention.POLICY
         if options["json"]:
-            told = {"dry_run": dry, "raw": len(decided.raw), "sessions": len(decided.sessions), "scores": gone}
+            told = {
+                "dry_run": dry,
+                "raw": len(decided.raw),
+                "sessions": len(decided.sessions),
+                "scores": gone,
+                "hits": hits,
+            }
             told |= {"bytes": decided.bytes, "used": room.used, "budget": room.budget, "short": decided.short}
             self.stdout.write(orjson.dumps(told | {"policy": policy.to_dict()}).decode())
             return
@@ -35,7 +42,7 @@ class Command(BaseCommand):
         self.stdout.write(
             f"{word}: raw lines of {len(decided.raw)} segments (after {policy.raw_days} days), sessions of "
             f"{len(decided.sessions)} (after {policy.session_days}), {gone} score files (after {policy.score_days}), "
-            f"{decided.bytes:,} of {room.used:,} bytes"
+            f"{hits} hits beside them, {decided.bytes:,} of {room.used:,} bytes"
         )
         if decided.short:
             self.stdout.write(f"{decided.short:,} bytes too much are younger than {policy.least_days} day and stay")
