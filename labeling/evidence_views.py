@@ -6,10 +6,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import structlog
 from django.conf import settings
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
 from accounts.models import User
@@ -23,6 +25,7 @@ from labeling.services import suggestions as suggestion_service
 from labeling.services.neighbours import NoIndex
 from labeling.services.records import from_json
 
+log = structlog.get_logger(__name__)
 READERS = (*EXPERTS, Role.ENGINEER, Role.ADMINISTRATOR, Role.AUDITOR)
 UNREADABLE = (OSError, ValueError, LookupError)  # the page is of use without it, and says why it is missing
 
@@ -35,7 +38,7 @@ def explanation(request: HttpRequest, pk: int) -> HttpResponse:
         why = evidence.why(found)
         told: dict[str, Any] = {"why": why, "bars": evidence.bars_today(found, why.row)}
     except UNREADABLE as error:
-        told = {"error": error}
+        told = {"error": _told(found, error)}
     return render(request, "labeling/_explanation.html", {"item": found} | told)
 
 
@@ -48,7 +51,7 @@ def neighbours(request: HttpRequest, pk: int) -> HttpResponse:
     except NoIndex:
         told = {}
     except UNREADABLE as error:
-        told = {"error": error}
+        told = {"error": _told(found, error)}
     return render(request, "labeling/_neighbours.html", {"item": found} | told)
 
 
@@ -68,7 +71,7 @@ def host(request: HttpRequest, pk: int) -> HttpResponse:
     try:
         told["history"] = surroundings.host_history(found, row)
     except UNREADABLE as error:
-        told["error"] = error
+        told["error"] = _told(found, error)
     return render(request, "labeling/_host.html", {"item": found, "row": row} | told)
 
 
@@ -86,6 +89,12 @@ def suggestions(request: HttpRequest) -> HttpResponse:
         "addresses": ADDRESSES if settings.ETALON_SUGGESTIONS_ADDRESSES else (),
     }
     return render(request, "labeling/suggestions.html", context)
+
+
+def _told(item: Item, error: Exception) -> str:
+    """Return what a person learns of an error: where files lie is for the log."""
+    log.warning("evidence.unreadable", item=item.pk, error=str(error))
+    return _("a file is missing or cannot be read") if isinstance(error, OSError) else str(error)
 
 
 def _seen(request: HttpRequest, pk: int) -> Item:

@@ -132,5 +132,7 @@ def test_a_lost_file_is_told_and_made_again(queue, version, expert_client):
     neighbours.build_due()
     storage.delete(NeighbourIndex.objects.get().path)
     neighbours._index.cache_clear()
-    assert "could not be read" in shown(expert_client, asked(queue, version))
+    page = shown(expert_client, asked(queue, version))
+    assert "could not be read" in page
+    assert ".parquet" not in page  # where files lie is for the log
     assert neighbours.build_due() == 1
