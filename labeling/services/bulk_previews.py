@@ -88,7 +88,8 @@ def _against(queue: Queue, answer: Answer, pks: Sequence[int], shapes: set[str],
     opposite = Answer.NEGATIVE if answer == Answer.POSITIVE else Answer.POSITIVE
     # from the side of what was answered: much less than what matches may be, and what waits
     said = Label.objects.current().filter(detector=queue.detector_id, answer=opposite)
-    said = said.exclude(item__queue__kind=Queue.Kind.PROOF)  # answers about drawn items tell nothing about others
+    # answers about drawn items and seeds are nobody's to find
+    said = said.exclude(item__queue__kind=Queue.Kind.PROOF).exclude(item__state=ItemState.SEED)
     labelled = sorted({pk for pk, shape in said.values_list("item_id", "item__shape").iterator() if shape in shapes})
     rows = ReferenceRow.objects.in_force().filter(detector=queue.detector_id, answer=opposite)
     return Against(

@@ -11,7 +11,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from detection.families import ATTACK_FAMILIES
-from labeling.models import DECIDED, Answer, Item, Label, Queue, ReasonCode, Trigger
+from labeling.models import DECIDED, Answer, Item, ItemState, Label, Queue, ReasonCode, Trigger
 from models_registry.models import Detector
 
 LONGEST_NOTE = 4_000
@@ -59,10 +59,11 @@ class Given:
     def on(self, item: Item) -> dict[str, Any]:
         """Return the fields of a label of this item. Call it on what `checked` returned."""
         kind = item.queue.kind
-        # who answers a proof item does not know the verdict; its answer stands in a figure, a complaint's was sent
-        lasting = kind in (Queue.Kind.PROOF, Queue.Kind.COMPLAINT)
+        # an answer to a proof item stands in a figure, a complaint's was sent, a seed's is compared
+        lasting = kind in (Queue.Kind.PROOF, Queue.Kind.COMPLAINT) or item.state == ItemState.SEED
         return {
             "answer": self.answer,
+            # who answers a proof item does not know the verdict
             "reason_code": self.reason_code if item.flagged and not item.is_proof else "",
             "family": self.family,
             "authorised": self.authorised,

@@ -35,7 +35,7 @@ def postpone(item: Item, expert: User, choice: str) -> bool:
 def waiting(expert: User) -> QuerySet[Skip]:
     """Return what comes back to an expert, the next one first: postponed and skipped, unless others settled it."""
     own = Skip.objects.filter(expert=expert, until__gt=timezone.now())
-    live = own.filter(item__state__in=(ItemState.OPEN, ItemState.CONFLICT))
+    live = own.exclude(item__state__in=(ItemState.SETTLED, ItemState.EXPIRED))
     return live.select_related("item__queue__detector").order_by("until", "pk")[:MOST]
 
 
