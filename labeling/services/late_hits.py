@@ -34,7 +34,7 @@ from detection.sessions import Row, session_key
 from labeling.models import Item, ItemHost, ItemRecord, ItemState, Label, Queue
 from labeling.services import routing, spread
 from labeling.services.queues import move, queue_of
-from labeling.services.records import from_json, storable, stored_row, to_json
+from labeling.services.records import from_json, host_of, identity, storable, stored_row, to_json
 from labeling.services.routing import Group
 from labeling.services.verdicts import verdicts_of
 from models_registry.models import Correction, ScoreFile
@@ -203,7 +203,7 @@ def _take_out(file: ScoreFile, queue: Queue, mark: str, gone: Sequence[Late]) ->
 
 def _take_hosts(item: Item, gone: Sequence[Late]) -> int:
     """Take sessions from the item's hosts; return how many hosts have none left."""
-    counts = Counter(routing.host_of(late.row) for late in gone)
+    counts = Counter(host_of(late.row) for late in gone)
     left = 0
     for host in ItemHost.objects.filter(item=item, host__in=counts):
         host.sessions -= counts[host.host]
@@ -218,8 +218,8 @@ def _take_hosts(item: Item, gone: Sequence[Late]) -> int:
 def _take_examples(item: Item, gone: Sequence[Late]) -> None:
     record = ItemRecord.objects.only("examples").get(item=item)
     had = from_json(record.examples)
-    hit = {routing.identity(late.row) for late in gone}
-    kept = [row for row in had if routing.identity(row) not in hit]
+    hit = {identity(late.row) for late in gone}
+    kept = [row for row in had if identity(row) not in hit]
     if len(kept) < len(had):
         record.examples = to_json(kept)
         record.save(update_fields=["examples"])
@@ -253,7 +253,7 @@ def _change_subject(file: ScoreFile, item: Item, mark: str) -> None:
     rules = rule_verdict_of(group.cell).name.lower()
     item.decision |= {"score": float(probability(raw)), "threshold": file.threshold, "rule_verdict": rules}
     item.save()
-    others = [one for one in from_json(item.record.examples) if routing.identity(one) != routing.identity(row)]
+    others = [one for one in from_json(item.record.examples) if identity(one) != identity(row)]
     ItemRecord.objects.filter(item=item).update(
         row=to_json(stored_row(row)),
         raw=storable(segments.raw_line(file.segment, number).decode("utf-8", "replace")),

@@ -40,3 +40,13 @@ def from_json(text: str) -> Any:
 def storable(text: str, limit: int | None = None) -> str:
     """Return text that any database takes, cut to `limit`: NUL becomes ␀, lone surrogates a question mark."""
     return text.replace("\0", "\u2400").encode("utf-8", "replace").decode()[:limit]
+
+
+def host_of(row: Row) -> str:
+    """Return the source host of a session, as items and reference rows keep it."""
+    return storable(row["src_ip"] or "?", 64)
+
+
+def identity(row: Row) -> tuple[Any, ...]:
+    """Return what tells a session from all others of its sensor."""
+    return row["flow_id"], row["tx_id"], row["start"]

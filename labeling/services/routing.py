@@ -34,9 +34,9 @@ from detection.selection import (
 )
 from detection.sessions import Row, session_key
 from labeling.models import Item, ItemHost, ItemRecord, ItemState, Queue
-from labeling.services import missed, proofs, spread
+from labeling.services import examples, missed, proofs, spread
 from labeling.services.queues import move, needed_of, queue_of, take_places
-from labeling.services.records import from_json, moment, storable, stored_row, to_json
+from labeling.services.records import host_of, moment, storable, stored_row, to_json
 from labeling.services.verdicts import rule_set_of, verdicts_of
 from models_registry.models import ROUTED_STAGES, ScoreFile
 from models_registry.services.scoring import ScoreMismatch, read_scores
@@ -52,7 +52,6 @@ KINDS = {
     Reason.UNCERTAIN: Queue.Kind.UNCERTAIN,
     Reason.DUMP: Queue.Kind.DUMP,
 }
-EXAMPLES = 5
 BATCH = 500  # rows per statement
 NEAREST = 2_000  # uncertain sessions of one segment that are looked at for their look
 
@@ -139,6 +138,10 @@ class Group:
 
     def _strength(self, raw: float) -> float:
         return -abs(float(probability(raw)) - self.threshold) if self.reason is Reason.UNCERTAIN else raw
+
+    @property
+    def in_order(self) -> list[Row]:
+        return sorted((row for _raw, row in self.rows), key=lambda row: row["start"])
 
     @property
     def starts(self) -> list[int]:
@@ -239,7 +242,7 @@ def write(file: ScoreFile, reason: Reason, groups: Mapping[str, Group]) -> int:
     Item.objects.bulk_create(made, batch_size=BATCH, ignore_conflicts=True)
     items = {item.fingerprint: item for item in existing(queue, marks).select_for_update().order_by("fingerprint")}
     _add_records(file, [(items[mark], groups[mark]) for mark in fresh])
-    _add_examples([(items[mark], groups[mark]) for mark in marks if items[mark].sessions <= EXAMPLES])
+    examples.add({items[mark].pk: groups[mark].in_order for mark in marks if items[mark].sessions <= examples.MOST})
     _add_counts([(items[mark], groups[mark]) for mark in marks])
     spread.add(file.segment.sensor.name, {items[mark].pk: groups[mark].starts for mark in marks})
     _reopen(items[mark] for mark in places if mark in states)
@@ -339,35 +342,6 @@ def _add_records(file: ScoreFile, pairs: Sequence[tuple[Item, Group]]) -> None:
     )
 
 
-def _add_examples(pairs: Sequence[tuple[Item, Group]]) -> None:
-    """Fill up to EXAMPLES other sessions of each group, of other hosts first."""
-    records = ItemRecord.objects.only("examples", "row").in_bulk([item.pk for item, _group in pairs])
-    changed = []
-    for item, group in pairs:
-        record = records[item.pk]
-        had = from_json(record.examples)
-        if len(had) < EXAMPLES:
-            record.examples = to_json(_examples(from_json(record.row), had, group))
-            changed.append(record)
-    ItemRecord.objects.bulk_update(changed, ["examples"], batch_size=100)
-
-
-def _examples(subject: Row, had: list[dict[str, Any]], group: Group) -> list[dict[str, Any]]:
-    seen = {identity(row) for row in (subject, *had)}
-    hosts = Counter(host_of(row) for row in (subject, *had))
-    chosen = list(had)
-    candidates = [row for _raw, row in sorted(group.rows, key=lambda pair: pair[1]["start"])]
-    while len(chosen) < EXAMPLES:
-        fresh = [row for row in candidates if identity(row) not in seen]
-        if not fresh:
-            break
-        row = min(fresh, key=lambda row: hosts[host_of(row)])  # the first of the least shown host
-        seen.add(identity(row))
-        hosts[host_of(row)] += 1
-        chosen.append(stored_row(row))
-    return chosen
-
-
 def _add_counts(pairs: Sequence[tuple[Item, Group]]) -> None:
     new_hosts = _add_hosts(pairs)
     for item, group in pairs:
@@ -397,14 +371,6 @@ def _add_hosts(pairs: Sequence[tuple[Item, Group]]) -> Counter[int]:
     fresh = [ItemHost(item_id=pk, host=host, sessions=n) for (pk, host), n in wanted.items() if (pk, host) not in known]
     ItemHost.objects.bulk_create(fresh, batch_size=BATCH)
     return Counter(row.item_id for row in fresh)
-
-
-def host_of(row: Row) -> str:
-    return storable(row["src_ip"] or "?", 64)
-
-
-def identity(row: Row) -> tuple[Any, ...]:
-    return row["flow_id"], row["tx_id"], row["start"]
 
 
 def number_of(row: Row) -> int:
