@@ -18,8 +18,8 @@ from accounts.models import User
 from accounts.rights import role_required
 from accounts.roles import EXPERTS, Role
 from labeling import evidence
-from labeling.forms import EXPIRIES, LabelForm
-from labeling.models import Item, ItemState, Label, Question, Queue, ReasonCode
+from labeling.forms import LabelForm
+from labeling.models import Item, ItemState, Label, Question, Queue
 from labeling.services import blind as blind_service
 from labeling.services import (
     claims,
@@ -60,6 +60,20 @@ def claim_item(request: HttpRequest, pk: int) -> HttpResponse:
     claimed = claims.claim(found, _user(request))
     problem = "" if claimed else str(labels.NotHolder(found.holder))
     return _show(request, found.queue, claims.items().get(pk=pk), problem=problem, status=200 if claimed else 409)
+
+
+@require_POST
+@role_required(Role.SENIOR)
+def take_over_item(request: HttpRequest, pk: int) -> HttpResponse:
+    """Take an item from whoever holds it: somebody fell ill, or a customer waits."""
+    found, senior = get_object_or_404(_light(), pk=pk), _user(request)
+    try:
+        holder = claims.take_over(found, senior)
+    except PermissionError:
+        raise PermissionDenied from None
+    shown = claims.items().get(pk=pk)
+    told = _("You took this item over from %(holder)s, who is told so.") % {"holder": holder} if holder else ""
+    return _show(request, shown.queue, shown, told=told, status=200 if holder else 409)
 
 
 @require_POST
@@ -166,7 +180,8 @@ def release_item(request: HttpRequest, pk: int) -> HttpResponse:
 def renew_claim(request: HttpRequest, pk: int) -> HttpResponse:
     found = get_object_or_404(_light(), pk=pk)
     renewed = claims.renew(found, _user(request))
-    return render(request, "labeling/_lease.html", {"item": found, "lost": not renewed}, status=200 if renewed else 409)
+    context = {"item": found, "lost": not renewed, "holder": None if renewed else found.holder}
+    return render(request, "labeling/_lease.html", context, status=200 if renewed else 409)
 
 
 @require_POST
@@ -260,7 +275,7 @@ def _bench(request: HttpRequest, in_queue: Queue, shown: Item | None) -> dict[st
         "answered_today": labels.answered_today(user) if user.has_role(*EXPERTS) else None,
     }
     if shown is None:
-        return context
+        return context | {"others": claims.held_by_others(in_queue, user)}
     held = claims.holds(shown, user)
     blind, hidden = blind_service.hides_evidence(shown, user), blind_service.hides_answers(shown, user)
     return context | {
@@ -269,14 +284,11 @@ def _bench(request: HttpRequest, in_queue: Queue, shown: Item | None) -> dict[st
         "evidence": evidence.Evidence(shown),
         "held": held,
         "may_claim": not held and shown.holder is None and claims.may_claim(shown, user),
+        "may_take_over": not held and claims.may_take_over(shown, user),
         "answers": [] if blind else _answers(shown, user, hidden),
         "suggestions": [] if hidden else suggestions.of_item(shown),
         **({} if blind else _dispute(shown, user)),
-        "reasons": list(enumerate(ReasonCode.choices, start=1)),
-        "default_reason": ReasonCode.OTHER.value,
         "families": details.families(shown.detector) if held else [],
-        "expiries": EXPIRIES,
-        "postpone": list(enumerate(postponed.CHOICES, start=1)),
         "may_be_group": groups.may_be_group(shown),
     }
 

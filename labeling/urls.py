@@ -29,6 +29,7 @@ urlpatterns = [
     path("queues/<slug:slug>/work/", cycle_views.work, name="work"),
     path("items/<int:pk>/", cycle_views.item, name="item"),
     path("items/<int:pk>/claim/", cycle_views.claim_item, name="claim-item"),
+    path("items/<int:pk>/take-over/", cycle_views.take_over_item, name="take-over-item"),
     path("items/<int:pk>/label/", cycle_views.submit_label, name="submit-label"),
     path("items/<int:pk>/return/", cycle_views.return_item, name="return-item"),
     path("items/<int:pk>/skip/", cycle_views.skip_item, name="skip-item"),

@@ -618,6 +618,7 @@ URL_ARGS: dict[str, Callable[[], list[Any]]] = {
     "labeling:change-queue": lambda: [make_queue().slug],
     "labeling:ask-again": lambda: [make_contradiction().pk],
     "labeling:return-item": lambda: [make_session_item().pk],
+    "labeling:take-over-item": lambda: [make_session_item().pk],
     "labeling:skip-item": lambda: [make_session_item().pk],
     "labeling:postpone-item": lambda: [make_session_item().pk],
     "labeling:take-back-item": lambda: [make_session_item().pk],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -11,6 +12,7 @@ from django.utils import timezone
 
 from accounts.models import User
 from accounts.roles import EXPERTS, Role
+from accounts.services import audit
 from labeling.models import AskedAgain, Item, ItemState, Label, Queue, Seed, Skip
 from labeling.services import conflicts, seeds
 from labeling.services.filters import ANY, EVERYTHING, ItemFilter
@@ -98,6 +100,45 @@ def claim_returned(queue: Queue, expert: User, but: int = 0) -> Item | None:
         if claim(items().get(pk=pk), expert):
             return items().get(pk=pk)
     return None
+
+
+@dataclass(frozen=True, slots=True)
+class HeldByOthers:
+    """Items of a queue that others hold now, and when the first of them is free again at the latest."""
+
+    items: int
+    until: datetime
+
+
+def held_by_others(queue: Queue, expert: User) -> HeldByOthers | None:
+    """Say what keeps an expert waiting; None when nobody else holds anything."""
+    held = Item.objects.waiting().filter(queue=queue, claimed_by__isnull=False, claimed_until__gt=timezone.now())
+    leases = sorted(held.exclude(claimed_by=expert).values_list("claimed_until", flat=True))
+    return HeldByOthers(len(leases), leases[0]) if leases else None
+
+
+def may_take_over(item: Item, senior: User) -> bool:
+    """Say whether somebody else holds an item that this senior may answer."""
+    return senior.has_role(Role.SENIOR) and item.holder not in (None, senior) and may_claim(item, senior)
+
+
+def take_over(item: Item, senior: User) -> User | None:
+    """Give a senior the item that somebody else holds, on the record; return who held it, None when nobody did.
+
+    Raises PermissionError when the item is not the senior's to answer."""
+    if not senior.has_role(Role.SENIOR):
+        raise PermissionError("only a senior expert takes an item over")
+    with transaction.atomic():
+        locked = Item.objects.select_for_update(of=("self",)).select_related("claimed_by").get(pk=item.pk)
+        holder = locked.holder
+        if holder is None or holder == senior:
+            return None
+        if not Item.objects.filter(_is_open_to(senior), pk=item.pk).exists():
+            raise PermissionError("the item is not this person's to answer")
+        now = timezone.now()
+        Item.objects.filter(pk=item.pk).update(claimed_by=senior, claimed_until=now + LEASE, opened_at=now)
+        audit.record(senior, "item.taken-over", f"item {item.pk}", holder=str(holder))
+    return holder
 
 
 def items() -> QuerySet[Item]:
