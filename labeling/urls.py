@@ -62,6 +62,7 @@ urlpatterns = [
     path("labels/undo/", cycle_views.undo_label, name="undo-label"),
     path("models/<slug:detector>/retrain/", views.retrain, name="retrain"),
     path("models/<slug:detector>/retrain/state/", views.retrain_state, name="retrain-state"),
+    path("proof/", views.proofs_of_all, name="proofs"),
     path("proof/<slug:detector>/<int:number>/", views.proof, name="proof"),
     path("reference/<slug:detector>/", reference_views.reference, name="reference"),
     path("reference/<slug:detector>/find/", reference_views.find_reference_row, name="find-reference-row"),

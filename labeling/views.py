@@ -101,6 +101,13 @@ def raw_record(request: HttpRequest, pk: int) -> HttpResponse:
 
 @require_safe
 @role_required(*READERS)
+def proofs_of_all(request: HttpRequest) -> HttpResponse:
+    """What may be claimed about every version that customers or nobody sees yet."""
+    return render(request, "labeling/proofs.html", {"claims": proofs.claims_of_all(), "target": proofs.TARGET})
+
+
+@require_safe
+@role_required(*READERS)
 def proof(request: HttpRequest, detector: str, number: int) -> HttpResponse:
     version = get_object_or_404(
         Version.objects.select_related("detector", "training_set"), detector__name=detector, number=number

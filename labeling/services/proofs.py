@@ -29,12 +29,13 @@ from detection.scoring import probability
 from detection.selection import CELL_CODES, Cell, rule_verdict_of
 from detection.sessions import Row, session_key
 from detection.tables import columns_of
-from labeling.models import Answer, Item, ItemRecord, ItemState, Label, ProofDraw, ProofItem, Queue
+from labeling.models import Answer, Item, ItemRecord, ItemState, Label, ProofDraw, ProofItem, Queue, QueuePrice
 from labeling.services.labels import UNDO_WITHIN
+from labeling.services.prices import price_of
 from labeling.services.queues import budget, move, queue_of
 from labeling.services.records import moment, storable, stored_row, to_json
 from labeling.services.verdicts import rule_set_of, verdicts_of
-from models_registry.models import ScoreFile, Version
+from models_registry.models import ScoreFile, Stage, Version
 from models_registry.services import boards
 from models_registry.services.boards import Seen
 from models_registry.services.scoring import read_scores
@@ -295,6 +296,17 @@ class Figures:
     positives: int
     seen: Seen  # the traffic of the window
     false_alerts: FalseAlerts | None
+    price: QueuePrice | None  # of one answer in the queue of proof
+
+    @property
+    def hours_needed(self) -> float | None:
+        """What the labels still needed cost, by the median of one."""
+        return self.needed * self.price.median_ms / 3_600_000 if self.needed and self.price else None
+
+    @property
+    def hosts_wrong(self) -> float:
+        """Share of source hosts with an error: the other unit of the error rate."""
+        return self.proof.hosts_wrong / self.proof.hosts if self.proof else 0.0
 
     @property
     def percent(self) -> float:
@@ -319,7 +331,28 @@ def figures(version: Version) -> Figures:
         positives=positives,
         seen=seen,
         false_alerts=_false_alerts(found, positives, seen) if found and seen.hosts else None,
+        price=price_of(Queue.objects.filter(detector=version.detector_id, kind=Queue.Kind.PROOF).first()),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What may be claimed about one version, for a list of them."""
+
+    version: Version
+    proof: Proof | None
+    needed: int | None
+
+    @property
+    def percent(self) -> float:
+        return percent(self.proof) if self.proof else 0.0
+
+
+def claims_of_all() -> list[Claim]:
+    """Return what may be claimed about every version that scores, detector by detector."""
+    scoring = Version.objects.scoring().exclude(stage=Stage.CANDIDATE).select_related("detector", "training_set")
+    answered = [(version, rows_of(version)) for version in scoring.order_by("detector__name", "-number")]
+    return [Claim(version, proof.prove(rows), proof.labels_needed(rows, TARGET)) for version, rows in answered]
 
 
 def _false_alerts(found: Proof, positives: int, seen: Seen) -> FalseAlerts:

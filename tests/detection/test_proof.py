@@ -76,6 +76,7 @@ def test_both_units_are_shown():
     rows += [ProofRow(1.0, False, f"h{15 + number % 241}", f"d{15 + number % 241}") for number in range(20_760)]
     found = prove(rows)
     assert (found.labels, found.errors, found.hosts) == (21_038, 37, 256)
+    assert (found.hosts_wrong, found.domains_wrong) == (15, 15)
     assert round(100 * found.error_rate, 2) == 0.18
     assert found.decided_by in ("hosts", "domains")
     assert found.error_bound > 15 / 256

@@ -8,12 +8,16 @@ import pytest
 from django.urls import reverse
 from django.utils import timezone
 
+from detection import sampling
 from detection.proof import labels_needed
 from detection.sampling import SamplingPolicy
-from labeling.models import Item, ItemHost, ItemState, ProofDraw, ProofItem, Queue, ReferenceRow, Role
-from labeling.services import labels, proofs, reference
+from labeling.models import Item, ItemHost, ItemState, ProofDraw, ProofItem, Queue, QueuePrice, ReferenceRow, Role
+from labeling.services import claims, groups, labels, proofs, reference
+from labeling.services.details import Given
 from labeling.services.routing import route_waiting
 from models_registry.models import ScoreFile
+from models_registry.services import boards
+from models_registry.services.boards import Seen
 from tests import factories
 from tests.factories import make_proof_item, make_row
 from tests.labeling.conftest import eve_record, make_scores
@@ -271,6 +275,40 @@ def test_labels_of_hunted_items_never_change_it(version, answered, answer, exper
     assert proofs.prove(version) == before
 
 
+def test_a_group_verdict_never_changes_it(version, answered, expert):
+    drawn = answered(*["positive"] * 10)
+    before = proofs.prove(version)
+    queue = factories.make_queue(detector=version.detector)
+    look = {"version": version, "shape": drawn[0].shape}
+    alike = [factories.make_session_item(queue, **look) for _ in range(3)]
+    waiting = make_proof_item(drawn[0].queue, make_row(src_ip="10.1.99.1"), **look)
+    assert claims.claim(alike[0], expert)
+    groups.submit(alike[0], expert, Given("negative"))
+    assert proofs.prove(version) == before
+    assert not waiting.labels.exists()
+
+
+def test_an_imported_row_never_changes_it(version, answered):
+    drawn = answered(*["positive"] * 3)
+    before = proofs.prove(version)
+    factories.make_reference_row(
+        item=factories.make_session_item(), subject_key=drawn[0].subject_key, answer="negative"
+    )
+    assert proofs.prove(version) == before
+
+
+def test_every_stored_probability_is_the_one_used(version, make_segment, small_target):
+    make_scores(version, make_segment([eve_record(n) for n in range(60)]), dict.fromkeys(range(60), 2.0))
+    route_waiting()
+    draw = ProofDraw.objects.get()
+    assert draw.probability == sampling.inclusion_probability(draw.expected, SamplingPolicy(**draw.policy).target)
+    drawn = ProofItem.objects.filter(draw=draw)
+    assert set(drawn.values_list("probability", flat=True)) == {draw.probability}
+    for item in Item.objects.filter(proof__draw=draw):
+        assert item.decision["probability"] == draw.probability
+    assert {row.probability for row in proofs.rows_of(version)} <= {draw.probability}
+
+
 def test_a_superseded_answer_never_changes_it(version, answered, expert, answer):
     items = answered(*["positive"] * 10, "negative")
     labels.undo(expert)
@@ -327,6 +365,32 @@ def test_the_page_of_a_proof_tells_what_is_claimed_and_what_is_needed(
         answer(item, expert, "positive")
     page = auditor_client.get(url).text
     # 8 right answers on one domain: 1 - 0.95, whatever the hosts say
-    for told in ("≥ 5.0 %", "decided by domains", "8 of 8 sessions", "7 source hosts", "per 1,000 hosts and day"):
+    for told in (
+        "≥ 5.0 %",
+        "decided by domains",
+        "0 of 8 answered",
+        "8 of 8 sessions",
+        "7 source hosts",
+        "per 1,000 hosts and day",
+    ):
         assert told in page, told
     assert auditor_client.get(reverse("labeling:proof", args=[version.detector.name, 99])).status_code == 404
+
+
+def test_the_list_says_what_is_claimed_about_every_version(version, answered, auditor_client):
+    nothing = make_version(detector=version.detector)
+    answered(*["positive"] * 20)
+    shown = auditor_client.get(reverse("labeling:proofs"))
+    assert [(claim.version, claim.needed) for claim in shown.context["claims"]] == [(nothing, 299), (version, 279)]
+    assert "≥ 86.0 %" in shown.text
+    assert "nothing is claimed" in shown.text
+
+
+def test_what_the_labels_needed_cost_is_told_when_a_label_has_a_price(version, answered, auditor_client, monkeypatch):
+    monkeypatch.setattr(boards, "seen", lambda version, since: Seen(hosts=0, days=0.0))
+    items = answered("positive")
+    url = reverse("labeling:proof", args=[version.detector.name, version.number])
+    assert "hours of work" not in auditor_client.get(url).text
+    prices = {"labels": 10, "median_ms": 36_000, "p90_ms": 60_000, "measured_at": timezone.now()}
+    QueuePrice.objects.create(queue=items[0].queue, **prices)
+    assert "about 3.0 hours of work" in auditor_client.get(url).text  # 298 labels of 36 seconds
