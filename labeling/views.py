@@ -15,9 +15,8 @@ from django.views.decorators.http import require_POST, require_safe
 from accounts.models import User
 from accounts.rights import role_required
 from accounts.roles import EXPERTS, Role
-from detection.selection import Cell
 from labeling.models import Item, ItemState, Queue, SavedQueue
-from labeling.models.items import REASON_NAMES
+from labeling.models.items import CELL_NAMES, REASON_NAMES
 from labeling.services import (
     missed,
     outcomes,
@@ -64,7 +63,7 @@ def queue(request: HttpRequest, slug: str) -> HttpResponse:
         ],
         "orders": Order.choices,
         "reasons": REASON_NAMES.items(),
-        "cells": [cell.value for cell in Cell],
+        "cells": [(cell.value, name) for cell, name in CELL_NAMES.items()],
         "page": page,
         "blind": {shown.pk for shown in page.items if proofs.is_blind(shown, _user(request))},
     }

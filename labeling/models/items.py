@@ -77,6 +77,16 @@ REASON_NAMES = {
 }
 
 
+CELL_NAMES = {
+    Cell.COVERED: _("covered"),
+    Cell.UNIQUE: _("unique"),
+    Cell.MISSED: _("missed"),
+    Cell.QUIET: _("quiet"),
+    Cell.UNINSPECTED_POSITIVE: _("positive, rules did not look"),
+    Cell.UNINSPECTED_NEGATIVE: _("negative, rules did not look"),
+}
+
+
 class ItemState(models.TextChoices):
     OPEN = "open", _("open")
     CONFLICT = "conflict", _("conflict")  # answers differ: a senior expert decides

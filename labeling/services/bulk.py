@@ -10,7 +10,7 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, gettext_noop
 
 from accounts.models import User
 from detection.groups import draw_checks
@@ -34,7 +34,7 @@ from labeling.services.filters import ItemFilter
 from labeling.services.states import follow, uncontested
 
 GIVE, TAKE_BACK = "labeling.tasks.give_bulk_verdict", "labeling.tasks.take_back_bulk_verdict"
-KIND, UNDO_KIND = "bulk verdict", "undo of a bulk verdict"
+KIND, UNDO_KIND = gettext_noop("bulk verdict"), gettext_noop("undo of a bulk verdict")
 CHUNK = 200  # items per transaction: who answers singly waits that long at most
 UNDO_WITHIN = timedelta(days=7)
 

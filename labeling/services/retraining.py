@@ -7,6 +7,7 @@ from typing import Any
 
 from django.db.models import Max
 from django.utils import timezone
+from django.utils.translation import gettext_noop
 
 from accounts.models import User
 from detection.retraining import decide
@@ -20,7 +21,7 @@ from models_registry.services import candidates, gates, training
 from traffic.models import Segment
 
 TASK = "labeling.tasks.retrain"
-KIND = "retrain"
+KIND = gettext_noop("retrain")
 
 
 def start(detector: Detector, *, reason: str, by: User | None = None) -> Job:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.conf import settings
 from django.db import models
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 
 from accounts.evidence import Evidence
 from models_registry.models.detectors import Detector
@@ -12,10 +13,10 @@ from models_registry.models.files import TrainingSet
 
 
 class Stage(models.TextChoices):
-    CANDIDATE = "candidate"
-    SILENT = "silent"
-    ACTIVE = "active"
-    RETIRED = "retired"
+    CANDIDATE = "candidate", _("candidate")
+    SILENT = "silent", _("silent")
+    ACTIVE = "active", _("active")
+    RETIRED = "retired", _("retired")
 
 
 ROUTED_STAGES = (Stage.ACTIVE, Stage.SILENT)  # a candidate's verdicts cost no expert's time

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from django.db.models import Count, QuerySet, Sum
+from django.utils.translation import gettext_noop
 
 from accounts.models import User
 from jobs.models import Job, State
@@ -16,7 +17,7 @@ from models_registry.services.detectors import rules_in_force
 from traffic.models import Segment
 
 TASK = "models_registry.tasks.score_candidate"
-KIND = "score candidate"
+KIND = gettext_noop("score candidate")
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 import structlog
 from django.db import transaction
 from django.utils import timezone
+from django.utils.translation import gettext_noop
 
 from accounts.models import User
 from detection import compaction
@@ -43,7 +44,7 @@ from traffic.services import runs
 from traffic.services.compaction import POLICY, Draft, Unreadable
 
 TASK = "models_registry.tasks.compact"
-KIND = "compaction"
+KIND = gettext_noop("compaction")
 RUN_KEY = "compaction"
 MOST_BATCHES = 200  # of one job; the next one takes what is left
 _SOME = 500  # numbers per statement

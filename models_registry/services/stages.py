@@ -119,12 +119,18 @@ def _locked(version: Version) -> Version:
 
 def _move(version: Version, new_stage: str) -> Stage:
     if new_stage == version.stage:
-        raise StageRefused(_("%(version)s is %(stage)s already.") % {"version": version, "stage": version.stage})
+        raise StageRefused(
+            _("%(version)s is %(stage)s already.") % {"version": version, "stage": version.get_stage_display()}
+        )
     allowed = MOVES[Stage(version.stage)]
     if new_stage not in allowed:
         raise StageRefused(
             _("%(version)s is %(stage)s; from there it may become: %(allowed)s.")
-            % {"version": version, "stage": version.stage, "allowed": ", ".join(allowed) or _("nothing")}
+            % {
+                "version": version,
+                "stage": version.get_stage_display(),
+                "allowed": ", ".join(str(stage.label) for stage in allowed) or _("nothing"),
+            }
         )
     return Stage(new_stage)
 
@@ -156,7 +162,7 @@ def _refuse_overtaken(proposal: StageProposal, version: Version) -> None:
     if version.stage != proposal.old or (newest and newest.pk != proposal.after_id):
         raise StageRefused(
             _("%(version)s has moved since and is %(stage)s now: propose again.")
-            % {"version": version, "stage": version.stage}
+            % {"version": version, "stage": version.get_stage_display()}
         )
     active = _active(version.detector)
     if proposal.new == Stage.ACTIVE and active != proposal.displaces:

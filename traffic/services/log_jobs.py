@@ -6,6 +6,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from django.utils.translation import gettext_noop
+
 from accounts.models import User
 from jobs.models import Job
 from jobs.services import jobs
@@ -18,7 +20,7 @@ TASK = "traffic.tasks.ingest_file"
 def start(path: Path, sensor: str, by: User | None = None) -> Job:
     """Take a file or a folder in, by a worker that sees it under the same path."""
     arguments = {"path": str(path), "sensor": sensor}
-    return jobs.start(TASK, f"ingest {path}", arguments, kind="ingest", by=by)
+    return jobs.start(TASK, f"ingest {path}", arguments, kind=gettext_noop("ingest"), by=by)
 
 
 def ingest(lease: Lease) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, BinaryIO, cast
 
 from django.db import transaction
+from django.utils.translation import gettext_noop
 
 from accounts.models import User
 from accounts.services import audit
@@ -24,7 +25,7 @@ from traffic.services import quarantine
 from traffic.services.ingest import Told, keep, put_packed, source_of
 
 TASK = "traffic.tasks.replay_quarantine"
-KIND = "replay"
+KIND = gettext_noop("replay")
 _POLICY = ReaderPolicy(arrays=False)  # a torn line may begin like one
 _SPOOL = 32 << 20
 

@@ -14,6 +14,7 @@ from typing import Any, BinaryIO, cast
 
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 
 from accounts.models import User
 from detection.sources.lines import TooMuchUnpackedError
@@ -25,7 +26,7 @@ from traffic.services import rule_sets, runs
 from traffic.services.ingest import UPLOAD_POLICY, FileResult, ingest_stream, path_text
 
 TASK = "traffic.tasks.ingest_upload"
-KIND = "upload"
+KIND = gettext_noop("upload")
 FOLDER = "uploads"
 BODY_BYTES = 1 << 30  # as received; unpacked it is bounded by UPLOAD_POLICY
 SHOWN = 20  # uploads on the page

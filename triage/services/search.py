@@ -88,7 +88,7 @@ def _versions(asked: str) -> Iterable[Found]:
     versions = Version.objects.filter(detector__name__istartswith=name).select_related("detector")
     for version in (versions.filter(number=int(number)) if number else versions).order_by("-id")[:EACH]:
         url = reverse("models_registry:version", args=[version.detector.name, version.number])
-        yield Found(_("version"), str(version), url, version.stage)
+        yield Found(_("version"), str(version), url, version.get_stage_display())
 
 
 def _detectors(asked: str) -> Iterable[Found]:
