@@ -19,12 +19,14 @@ def main(folder: Path, language: str) -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
     os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"  # as in tests/conftest.py
     django.setup()
+    from django.conf import settings
     from django.contrib.staticfiles.handlers import StaticFilesHandler
     from django.test.testcases import LiveServerThread
     from playwright.sync_api import sync_playwright
 
     from tests.conftest import CHROMIUM_FLAGS, chromium_path
 
+    settings.ALLOWED_HOSTS = ["*"]
     server = LiveServerThread("127.0.0.1", StaticFilesHandler)
     server.daemon = True
     server.start()

@@ -96,7 +96,7 @@ def test_the_detector_page_asks_for_it_and_the_fragment_answers(engineer_client,
     url = reverse("models_registry:against", args=[active.detector.name, active.number, silent.number])
     assert url in engineer_client.get(reverse("models_registry:detector", args=[active.detector.name])).text
     page = engineer_client.get(url).text
-    assert "only Active" in page
+    assert "only active" in page
     assert "+2 unique candidates (1 hosts)" in page
     storage.delete(lost.path)
     assert "flash--error" in engineer_client.get(url).text

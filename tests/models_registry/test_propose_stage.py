@@ -112,7 +112,7 @@ def test_the_button_proposes_and_the_page_says_what_happens_next(client, enginee
     version = make_version(stage="candidate")
     url = reverse("models_registry:version", args=[version.detector.name, version.number])
     client.force_login(engineer)
-    assert "Propose: Silent" in client.get(url).text
+    assert "Propose: silent" in client.get(url).text
     propose_url = reverse("models_registry:propose-stage", args=[version.detector.name, version.number])
     told = client.post(propose_url, {"stage": "silent", "reason": "<b>good</b>\0"}, follow=True)
     assert told.redirect_chain == [(url, 302)]
