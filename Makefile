@@ -9,7 +9,7 @@ RUNS := $(VENV)/.runs
 DEVELOPMENT := ETALON_DEVELOPMENT=1
 PYTEST := $(BIN)/python -m pytest -n 2 -q
 
-.PHONY: demo demo-reset test test-sqlite test-postgres test-slow check bench messages lock clean
+.PHONY: demo demo-reset test test-sqlite test-postgres test-slow check bench messages screenshots lock clean
 
 # hashes make sure that everybody runs the same bytes; the project itself runs from its folder
 INSTALL = $(PYTHON) -m venv $(VENV) && \
@@ -53,6 +53,11 @@ bench: $(STAMP)
 # what pages say, for translators; then what they wrote, for Django
 messages: $(STAMP)
 	$(DEVELOPMENT) $(BIN)/python -m tests.messages
+
+# a picture of every page, light and dark, wide and narrow, of the house that the loop made
+screenshots: $(STAMP)
+	test -e var/once/etalon.sqlite3 || $(DEVELOPMENT) $(BIN)/python manage.py demo --once
+	$(DEVELOPMENT) ETALON_VAR=var/once $(BIN)/python -m tests.screenshots var/screenshots $(SPEAKING)
 
 # wheels only: nothing is built on the machine that installs
 LOCK := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-build \
