@@ -27,7 +27,7 @@ from labeling.models import (
     Queue,
     ReferenceRow,
 )
-from labeling.services import bulk_previews, chains, groups
+from labeling.services import bulk_previews, chains, days, groups
 from labeling.services.bulk_previews import Preview
 from labeling.services.details import Given, LabelRefused
 from labeling.services.filters import ItemFilter
@@ -224,7 +224,7 @@ def take_back(lease: Lease) -> dict[str, Any]:
 
 @transaction.atomic
 def _take_back_some(lease: Lease, pk: int) -> BulkVerdict | None:
-    bulk = BulkVerdict.objects.select_for_update(of=("self",)).select_related("label").get(pk=pk)
+    bulk = BulkVerdict.objects.select_for_update(of=("self",)).select_related("label", "by").get(pk=pk)
     assert bulk.label is not None
     GroupCheck.objects.waiting().filter(origin=bulk.label).delete()
     given = Label.objects.current().with_heirs(bulk.label).filter(pk__gt=lease.facts.get("after", 0))
@@ -236,6 +236,8 @@ def _take_back_some(lease: Lease, pk: int) -> BulkVerdict | None:
     inside = set(rows.values_list("item_id", flat=True))
     now = timezone.now()
     chains.end([label for label in labels if label.item_id not in inside], Answer.WITHDRAWN, now)
+    if bulk.label in labels and bulk.label.item_id not in inside:
+        days.count(bulk.by, bulk.label.created_at, -1)
     follow(uncontested([item for item in items if item.pk not in inside]), now, release=False)
     bulk.withdrawn += len(labels) - len(inside)
     bulk.kept += len(inside)

@@ -210,6 +210,7 @@ class TestUndo:
         run_jobs()
         given.refresh_from_db()
         assert (given.withdrawn, given.kept, given.undo_job.state) == (4, 0, State.DONE)
+        assert labels.answered_today(expert) == 0
         assert not Label.objects.current().exists()
         assert not GroupCheck.objects.exists()
         assert Item.objects.filter(state="open").count() == 6

@@ -6,6 +6,7 @@ from datetime import timedelta
 from random import Random
 
 import pytest
+from django.urls import reverse
 from django.utils import timezone
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -190,7 +191,7 @@ class TestCheck:
         assert Item.objects.get(not_admitted="pair-is-in")
 
     @pytest.mark.parametrize("different", ["negative", "undecided"])
-    def test_a_differing_answer_sends_the_whole_group_to_a_senior(self, settled, different, answer):
+    def test_a_differing_answer_sends_the_whole_group_to_a_senior(self, settled, different, answer, client):
         items, kept = settled
         answer(kept, factories.make_user(), different)
         assert groups.collect_checks() == 2
@@ -198,6 +199,10 @@ class TestCheck:
         assert reference.grow() == 0
         assert sum(Queue.objects.values_list("conflicts", flat=True)) == 4
         judge = factories.make_user("senior")
+        client.force_login(judge)
+        shown = client.get(reverse("labeling:work", args=[items[0].queue.slug])).text
+        assert "kept as a check of a group or bulk verdict was answered differently" in shown
+        Item.objects.update(claimed_by=None, claimed_until=None)
         answer(items[0], judge, "positive")
         assert Item.objects.get(pk=items[0].pk).outcome == "positive"
         labels.undo(judge)
