@@ -1,9 +1,10 @@
 """Intake: lines in → parsed, joined, digested, raw lines kept, scored by one 300x31 model, stored. One core.
 
-Measured in a process of its own with an empty database and store, pinned to one core, by the clock on the wall: waiting
-for the disk is part of what a store costs, and a user waits too (SQLite waits a fifth of its time there, the chain and
-the parser next to none). Each round of ours is followed by one of what it is compared with, so that other work on the
-machine slows both; a ratio is the median of the rounds' ratios, a rate the median of its rounds.
+Logs of 300 MB. Measured in a process of its own with an empty database and store, pinned to one core. What decides is
+the clock on the wall: waiting for the disk is part of what a store costs, and a user waits too (SQLite waits a fifth of
+its time there, the chain and the parser next to none). In each round ours is followed by all it is compared with, so
+that other work on the machine slows everything; a ratio is the median of the rounds' ratios, a rate the median of its
+rounds.
 """
 
 from __future__ import annotations
@@ -14,24 +15,35 @@ import json
 import os
 import sqlite3
 import statistics
-import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
+from benchmarks._clock import Took, ratios, took
 from benchmarks._house import measured_apart
 from benchmarks.traffic_files import is_session, real_lines, repeated
 
-ROUNDS = 5
-COPIES = 6  # of the shared logs: 120,000 lines
+ROUNDS = 3
+MIXED, SESSIONS = 18, 80  # copies of the shared logs, of their sessions: 310 and 300 MB
 STORED_BY_ORM = 20_000  # lines are enough: its rate hardly falls with the size of the table
 PARSER = "orjson.loads of the same lines"
 SQLITE = "sqlite3 INSERT of every line, 5 indexes"
 ORM = "Django bulk_create(1000) of every line, 5 indexes"
 
-Rate = Callable[[], float]
+Lines = Sequence[bytes]
+Work = Callable[[], Took]
+
+
+class Other(NamedTuple):
+    """What ours is compared with."""
+
+    name: str
+    lines: int
+    work: Work
+    target: float
 
 
 def rows() -> list[dict[str, Any]]:
@@ -42,47 +54,69 @@ def rows() -> list[dict[str, Any]]:
 def measure() -> list[dict[str, Any]]:
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     real = real_lines()
-    mixed = list(repeated(real, COPIES))
-    sessions = list(repeated([line for line in real if is_session(line)], 2 * COPIES))
-    chain = Chain(mixed)
-    chain.rate(mixed)  # the first reading also loads the model
-    plain = lambda: chain.rate(mixed)  # noqa: E731
-    parser = lambda: parser_rate(mixed)  # noqa: E731
-    few = mixed[:STORED_BY_ORM]
-    return [
-        _compared("plain mixed log", plain, PARSER, parser, 0.35),
-        _compared("gzip mixed log", lambda: chain.rate(mixed, zipped=True), PARSER, parser, 0.25),
-        _compared("every line a session", lambda: chain.rate(sessions), PARSER, lambda: parser_rate(sessions), 0.18),
-        _compared("plain mixed log", plain, SQLITE, lambda: sqlite_rate(mixed), 4),
-        _compared("plain mixed log", plain, ORM, lambda: bulk_create_rate(few), 8),
+    chain = Chain(real)
+    chain.took(real)  # the first reading also loads the model
+    found = _mixed(chain, list(repeated(real, MIXED)))
+    sessions = list(repeated([line for line in real if is_session(line)], SESSIONS))
+    others = [_parser(sessions, 0.18)]
+    return found + _compared("every line a session", len(sessions), partial(chain.took, sessions), others)
+
+
+def _mixed(chain: Chain, lines: Lines) -> list[dict[str, Any]]:
+    few = lines[:STORED_BY_ORM]
+    stores = [
+        Other(SQLITE, len(lines), partial(sqlite_took, lines), 4),
+        Other(ORM, len(few), partial(bulk_create_took, few), 8),
     ]
+    plain = _compared("plain mixed log", len(lines), partial(chain.took, lines), [_parser(lines, 0.35), *stores])
+    packed = gzip.compress(b"\n".join(lines), 6)
+    zipped = _compared("gzip mixed log", len(lines), partial(chain.took, packed), [_parser(lines, 0.25)])
+    return plain + zipped
 
 
-def _compared(name: str, ours: Rate, against: str, theirs: Rate, target: float) -> dict[str, Any]:
-    pairs = [(ours(), theirs()) for _ in range(ROUNDS)]
-    ratio = statistics.median(first / second for first, second in pairs)
-    return {
-        "name": f"intake, {name}, lines/s",
-        "ours": round(statistics.median(first for first, _ in pairs)),
-        "against": against,
-        "theirs": round(statistics.median(second for _, second in pairs)),
-        "ratio": round(ratio, 3),
-        "target": target,
-        "holds": ratio >= target,
-    }
+def _parser(lines: Lines, target: float) -> Other:
+    return Other(PARSER, len(lines), partial(parser_took, lines), target)
 
 
-def parser_rate(lines: Sequence[bytes]) -> float:
-    began = time.perf_counter()
-    for line in lines:
-        orjson.loads(line)
-    return len(lines) / (time.perf_counter() - began)
+def _compared(name: str, lines: int, ours: Work, others: Sequence[Other]) -> list[dict[str, Any]]:
+    rounds = []
+    for _ in range(ROUNDS):
+        rounds.append([_per_line(ours(), lines), *(_per_line(other.work(), other.lines) for other in others)])
+    found = []
+    for place, other in enumerate(others, start=1):
+        pairs = [(one[0], one[place]) for one in rounds]
+        ratio, cpu = ratios(pairs)
+        found.append(
+            {
+                "name": f"intake, {name}, lines/s",
+                "ours": round(1 / statistics.median(mine.wall for mine, _ in pairs)),
+                "against": other.name,
+                "theirs": round(1 / statistics.median(theirs.wall for _, theirs in pairs)),
+                "ratio": round(ratio, 3),
+                "cpu": round(cpu, 3),
+                "target": other.target,
+                "holds": ratio >= other.target,
+            }
+        )
+    return found
+
+
+def _per_line(took: Took, lines: int) -> Took:
+    return Took(took.wall / lines, took.cpu / lines)
+
+
+def parser_took(lines: Lines) -> Took:
+    def parse() -> None:
+        for line in lines:
+            orjson.loads(line)
+
+    return took(parse)
 
 
 class Chain:
     """The product's own path: `ingest_stream`, then `score_waiting` for one version of 300 trees with 31 leaves."""
 
-    def __init__(self, lines: Sequence[bytes]) -> None:
+    def __init__(self, lines: Lines) -> None:
         from django.core.management import call_command
 
         from traffic.services import rule_sets
@@ -92,26 +126,30 @@ class Chain:
         self._number = 0
         self._keep_version(lines)
 
-    def rate(self, lines: Sequence[bytes], *, zipped: bool = False) -> float:
+    def took(self, log: Lines | bytes) -> Took:
+        """Take in a log, lines or gzip, and score it; return the seconds."""
         from models_registry.services.scoring import score_waiting
         from traffic.models import Segment
         from traffic.services.ingest import ingest_stream
 
         self._number += 1
         fresh = b"\n" + b" " * self._number  # other bytes: the same ones would be refused as a duplicate
-        data = b"\n".join(lines) + fresh
-        stream = io.BytesIO(gzip.compress(data) if zipped else data)
+        data = log + gzip.compress(fresh) if isinstance(log, bytes) else b"\n".join(log) + fresh
+        stream = io.BytesIO(data)
+        del data
         http = Segment.objects.filter(protocol="http")  # the version is of HTTP; TLS sessions are stored beside it
-        before = http.count()
-        began = time.perf_counter()
-        told = ingest_stream(stream, f"bench-{self._number}.json", self._sensor)
-        scored = score_waiting()
-        seconds = time.perf_counter() - began
-        assert told.sessions
-        assert scored == http.count() - before
-        return len(lines) / seconds
+        before, scored = http.count(), 0
 
-    def _keep_version(self, lines: Sequence[bytes]) -> None:
+        def chain() -> None:
+            nonlocal scored
+            assert ingest_stream(stream, f"bench-{self._number}.json", self._sensor).sessions
+            scored = score_waiting()
+
+        seconds = took(chain)
+        assert scored == http.count() - before
+        return seconds
+
+    def _keep_version(self, lines: Lines) -> None:
         import hashlib
 
         from models_registry.models import Detector, RuleMappingVersion, Stage, TrainingSet, Version
@@ -136,7 +174,7 @@ class Chain:
         )
 
 
-def made_model(lines: Sequence[bytes]) -> bytes:
+def made_model(lines: Lines) -> bytes:
     """Return a model of 300 full trees over real sessions; what it says is of no interest here."""
     import lightgbm
     import numpy as np
@@ -177,7 +215,7 @@ def _values(line: bytes) -> tuple[Any, ...]:
     return (*(told.get(name) for name in _FIELDS), line.decode("utf-8", "replace"))
 
 
-def sqlite_rate(lines: Sequence[bytes]) -> float:
+def sqlite_took(lines: Lines) -> Took:
     """One INSERT per line, a commit every 1,000, write-ahead log: SQLite as its friends use it."""
     path = Path(os.environ["ETALON_BENCH_FOLDER"]) / "rows.sqlite3"
     path.unlink(missing_ok=True)
@@ -187,18 +225,20 @@ def sqlite_rate(lines: Sequence[bytes]) -> float:
     for name in _INDEXED:
         database.execute(f"CREATE INDEX record_{name} ON record ({name})")
     insert = f"INSERT INTO record ({', '.join(_FIELDS)}, raw) VALUES ({', '.join('?' * (len(_FIELDS) + 1))})"
-    began = time.perf_counter()
-    for number, line in enumerate(lines, start=1):
-        database.execute(insert, _values(line))
-        if number % 1000 == 0:
-            database.commit()
-    database.commit()
-    rate = len(lines) / (time.perf_counter() - began)
+
+    def store() -> None:
+        for number, line in enumerate(lines, start=1):
+            database.execute(insert, _values(line))
+            if number % 1000 == 0:
+                database.commit()
+        database.commit()
+
+    seconds = took(store)
     database.close()
-    return rate
+    return seconds
 
 
-def bulk_create_rate(lines: Sequence[bytes]) -> float:
+def bulk_create_took(lines: Lines) -> Took:
     """Django objects in bulks of 1,000, the quickest way the ORM has."""
     from django.db import connection
 
@@ -206,14 +246,16 @@ def bulk_create_rate(lines: Sequence[bytes]) -> float:
     with connection.schema_editor() as editor:
         editor.create_model(model)
     names = (*_FIELDS, "raw")
-    began = time.perf_counter()
-    for first in range(0, len(lines), 1000):
-        batch = [model(**dict(zip(names, _values(line), strict=True))) for line in lines[first : first + 1000]]
-        model.objects.bulk_create(batch)
-    rate = len(lines) / (time.perf_counter() - began)
+
+    def store() -> None:
+        for first in range(0, len(lines), 1000):
+            batch = [model(**dict(zip(names, _values(line), strict=True))) for line in lines[first : first + 1000]]
+            model.objects.bulk_create(batch)
+
+    seconds = took(store)
     with connection.schema_editor() as editor:
         editor.delete_model(model)
-    return rate
+    return seconds
 
 
 def _record_model() -> Any:

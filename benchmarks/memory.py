@@ -1,7 +1,9 @@
-"""Memory of `ingest`: the most a process held for 2 GB of log against 100 MB, each in a process of its own.
+"""Memory of `ingest`: the most a process held for 100 MB, 500 MB and 2 GB of log, each in a process of its own.
 
-The logs are the shared traffic again and again with fresh flows, days and sources; their sessions are joined, stored
-and thrown away window by window, so the longer log must not need more than a full set of windows.
+The logs are the shared traffic again and again with fresh flows, days and sources. Sessions are joined window by
+window, so the figure grows until three windows are full (300,000 lines, 260 MB of such a log) and not after that. The
+ceiling is one for all sizes: the process without a log (160 MB), three windows with what they hold in memory (450 MB),
+one row group of either protocol and what writes it (200 MB).
 """
 
 from __future__ import annotations
@@ -10,15 +12,16 @@ import os
 import subprocess
 import sys
 import tempfile
-from itertools import count
+from collections.abc import Iterator
+from itertools import count, islice
 from pathlib import Path
 from typing import Any
 
 from benchmarks.traffic_files import ROOT, real_lines, repeated
 
 MB = 1_000_000
-SHORT, LONG = 100 * MB, 2_000 * MB
-MOST = 3  # times: windows are joined with the one before and after, and the short log is no more than one
+SIZES = (100, 500, 2_000)  # MB
+CEILING = 810  # MB, whatever the size of the log
 MEASURED = """
 import os, resource, sys
 import django
@@ -31,27 +34,27 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 
 
 def rows() -> list[dict[str, Any]]:
-    """Return one row: megabytes of both; nothing without the shared traffic."""
-    short, long = peak(SHORT), peak(LONG)
-    ratio = long / short
-    return [
-        {
-            "name": "memory of ingest, 2 GB of log, MB",
-            "ours": round(long),
-            "against": "100 MB of log",
-            "theirs": round(short),
-            "ratio": round(ratio, 2),
-            "target": f"<= {MOST}x",
-            "holds": ratio <= MOST,
-        }
-    ]
-
-
-def peak(size: int) -> float:
-    """Return the most memory a process held that took in a log of so many bytes, in MB."""
+    """Return one row per size: megabytes against the ceiling; nothing without the shared traffic."""
     with tempfile.TemporaryDirectory(prefix="etalon-bench-") as folder:
-        log = Path(folder) / "eve.json"
-        write(log, size)
+        log, lines = Path(folder) / "eve.json", fresh_lines()
+        return [_row(size, peak(grown(log, lines, size * MB))) for size in SIZES]
+
+
+def _row(size: int, most: float) -> dict[str, Any]:
+    return {
+        "name": f"memory of ingest, {size:,} MB of log, MB",
+        "ours": round(most),
+        "against": "ceiling for any size, MB",
+        "theirs": CEILING,
+        "ratio": round(most / CEILING, 2),
+        "target": "<= 1",
+        "holds": most <= CEILING,
+    }
+
+
+def peak(log: Path) -> float:
+    """Return the most memory a process held that took in a log, in MB."""
+    with tempfile.TemporaryDirectory(prefix="etalon-bench-") as folder:
         environment = os.environ | {
             "DJANGO_SETTINGS_MODULE": "config.settings",
             "ETALON_DEVELOPMENT": "1",
@@ -63,11 +66,16 @@ def peak(size: int) -> float:
     return int(done.stdout.split()[-1]) * 1024 / MB
 
 
-def write(log: Path, size: int) -> None:
-    """Write real lines with fresh flows, days and sources until the log has so many bytes."""
+def fresh_lines() -> Iterator[bytes]:
+    """Yield real lines without end, each copy with flows, days and sources of its own."""
     real = real_lines()
-    with log.open("wb") as file:
-        for copy in count():
-            file.writelines(line + b"\n" for line in repeated(real, 1, first=copy))
-            if file.tell() >= size:
-                return
+    for copy in count():
+        yield from (line + b"\n" for line in repeated(real, 1, first=copy))
+
+
+def grown(log: Path, lines: Iterator[bytes], size: int) -> Path:
+    """Let a log grow until it has so many bytes."""
+    with log.open("ab") as file:
+        while file.tell() < size:
+            file.writelines(islice(lines, 10_000))
+    return log
