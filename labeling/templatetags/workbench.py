@@ -9,7 +9,8 @@ from typing import Any
 from django import template
 from django.template.context import Context
 from django.template.loader import render_to_string
-from django.utils.safestring import SafeString, mark_safe
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 from django.utils.translation import get_language
 
 from labeling.forms import EXPIRIES
@@ -50,11 +51,12 @@ def answer_bar(context: Context) -> SafeString:
         asked=context["asked"],
         families=tuple(context["families"]),
     )
-    return mark_safe(_drawn(looks).replace(str(STAND_IN), str(item.pk)))  # noqa: S308 - a template of ours
+    return format_html(_pattern(looks), item.pk)
 
 
 @lru_cache(maxsize=256)
-def _drawn(looks: Looks) -> str:
+def _pattern(looks: Looks) -> str:
+    """Return the bar, escaped by its template, with {0} for the number of the item."""
     context: dict[str, Any] = {
         "looks": looks,
         "item_number": STAND_IN,
@@ -63,4 +65,5 @@ def _drawn(looks: Looks) -> str:
         "expiries": EXPIRIES,
         "postpone": list(enumerate(postponed.CHOICES, start=1)),
     }
-    return render_to_string("labeling/_bar.html", context)
+    drawn = render_to_string("labeling/_bar.html", context)
+    return drawn.replace("{", "{{").replace("}", "}}").replace(str(STAND_IN), "{0}")
