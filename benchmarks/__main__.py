@@ -46,7 +46,7 @@ def main(arguments: Sequence[str]) -> int:
     if options.json:
         print(json.dumps(rows, indent=1))
     else:
-        print(f"{machine()}; {time.monotonic() - began:,.0f} s in all\n\n{table(rows)}")
+        print(f"{table(rows)}\n\n{machine()}; {time.monotonic() - began:,.0f} s in all")
     return 0 if all(row["holds"] for row in rows) else 1
 
 

@@ -27,7 +27,20 @@ def test_the_benchmarks_of_this_house_are_found():
 
 def test_json_is_one_list_of_rows_with_the_agreed_keys(measured, capsys):
     assert benchmarks.main(["latency", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out) == [ROW]
+    assert json.loads(capsys.readouterr().out) == [ROW | {"cpu": None}]
+
+
+def test_a_row_may_tell_the_ratio_by_processor_time_too(measured, capsys):
+    measured.rows = lambda: [ROW | {"cpu": 1.25}]
+    assert benchmarks.main(["latency", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)[0]["cpu"] == 1.25
+
+
+def test_the_machine_stands_below_the_table(measured, capsys):
+    benchmarks.main([])
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert "cores" in last
+    assert "Python 3" in last
 
 
 def test_the_table_shows_every_key_and_row(measured, capsys):
