@@ -73,19 +73,28 @@ class Compacted:
 
 
 def plan(now: datetime | None = None, *, days: Collection[date] = ()) -> Plan:
-    """Return what is to be merged: all that is due, or what there is of some days."""
-    stored = files.stored()
-    if days:
-        stored = {pk: one for pk, one in stored.items() if one.day in days}
-    spoken = _spoken(list(stored))
-    ready = [replace(one, key=(one.key, spoken[pk])) for pk, one in stored.items() if pk in spoken]
-    found = compaction.plan(ready, now or timezone.now(), POLICY, closed=days)
-    return Plan(found, len(stored) - len(ready))
+    """Return what is to be merged: what is due, or what there is of some days; at most as much as one job does.
+
+    What was said is asked only about segments that would become one if all had said the same."""
+    now = now or timezone.now()
+    stored = {pk: one for pk, one in files.stored().items() if not days or one.day in days}
+    due = compaction.plan(stored.values(), now, POLICY, closed=days)
+    found: list[Batch] = []
+    waiting = 0
+    for start in range(0, len(due), MOST_BATCHES):
+        pks = [pk for batch in due[start : start + MOST_BATCHES] for pk in batch.pks]
+        spoken = _spoken(pks)
+        ready = [replace(stored[pk], key=(stored[pk].key, spoken[pk])) for pk in pks if pk in spoken]
+        found += compaction.plan(ready, now, POLICY, closed=days)
+        waiting += len(pks) - len(ready)
+        if len(found) >= MOST_BATCHES:
+            break
+    return Plan(found[:MOST_BATCHES], waiting)
 
 
 def start(*, days: Collection[date] = (), by: User | None = None) -> Job | None:
     """Start the job that merges what is due; None where nothing is. Of several that ask, one starts it."""
-    batches = plan(days=days).batches[:MOST_BATCHES]
+    batches = plan(days=days).batches
     if not batches:
         return None
     arguments = {"batches": [batch.pks for batch in batches], "policy": POLICY.to_dict()}

@@ -29,7 +29,7 @@ from traffic.services import late_hits, runs
 from traffic.services import retention as traffic_retention
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
-FILES, SESSIONS, KILLS = 24, 20, 25
+FILES, SESSIONS, KILLS = 24, 20, 15
 CONTEXT = multiprocessing.get_context("fork")
 
 
@@ -39,6 +39,17 @@ def compact_what_is_due() -> None:
     compaction.start_due()
     for job in Job.objects.live():
         parts.run(job.pk, lambda part, job=job: compaction.work(job, part))  # type: ignore[misc]
+
+
+def wait_for_a_draft() -> bool:
+    """Wait until a worker has begun to merge; False where nothing is left to."""
+    known = Segment.objects.latest("pk").pk
+    deadline = time.monotonic() + 1.5
+    while time.monotonic() < deadline:
+        if Segment.objects.filter(pk__gt=known).exists():
+            return True
+        time.sleep(0.003)
+    return False
 
 
 def _worker(rounds: int) -> None:
@@ -79,15 +90,18 @@ def test_killed_compactions_lose_and_double_nothing(small_batches: None, tmp_pat
     assert len(before["sessions"]) == FILES * (SESSIONS + 1)
     connections.close_all()
     dice = random.Random(11)
+    interrupted = 0
     for _ in range(KILLS):
+        connections.close_all()
         victim = CONTEXT.Process(target=_worker, args=(50,))
         victim.start()
-        time.sleep(dice.uniform(0.02, 0.5))
+        interrupted += wait_for_a_draft()
+        time.sleep(dice.uniform(0.0, 0.06))  # somewhere between its first file and the end of the switch
         os.kill(victim.pid or 0, signal.SIGKILL)
         victim.join()
         if dice.random() < 0.3:
             assert facts() == before
-            connections.close_all()
+    assert interrupted > 3
     deadline = time.monotonic() + 40
     while (compaction.plan().batches or Job.objects.live().exists()) and time.monotonic() < deadline:
         compact_what_is_due()
