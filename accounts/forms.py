@@ -37,6 +37,8 @@ class RoleForm(forms.Form):
 class PreferencesForm(forms.ModelForm):
     """What a person chooses for their own pages."""
 
+    field_order = CHOICES
+
     language = forms.ChoiceField(
         choices=[("", _("as the browser asks")), *settings.LANGUAGES], required=False, label=_("language")
     )
