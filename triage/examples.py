@@ -74,7 +74,7 @@ def examples() -> Examples:
     return Examples(
         board=Board(active, None, {cell: BoardCell(n) for cell, n in _CELLS.items()}, 62),
         challenge=Challenge(silent, active, Gain(14, 62), 0),
-        precision=Precision(active, Proof(412, 4, 96, 41, 0.0097, 0.031, 400.0, "sessions")),
+        precision=Precision(active, Proof(412, 4, 96, 41, 3, 2, 0.0097, 0.031, 400.0, "sessions")),
         clocks=[Reading(state, AT, left, close) for state, left, close in _CLOCKS],
         live=[
             ShownJob(running, AT + timedelta(minutes=5), timedelta(minutes=5), timedelta(minutes=4)),
