@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from accounts.models import User
 from accounts.roles import EXPERTS, Role
-from labeling.models import AgreementFigure, ExpertFigure, Label
+from labeling.models import AgreementFigure, AskedAgain, ExpertFigure, Label
 from labeling.services import outcomes, seeds
 from models_registry.models import Detector
 
@@ -54,6 +54,7 @@ class Page:
     own: list[ExpertFigure]
     week: outcomes.Week | None
     missed: list[Label]  # his answers to seeds that differ from the reference set, told when none can be undone
+    asked: list[AskedAgain]  # what a senior returned to him
     teams: list[Team]
     leads: bool
 
@@ -65,7 +66,8 @@ def page(reader: User) -> Page:
     own = list(_figures(day).filter(expert=reader)) if reader.has_role(*EXPERTS) else []
     week = outcomes.week(reader) if reader.has_role(*EXPERTS) else None
     missed = seeds.missed(reader, timezone.now() - TOLD_FOR) if reader.has_role(*EXPERTS) else []
-    return Page(day, own, week, missed, _teams(day, leads=leads), leads)
+    asked = AskedAgain.objects.waiting().filter(expert=reader).select_related("question__item").order_by("pk")
+    return Page(day, own, week, missed, list(asked[:20]), _teams(day, leads=leads), leads)
 
 
 def newest_night() -> date | None:

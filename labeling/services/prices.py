@@ -10,7 +10,7 @@ from django.db import transaction
 from django.db.models import Count
 from django.utils import timezone
 
-from labeling.models import ItemState, Label, Queue, QueuePrice
+from labeling.models import ItemState, Label, QueuePrice
 
 WINDOW = timedelta(days=30)
 
@@ -44,8 +44,3 @@ def _labels_per_item(now: datetime) -> dict[int, float]:
     ):
         found[queue] = labels / items
     return found
-
-
-def price_of(queue: Queue | None) -> QueuePrice | None:
-    """Return what a label of the queue costs; None while nobody measured it."""
-    return None if queue is None else QueuePrice.objects.filter(queue=queue).select_related("queue").first()

@@ -69,7 +69,7 @@ def test_conflicts_are_not_everybodys(role, request):
 
 def test_a_senior_sees_both_answers_side_by_side_with_all_that_belongs_to_them(disputed, senior_client):
     page = senior_client.get(reverse("labeling:work", args=[disputed.queue.slug])).text
-    for told in ("petrov", "a scan", "SQL injection", "our own drill", "own security test", "answered in 0.0 s"):
+    for told in ("petrov", "a scan", "SQL injection", "our own drill", "own security test", "answered in 0."):
         assert told in page, told
     assert "Return with this question" in page
 

@@ -52,7 +52,7 @@ def test_a_price_is_the_median_and_the_p90_of_thirty_days(priced):
 @pytest.mark.django_db
 def test_a_queue_that_nobody_answers_any_more_has_no_price(priced):
     assert prices.measure(timezone.now() + timedelta(days=40)) == 0
-    assert prices.price_of(priced) is None
+    assert not QueuePrice.objects.exists()
 
 
 @pytest.mark.django_db
