@@ -10,7 +10,7 @@ from django.db import transaction
 from django.db.models import Count
 from django.utils import timezone
 
-from labeling.models import ItemState, Label, QueuePrice
+from labeling.models import ItemState, Label, Queue, QueuePrice
 
 WINDOW = timedelta(days=30)
 
@@ -21,7 +21,7 @@ def measure(now: datetime | None = None) -> int:
     taken: dict[int, list[int]] = defaultdict(list)
     timed = Label.objects.filter(created_at__gte=now - WINDOW, milliseconds__isnull=False).order_by()
     for queue, milliseconds in timed.values_list("item__queue_id", "milliseconds").iterator(chunk_size=10_000):
-        taken[queue].append(milliseconds)
+        taken[queue].append(milliseconds or 0)
     per_item = _labels_per_item(now)
     with transaction.atomic():
         QueuePrice.objects.exclude(queue__in=taken).delete()
@@ -44,3 +44,8 @@ def _labels_per_item(now: datetime) -> dict[int, float]:
     ):
         found[queue] = labels / items
     return found
+
+
+def price_of(queue: Queue | None) -> QueuePrice | None:
+    """Return what a label of the queue costs; None while nobody measured it."""
+    return None if queue is None else QueuePrice.objects.filter(queue=queue).select_related("queue").first()
