@@ -103,10 +103,10 @@ def _store_experts(detector: Detector, answers: list[Given], since: datetime, no
         )
     )
     for row in counted:
-        did[row.pop("expert")].figures = row
+        did[row["expert"]].figures = {name: value for name, value in row.items() if name != "expert"}
     timed = labels.filter(milliseconds__isnull=False).order_by().values_list("expert_id", "milliseconds")
     for expert, milliseconds in timed.iterator(chunk_size=10_000):
-        did[expert].times.append(milliseconds)
+        did[expert].times.append(milliseconds or 0)
     for expert, (shared, agreed) in agreement.with_others(answers).items():
         if expert in did:
             did[expert].figures |= {"shared": shared, "agreed": agreed}

@@ -77,13 +77,13 @@ def newest_night() -> date | None:
 
 
 def _figures(day: date | None) -> QuerySet[ExpertFigure]:
-    found = ExpertFigure.objects.filter(day=day).select_related("detector", "expert")
+    found = ExpertFigure.objects.filter(day=day or date.min).select_related("detector", "expert")
     return found.order_by("detector__name", "expert__username")
 
 
 def _teams(day: date | None, *, leads: bool) -> list[Team]:
     teams: dict[int, Team] = {}
-    agreements = AgreementFigure.objects.filter(day=day).select_related("detector", "first", "second")
+    agreements = AgreementFigure.objects.filter(day=day or date.min).select_related("detector", "first", "second")
     for figure in agreements.order_by("detector__name", "first__username", "second__username"):
         team = teams.setdefault(figure.detector_id, Team(figure.detector))
         if figure.first_id is None:
