@@ -50,6 +50,13 @@ def may_open(user: User, url: str) -> bool:
     return user.has_role(*roles_of(resolve(url).func))
 
 
+def person(request: HttpRequest) -> User:
+    """Return who asks; behind `role_required` it is always a person. Raises PermissionDenied."""
+    if not isinstance(request.user, User):
+        raise PermissionDenied
+    return request.user
+
+
 def to_sign_in(request: HttpRequest) -> HttpResponseBase:
     """Send a stranger to the sign-in page; a fragment's request takes the whole page there."""
     htmx = getattr(request, "htmx", None)

@@ -121,8 +121,8 @@ def _ours(text: str) -> tuple[int, int, int]:
 
 
 def _page(text: str) -> list[dict[str, Any]]:
-    from labeling.hunt_views import LISTED
     from labeling.services import hunts
+    from labeling.views.hunts import LISTED
     from models_registry.services.hunts import newest, rows
 
     hunt = hunts.prepare(text)

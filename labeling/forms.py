@@ -71,11 +71,10 @@ class QueueForm(forms.Form):
         label=_("percent of new items that need one more"), min_value=0, max_value=100, help_text=_("0 to 100, by lot")
     )
 
-    def __init__(self, *args: Any, queue: Queue, **kwargs: Any) -> None:
+    def __init__(self, data: Any = None, *, queue: Queue) -> None:
         initial = {"labels_needed": queue.labels_needed, "raised_percent": round(100 * queue.raised_share, 2)}
-        super().__init__(*args, initial=initial, **kwargs)
+        super().__init__(data, initial=initial)
         if queue.kind == Queue.Kind.PROOF:  # one answer is the sample's; only how many have a second one is a choice
-            self.fields["labels_needed"].max_value = 1
             self.fields["labels_needed"].disabled = True
 
     def rules(self) -> dict[str, Any]:

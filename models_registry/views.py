@@ -14,8 +14,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from accounts.models import User
-from accounts.rights import role_required
+from accounts.rights import person, role_required
 from accounts.roles import Role
 from models_registry import charts
 from models_registry.forms import ChangeForm, IndicatorsForm, NewDetectorForm, RulesForm, ScheduleForm
@@ -51,7 +50,7 @@ def detectors(request: HttpRequest) -> HttpResponse:
         "detectors": found,
         "proposals": _proposals(request),
         "changes": _changes(request),
-        "may_make": _user(request).has_role(*STAGERS),
+        "may_make": person(request).has_role(*STAGERS),
     }
     return render(request, "models_registry/detectors.html", context)
 
@@ -65,7 +64,7 @@ def detector(request: HttpRequest, name: str) -> HttpResponse:
         "detector": found,
         "proposals": _proposals(request, found),
         "changes": _changes(request, found),
-        "may_change": _user(request).has_role(*STAGERS),
+        "may_change": person(request).has_role(*STAGERS),
         "schedule_form": ScheduleForm(
             initial={name: getattr(found, column) for name, column in detector_service.SCHEDULE.items()}
         ),
@@ -85,7 +84,7 @@ def make_detector(request: HttpRequest) -> HttpResponse:
     form = NewDetectorForm(request.POST or None)
     if form.is_valid():
         try:
-            made = detector_service.make_detector(form.spec, by=_user(request))
+            made = detector_service.make_detector(form.spec, by=person(request))
         except (detector_service.DetectorError, ValidationError) as error:
             form.add_error(None, error if isinstance(error, ValidationError) else str(error))
         else:
@@ -117,7 +116,7 @@ def change_detector(request: HttpRequest, name: str) -> HttpResponse:
         told = form.cleaned_data
         try:
             proposal = detector_changes.propose(
-                found, _user(request), rules=told["rules"], cost=told["false_positive_cost"], reason=told["reason"]
+                found, person(request), rules=told["rules"], cost=told["false_positive_cost"], reason=told["reason"]
             )
         except detector_changes.ChangeRefused as refusal:
             form.add_error(None, str(refusal))
@@ -135,7 +134,7 @@ def change_schedule(request: HttpRequest, name: str) -> HttpResponse:
     found = get_object_or_404(Detector, name=name)
     form = ScheduleForm(request.POST)
     if form.is_valid():
-        detector_service.change_schedule(found, form.schedule, by=_user(request))
+        detector_service.change_schedule(found, form.schedule, by=person(request))
         messages.success(request, _("The schedule is changed."))
     else:
         messages.error(request, " ".join(str(text) for texts in form.errors.values() for text in texts))
@@ -147,7 +146,7 @@ def change_schedule(request: HttpRequest, name: str) -> HttpResponse:
 def approve_change(request: HttpRequest, pk: int) -> HttpResponse:
     proposal = get_object_or_404(DetectorProposal.objects.select_related("detector", "after", "by"), pk=pk)
     try:
-        decision = detector_changes.approve(proposal, _user(request))
+        decision = detector_changes.approve(proposal, person(request))
     except detector_changes.ChangeRefused as refusal:
         messages.error(request, str(refusal))
     else:
@@ -160,7 +159,7 @@ def approve_change(request: HttpRequest, pk: int) -> HttpResponse:
 def decline_change(request: HttpRequest, pk: int) -> HttpResponse:
     proposal = get_object_or_404(DetectorProposal.objects.select_related("detector", "by"), pk=pk)
     try:
-        detector_changes.decline(proposal, _user(request), request.POST.get("reason", ""))
+        detector_changes.decline(proposal, person(request), request.POST.get("reason", ""))
     except detector_changes.ChangeRefused as refusal:
         messages.error(request, str(refusal))
     else:
@@ -180,7 +179,7 @@ def version(request: HttpRequest, name: str, number: int) -> HttpResponse:
         "gate_reports": found.gate_reports.select_related("snapshot")[:20],
         "stage_changes": found.stage_changes.select_related("by", "decision__proposal__by"),
         "proposals": [one for one in _proposals(request, found.detector) if one["proposal"].version_id == found.pk],
-        "moves": stages.MOVES[Stage(found.stage)] if _user(request).has_role(*STAGERS) else (),
+        "moves": stages.MOVES[Stage(found.stage)] if person(request).has_role(*STAGERS) else (),
         "active": found.detector.versions.filter(stage=Stage.ACTIVE).exclude(pk=found.pk).first(),
         "bundle_entries": found.bundle_entries.select_related("bundle").order_by("-bundle_id")[:20],
     }
@@ -233,7 +232,7 @@ def propose_stage(request: HttpRequest, name: str, number: int) -> HttpResponse:
         proposal = stages.propose(
             found,
             request.POST.get("stage", ""),
-            _user(request),
+            person(request),
             reason=request.POST.get("reason", ""),
             displaced_to=request.POST.get("displaced_to") or Stage.RETIRED,
         )
@@ -250,7 +249,7 @@ def propose_stage(request: HttpRequest, name: str, number: int) -> HttpResponse:
 def approve_stage(request: HttpRequest, pk: int) -> HttpResponse:
     proposal = get_object_or_404(StageProposal.objects.select_related("version__detector", "by"), pk=pk)
     try:
-        decision = stages.approve(proposal, _user(request))
+        decision = stages.approve(proposal, person(request))
     except stages.StageRefused as refusal:
         messages.error(request, str(refusal))
     else:
@@ -263,7 +262,7 @@ def approve_stage(request: HttpRequest, pk: int) -> HttpResponse:
 def decline_stage(request: HttpRequest, pk: int) -> HttpResponse:
     proposal = get_object_or_404(StageProposal.objects.select_related("version__detector", "by"), pk=pk)
     try:
-        stages.decline(proposal, _user(request), request.POST.get("reason", ""))
+        stages.decline(proposal, person(request), request.POST.get("reason", ""))
     except stages.StageRefused as refusal:
         messages.error(request, str(refusal))
     else:
@@ -298,7 +297,7 @@ def bundle(request: HttpRequest, pk: int) -> HttpResponse:
 @role_required(*READERS)
 def indicator_lists(request: HttpRequest) -> HttpResponse:
     """Lists in force, and a form that imports one."""
-    may_import = _user(request).has_role(*STAGERS)
+    may_import = person(request).has_role(*STAGERS)
     if request.method == "POST" and not may_import:
         raise PermissionDenied
     form = IndicatorsForm(request.POST, request.FILES) if request.method == "POST" else IndicatorsForm()
@@ -306,7 +305,7 @@ def indicator_lists(request: HttpRequest) -> HttpResponse:
         told = form.cleaned_data
         try:
             version = indicator_service.import_list(
-                told["name"], told["kind"], told["file"], is_hint=told["is_hint"], by=_user(request)
+                told["name"], told["kind"], told["file"], is_hint=told["is_hint"], by=person(request)
             )
         except indicator_service.ImportRefused as refusal:
             form.add_error("file", str(refusal))
@@ -329,7 +328,7 @@ def indicator_list(request: HttpRequest, name: str) -> HttpResponse:
     context: dict[str, Any] = {
         "list": found,
         "versions": found.versions.select_related("imported_by").order_by("-number")[:20],
-        "may_withdraw": found.withdrawn_at is None and _user(request).has_role(*STAGERS),
+        "may_withdraw": found.withdrawn_at is None and person(request).has_role(*STAGERS),
     }
     if not found.is_hint and found.withdrawn_at is None:
         try:
@@ -344,7 +343,7 @@ def indicator_list(request: HttpRequest, name: str) -> HttpResponse:
 @role_required(*STAGERS)
 def withdraw_indicators(request: HttpRequest, name: str) -> HttpResponse:
     found = get_object_or_404(IndicatorList, name=name)
-    if indicator_service.withdraw(found, _user(request)):
+    if indicator_service.withdraw(found, person(request)):
         messages.success(request, _("%(name)s is out of force.") % {"name": found.name})
     return redirect("models_registry:indicators")
 
@@ -353,7 +352,7 @@ def withdraw_indicators(request: HttpRequest, name: str) -> HttpResponse:
 @role_required(*KEEPERS, Role.SUPPORT, Role.AUDITOR)
 def customers(request: HttpRequest) -> HttpResponse:
     found = Customer.objects.prefetch_related("sites")
-    context = {"customers": found, "may_add": _user(request).has_role(*KEEPERS)}
+    context = {"customers": found, "may_add": person(request).has_role(*KEEPERS)}
     return render(request, "models_registry/customers.html", context)
 
 
@@ -361,7 +360,7 @@ def customers(request: HttpRequest) -> HttpResponse:
 @role_required(*KEEPERS)
 def create_customer(request: HttpRequest) -> HttpResponse:
     try:
-        made = customer_service.make_customer(request.POST.get("name", ""), _user(request))
+        made = customer_service.make_customer(request.POST.get("name", ""), person(request))
     except ValidationError as error:
         messages.error(request, " ".join(error.messages))
     else:
@@ -374,7 +373,7 @@ def create_customer(request: HttpRequest) -> HttpResponse:
 def create_site(request: HttpRequest, pk: int) -> HttpResponse:
     customer = get_object_or_404(Customer, pk=pk)
     try:
-        made = customer_service.make_site(customer, request.POST.get("name", ""), _user(request))
+        made = customer_service.make_site(customer, request.POST.get("name", ""), person(request))
     except ValidationError as error:
         messages.error(request, " ".join(error.messages))
     else:
@@ -384,7 +383,7 @@ def create_site(request: HttpRequest, pk: int) -> HttpResponse:
 
 def _proposals(request: HttpRequest, about: Detector | None = None) -> list[dict[str, Any]]:
     """Return the proposals that wait, with whether the reader is the one they wait for."""
-    user = _user(request)
+    user = person(request)
     return [
         {
             "proposal": proposal,
@@ -397,7 +396,7 @@ def _proposals(request: HttpRequest, about: Detector | None = None) -> list[dict
 
 def _changes(request: HttpRequest, about: Detector | None = None) -> list[dict[str, Any]]:
     """Return the waiting proposals about rules and prices, each with what it would change."""
-    user = _user(request)
+    user = person(request)
     return [
         {
             "proposal": proposal,
@@ -424,12 +423,6 @@ def _words(value: Any) -> set[str]:
 
 def _to_version(changed: Version) -> HttpResponse:
     return redirect("models_registry:version", changed.detector.name, changed.number)
-
-
-def _user(request: HttpRequest) -> User:
-    if not isinstance(request.user, User):
-        raise PermissionDenied
-    return request.user
 
 
 def _facts(mapping: dict[str, Any]) -> list[tuple[str, str]]:

@@ -8,8 +8,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from accounts.models import User
-from accounts.rights import role_required
+from accounts.rights import person, role_required
 from accounts.roles import Role
 from jobs.models import Job
 from jobs.services import jobs as job_services
@@ -37,7 +36,7 @@ def intakes(request: HttpRequest) -> HttpResponse:
         "intakes": page[:PAGE],
         "older": older,
         "first": not before,
-        "may_upload": _user(request).has_role(*UPLOADERS),
+        "may_upload": person(request).has_role(*UPLOADERS),
     }
     return render(request, "traffic/intakes.html", context)
 
@@ -56,7 +55,7 @@ def quarantine(request: HttpRequest, pk: int) -> HttpResponse:
         "more": more,
         "first": not after,
         "job": replays.newest_job(intake),
-        "may_replay": _user(request).has_role(*UPLOADERS) and replays.may_be_replayed(intake),
+        "may_replay": person(request).has_role(*UPLOADERS) and replays.may_be_replayed(intake),
     }
     return render(request, "traffic/quarantine.html", context)
 
@@ -68,7 +67,7 @@ def replay_quarantine(request: HttpRequest, pk: int) -> HttpResponse:
     intake = get_object_or_404(Intake, pk=pk)
     if not replays.may_be_replayed(intake):
         return HttpResponse(_("Nothing here can be replayed."), status=409, content_type="text/plain; charset=utf-8")
-    return redirect("jobs:job", replays.start(intake, _user(request)).pk)
+    return redirect("jobs:job", replays.start(intake, person(request)).pk)
 
 
 @require_safe
@@ -88,7 +87,7 @@ def download_quarantine(request: HttpRequest, pk: int) -> StreamingHttpResponse:
 def upload(request: HttpRequest) -> HttpResponse:
     """A form that works as it is; with its script each file has a bar of its own and its result follows."""
     form = UploadForm(request.POST, request.FILES) if request.method == "POST" else UploadForm()
-    user = _user(request)
+    user = person(request)
     if form.is_bound and form.is_valid():
         try:
             started = [
@@ -117,17 +116,12 @@ def upload_state(request: HttpRequest, pk: int) -> HttpResponse:
 @require_POST
 @role_required(*UPLOADERS)
 def cancel_upload(request: HttpRequest, pk: int) -> HttpResponse:
-    cancelled = job_services.cancel(_upload(pk), _user(request))
+    cancelled = job_services.cancel(_upload(pk), person(request))
     return render(request, "traffic/_upload.html", {"job": _upload(pk)}, status=200 if cancelled else 409)
 
 
 def _upload(pk: int) -> Job:
     return get_object_or_404(Job, pk=pk, kind=uploads.KIND)
-
-
-def _user(request: HttpRequest) -> User:
-    assert isinstance(request.user, User)  # role_required let them in
-    return request.user
 
 
 def _number(request: HttpRequest, name: str) -> int:

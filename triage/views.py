@@ -11,8 +11,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from accounts.models import User
-from accounts.rights import role_required
+from accounts.rights import person, role_required
 from accounts.roles import EVERYBODY, Role
 from models_registry.models import Customer
 from models_registry.services import boards
@@ -32,14 +31,14 @@ READERS = (Role.EXPERT, Role.SENIOR, Role.ENGINEER, Role.ADMINISTRATOR, Role.AUD
 @require_safe
 @role_required(*EVERYBODY)
 def home(request: HttpRequest) -> HttpResponse:
-    return render(request, "triage/home.html", {"state": home_services.state(_user(request))})
+    return render(request, "triage/home.html", {"state": home_services.state(person(request))})
 
 
 @require_safe
 @role_required(*EVERYBODY)
 def home_state(request: HttpRequest) -> HttpResponse:
     """The home page's figures, boards and queues as they are now."""
-    return render(request, "triage/_home.html", {"state": home_services.state(_user(request))})
+    return render(request, "triage/_home.html", {"state": home_services.state(person(request))})
 
 
 @require_safe
@@ -54,7 +53,7 @@ def top_bar(request: HttpRequest) -> HttpResponse:
 def search(request: HttpRequest) -> HttpResponse:
     """What a question may mean: below the field while it is typed, on a page of its own after Enter."""
     asked = request.GET.get("q", "")
-    context = {"asked": asked, "found": search_services.search(asked, _user(request))}
+    context = {"asked": asked, "found": search_services.search(asked, person(request))}
     is_fragment = request.htmx and not request.htmx.boosted  # type: ignore[attr-defined]
     return render(request, "triage/_found.html" if is_fragment else "triage/search.html", context)
 
@@ -107,7 +106,9 @@ def file_complaint(request: HttpRequest) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         given = form.cleaned_data
         try:
-            filed = services.file(given["customer"], given["flagged"], given["contact"], _user(request), form.details())
+            filed = services.file(
+                given["customer"], given["flagged"], given["contact"], person(request), form.details()
+            )
         except (CannotScore, services.ComplaintRefused) as refusal:
             form.add_error("flagged" if isinstance(refusal, CannotScore) else None, str(refusal))
         else:
@@ -158,19 +159,19 @@ def flips(request: HttpRequest, pk: int) -> HttpResponse:
 @role_required(Role.SUPPORT)
 def add_information(request: HttpRequest, pk: int) -> HttpResponse:
     text, pasted = request.POST.get("information", ""), request.POST.get("flagged", "")
-    return _do(request, pk, lambda found: services.add_information(found, text, _user(request), pasted))
+    return _do(request, pk, lambda found: services.add_information(found, text, person(request), pasted))
 
 
 @require_POST
 @role_required(Role.ENGINEER)
 def publish_fix(request: HttpRequest, pk: int) -> HttpResponse:
-    return _do(request, pk, lambda found: services.publish(found, _user(request)))
+    return _do(request, pk, lambda found: services.publish(found, person(request)))
 
 
 @require_POST
 @role_required(Role.SUPPORT)
 def tell_customer(request: HttpRequest, pk: int) -> HttpResponse:
-    return _do(request, pk, lambda found: services.tell(found, request.POST.get("answer", ""), _user(request)))
+    return _do(request, pk, lambda found: services.tell(found, request.POST.get("answer", ""), person(request)))
 
 
 def _do(request: HttpRequest, pk: int, verb: Any) -> HttpResponse:
@@ -215,8 +216,3 @@ def _with_clocks(found: list[Any]) -> list[dict[str, Any]]:
         {"complaint": one, "reading": services.reading(one), "state": State(one.state).label if one.state else ""}
         for one in found
     ]
-
-
-def _user(request: HttpRequest) -> User:
-    assert isinstance(request.user, User)  # role_required let them in
-    return request.user

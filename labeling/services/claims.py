@@ -113,7 +113,8 @@ class HeldByOthers:
 def held_by_others(queue: Queue, expert: User) -> HeldByOthers | None:
     """Say what keeps an expert waiting; None when nobody else holds anything."""
     held = Item.objects.waiting().filter(queue=queue, claimed_by__isnull=False, claimed_until__gt=timezone.now())
-    leases = sorted(held.exclude(claimed_by=expert).values_list("claimed_until", flat=True))
+    untils = held.exclude(claimed_by=expert).values_list("claimed_until", flat=True)
+    leases = sorted(until for until in untils if until is not None)
     return HeldByOthers(len(leases), leases[0]) if leases else None
 
 

@@ -43,7 +43,7 @@ class ByKey(Generic[Row]):
             cursor.execute(written.sql, [pk])
             found = cursor.fetchone()
         if found is None:
-            raise model.DoesNotExist
+            raise model.DoesNotExist  # type: ignore[attr-defined]  # every model has one
         row = list(found)
         for place, (steps, expression) in written.converters:
             for step in steps:
@@ -72,7 +72,9 @@ class ByKey(Generic[Row]):
             names=[column.target.attname for column, _sql, _alias in compiler.select[first:last]],
             first=first,
             last=last,
-            related=get_related_populators(compiler.klass_info, compiler.select, DEFAULT_DB_ALIAS),
+            related=get_related_populators(  # type: ignore[call-arg]  # the stubs are of a later Django
+                compiler.klass_info, compiler.select, DEFAULT_DB_ALIAS
+            ),
         )
         self._written[connection.vendor] = written
         return written

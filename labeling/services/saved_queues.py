@@ -34,7 +34,7 @@ class Shown:
 
     @property
     def order_name(self) -> str:
-        return Order(self.wanted.order).label
+        return str(Order(self.wanted.order).label)
 
 
 def save(owner: User, name: str, queue: Queue, query: str) -> SavedQueue:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from django.contrib import messages
-from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from accounts.models import User
-from accounts.rights import role_required
+from accounts.rights import person, role_required
 from accounts.roles import EXPERTS, Role
 from labeling.forms import QueueForm
 from labeling.models import Contradiction, ItemState, Queue
@@ -29,20 +27,20 @@ FIGURES = (*EXPERTS, Role.ADMINISTRATOR, Role.AUDITOR)
 def conflicts(request: HttpRequest) -> HttpResponse:
     returned = request.GET.get("state") == ItemState.RETURNED
     state = ItemState.RETURNED if returned else ItemState.CONFLICT
-    page = conflict_service.page(_user(request), state, request.GET.get("after", ""))
+    page = conflict_service.page(person(request), state, request.GET.get("after", ""))
     return render(request, "labeling/conflicts.html", {"page": page, "state": state.value})
 
 
 @require_safe
 @role_required(*FIGURES)
 def experts(request: HttpRequest) -> HttpResponse:
-    return render(request, "labeling/experts.html", {"page": expert_service.page(_user(request))})
+    return render(request, "labeling/experts.html", {"page": expert_service.page(person(request))})
 
 
 @require_safe
 @role_required(*FIGURES)
 def export_experts(request: HttpRequest) -> HttpResponseBase:
-    answer = StreamingHttpResponse(expert_service.export(_user(request)), content_type="text/csv; charset=utf-8")
+    answer = StreamingHttpResponse(expert_service.export(person(request)), content_type="text/csv; charset=utf-8")
     answer["Content-Disposition"] = 'attachment; filename="experts.csv"'
     return answer
 
@@ -50,7 +48,7 @@ def export_experts(request: HttpRequest) -> HttpResponseBase:
 @require_safe
 @role_required(*READERS)
 def contradictions(request: HttpRequest) -> HttpResponse:
-    context = {"shown": contradiction_service.newest(), "may_ask": _user(request).has_role(*EXPERTS)}
+    context = {"shown": contradiction_service.newest(), "may_ask": person(request).has_role(*EXPERTS)}
     return render(request, "labeling/contradictions.html", context)
 
 
@@ -60,7 +58,7 @@ def ask_again(request: HttpRequest, pk: int) -> HttpResponse:
     """Put the case of a contradiction before experts once more."""
     found = get_object_or_404(Contradiction.objects.select_related("item__queue", "detector"), pk=pk)
     try:
-        contradiction_service.ask_again(found, _user(request))
+        contradiction_service.ask_again(found, person(request))
     except LabelRefused as refusal:
         messages.error(request, str(refusal))
     else:
@@ -75,14 +73,8 @@ def change_queue(request: HttpRequest, slug: str) -> HttpResponse:
     queue = get_object_or_404(Queue.objects.select_related("detector"), slug=slug)
     form = QueueForm(request.POST or None, queue=queue)
     if request.method == "POST" and form.is_valid():
-        queue_rules.change(queue, _user(request), **form.rules())
+        queue_rules.change(queue, person(request), **form.rules())
         messages.success(request, _("Changed. Open items follow it already."))
         return redirect("labeling:queue", queue.slug)
     context = {"queue": queue, "form": form, "history": queue_rules.history(queue)}
     return render(request, "labeling/change_queue.html", context, status=200 if not form.errors else 422)
-
-
-def _user(request: HttpRequest) -> User:
-    if not isinstance(request.user, User):
-        raise PermissionDenied
-    return request.user

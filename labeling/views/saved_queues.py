@@ -5,19 +5,17 @@ from __future__ import annotations
 from urllib.parse import urlencode
 
 from django.contrib import messages
-from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
-from accounts.models import User
-from accounts.rights import role_required
+from accounts.rights import person, role_required
 from accounts.roles import EXPERTS
 from labeling.models import Queue, SavedQueue
 from labeling.services import saved_queues as services
-from labeling.views import READERS
+from labeling.views.queues import READERS
 
 
 @require_safe
@@ -35,7 +33,7 @@ def save_queue(request: HttpRequest, slug: str) -> HttpResponse:
     queue = get_object_or_404(Queue, slug=slug)
     query = request.POST.get("query", "")
     try:
-        saved = services.save(_user(request), request.POST.get("name", ""), queue, query)
+        saved = services.save(person(request), request.POST.get("name", ""), queue, query)
     except services.SavingRefused as refusal:
         messages.error(request, str(refusal))
         return redirect("labeling:queue", slug)
@@ -47,13 +45,7 @@ def save_queue(request: HttpRequest, slug: str) -> HttpResponse:
 @role_required(*EXPERTS)
 def forget_queue(request: HttpRequest, pk: int) -> HttpResponse:
     """Only the owner's are there to be forgotten."""
-    found = get_object_or_404(SavedQueue, pk=pk, owner=_user(request))
+    found = get_object_or_404(SavedQueue, pk=pk, owner=person(request))
     services.forget(found)
     messages.success(request, _("Forgotten: %(name)s.") % {"name": found.name})
     return redirect("labeling:queues")
-
-
-def _user(request: HttpRequest) -> User:
-    if not isinstance(request.user, User):
-        raise PermissionDenied
-    return request.user

@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from accounts.models import User
-from accounts.rights import role_required
+from accounts.rights import person, role_required
 from accounts.roles import EXPERTS, Role
 from detection.coverage import AGES
 from labeling import evidence
@@ -82,7 +82,7 @@ def find_reference_row(request: HttpRequest, detector: str) -> HttpResponse:
 
 
 def _row_page(request: HttpRequest, row: ReferenceRow, problem: str = "", status: int = 200) -> HttpResponse:
-    user = _user(request)
+    user = person(request)
     known = entries.entry(row)
     report = _report(request)
     in_force = not row.is_retired
@@ -122,7 +122,7 @@ def dispute_row(request: HttpRequest, pk: int) -> HttpResponse:
         origin = request.POST.get("origin", "")
         disputes.dispute(
             row,
-            _user(request),
+            person(request),
             reason=request.POST.get("reason", ""),
             answer=request.POST.get("answer", ""),
             note=request.POST.get("note", ""),
@@ -142,11 +142,11 @@ def retire_row(request: HttpRequest, pk: int) -> HttpResponse:
     def verb(row: ReferenceRow) -> str:
         note = request.POST.get("note", "")
         if request.POST.get("reason") == "correct":
-            reference_changes.propose_correction(row, _user(request), note=note)
+            reference_changes.propose_correction(row, person(request), note=note)
             return _("Proposed. Another senior expert says the same, or declines.")
         reference_changes.propose_retirement(
             row,
-            _user(request),
+            person(request),
             reason=request.POST.get("reason", ""),
             note=note,
             duplicate_of=_named(request.POST.get("duplicate_of", "")),
@@ -162,7 +162,7 @@ def spend_row(request: HttpRequest, pk: int) -> HttpResponse:
     def verb(row: ReferenceRow) -> str:
         if (report := _report(request)) is None:
             raise ChangeRefused(_("Name the gate report that shows the failure."))
-        reference_changes.spend(row, _user(request), report, request.POST.get("note", ""))
+        reference_changes.spend(row, person(request), report, request.POST.get("note", ""))
         return _("Spent: it is regression now, and may be learnt from.")
 
     return _do(request, pk, verb)
@@ -172,7 +172,7 @@ def spend_row(request: HttpRequest, pk: int) -> HttpResponse:
 @role_required(*EXPERTS, Role.ENGINEER)
 def flag_row(request: HttpRequest, pk: int) -> HttpResponse:
     def verb(row: ReferenceRow) -> str:
-        reference_changes.flag(row, _user(request), request.POST.get("note", ""))
+        reference_changes.flag(row, person(request), request.POST.get("note", ""))
         return _("Marked to be checked again. It gates all the same.")
 
     return _do(request, pk, verb)
@@ -182,7 +182,7 @@ def flag_row(request: HttpRequest, pk: int) -> HttpResponse:
 @role_required(Role.SENIOR)
 def confirm_row(request: HttpRequest, pk: int) -> HttpResponse:
     def verb(row: ReferenceRow) -> str:
-        reference_changes.confirm(row, _user(request), request.POST.get("note", ""))
+        reference_changes.confirm(row, person(request), request.POST.get("note", ""))
         return _("Checked again: the row stands.")
 
     return _do(request, pk, verb)
@@ -198,9 +198,9 @@ def decide_proposal(request: HttpRequest, pk: int) -> HttpResponse:
         note = request.POST.get("note", "")
         if request.POST.get("approve"):
             return _("Done: %(what)s.") % {
-                "what": reference_changes.approve(proposal, _user(request), note).get_kind_display()
+                "what": reference_changes.approve(proposal, person(request), note).get_kind_display()
             }
-        reference_changes.decline(proposal, _user(request), note)
+        reference_changes.decline(proposal, person(request), note)
         return _("Declined. The row stands.")
 
     return _do(request, proposal.row_id, verb)
@@ -234,7 +234,7 @@ def decide_dispute(request: HttpRequest, pk: int) -> HttpResponse:
     found = get_object_or_404(Dispute.objects.select_related("row", "gate_report"), pk=pk)
 
     def verb(row: ReferenceRow) -> str:
-        user, note, outcome = _user(request), request.POST.get("note", ""), request.POST.get("outcome", "")
+        user, note, outcome = person(request), request.POST.get("note", ""), request.POST.get("outcome", "")
         if outcome == DisputeDecision.Outcome.UPHELD:
             disputes.uphold(found, user, note)
         elif outcome == DisputeDecision.Outcome.CORRECT:
@@ -320,7 +320,7 @@ def export_reference(request: HttpRequest, detector: str, suffix: str) -> Stream
 @role_required(*READERS)
 def reference_imports(request: HttpRequest, detector: str) -> HttpResponse:
     found = get_object_or_404(Detector, name=detector)
-    user = _user(request)
+    user = person(request)
     problem = ""
     if request.method == "POST":
         if not user.has_role(*reference_changes.DECIDERS):
@@ -357,8 +357,8 @@ def decide_import(request: HttpRequest, pk: int) -> HttpResponse:
     found, note = _import(pk), request.POST.get("note", "")
     try:
         if request.POST.get("approve"):
-            return redirect("jobs:job", imports.approve(found, _user(request), note).pk)
-        imports.decline(found, _user(request), note)
+            return redirect("jobs:job", imports.approve(found, person(request), note).pk)
+        imports.decline(found, person(request), note)
     except ChangeRefused as refused:
         return _import_page(request, found, str(refused), 409)
     return redirect("labeling:reference-import", pk)
@@ -371,7 +371,7 @@ def download_bad_lines(request: HttpRequest, pk: int) -> StreamingHttpResponse:
 
 
 def _import_page(request: HttpRequest, found: ReferenceImport, problem: str = "", status: int = 200) -> HttpResponse:
-    user = _user(request)
+    user = person(request)
     approves = imports.may_approve(found, user)
     context = {
         "found": found,
@@ -407,7 +407,7 @@ class Asked:
 
 def _proposals(request: HttpRequest, detector: Detector) -> list[Asked]:
     waiting = ReferenceProposal.objects.waiting().filter(row__detector=detector).select_related("by", "row__item")
-    return [_asked(proposal, _user(request)) for proposal in waiting[:20]]
+    return [_asked(proposal, person(request)) for proposal in waiting[:20]]
 
 
 def _asked(proposal: ReferenceProposal, user: User) -> Asked:
@@ -439,8 +439,3 @@ def _snapshot(detector: Detector, number: str) -> Snapshot:
     if not (number.isdecimal() and len(number) < 10):
         raise Http404
     return get_object_or_404(Snapshot, detector=detector, number=int(number))
-
-
-def _user(request: HttpRequest) -> User:
-    assert isinstance(request.user, User)  # role_required let them in
-    return request.user

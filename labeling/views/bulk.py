@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import messages
-from django.core.exceptions import BadRequest, PermissionDenied
+from django.core.exceptions import BadRequest
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from accounts.models import User
-from accounts.rights import role_required
+from accounts.rights import person, role_required
 from accounts.roles import EXPERTS, Role
 from labeling.forms import EXPIRIES, LabelForm
 from labeling.models import Answer, BulkVerdict, Item, Queue, ReasonCode
@@ -40,7 +39,7 @@ def bulk(request: HttpRequest, slug: str) -> HttpResponse:
         begun = bulk_service.start(
             queue,
             wanted,
-            _user(request),
+            person(request),
             form.given(),
             digest=request.POST.get("digest", ""),
             shown=int(shown) if shown.isdecimal() and len(shown) < 9 else None,
@@ -80,7 +79,7 @@ def bulk_state(request: HttpRequest, pk: int) -> HttpResponse:
 def undo_bulk(request: HttpRequest, pk: int) -> HttpResponse:
     found = get_object_or_404(BulkVerdict, pk=pk)
     try:
-        bulk_service.undo(found, _user(request))
+        bulk_service.undo(found, person(request))
     except bulk_service.BulkRefused as refusal:
         messages.error(request, str(refusal))
     return redirect("labeling:bulk-verdict", pk)
@@ -92,7 +91,7 @@ def cancel_bulk(request: HttpRequest, pk: int) -> HttpResponse:
     """What it has answered by then stays answered, until it is undone."""
     found = get_object_or_404(BulkVerdict.objects.select_related("job"), pk=pk)
     try:
-        bulk_service.cancel(found, _user(request))
+        bulk_service.cancel(found, person(request))
     except bulk_service.BulkRefused as refusal:
         messages.error(request, str(refusal))
     return redirect("labeling:bulk-verdict", pk)
@@ -101,7 +100,7 @@ def cancel_bulk(request: HttpRequest, pk: int) -> HttpResponse:
 def _preview_page(
     request: HttpRequest, queue: Queue, wanted: ItemFilter, *, problem: str = "", status: int = 200
 ) -> HttpResponse:
-    shown = bulk_previews.preview(queue, wanted, _user(request))
+    shown = bulk_previews.preview(queue, wanted, person(request))
     against = list(shown.against.values())
     examples = Item.objects.in_bulk([pk for one in against for pk in one.examples])
     context = {
@@ -127,7 +126,7 @@ def _context(request: HttpRequest, pk: int) -> dict[str, Any]:
     found = get_object_or_404(given, pk=pk)
     job, undo_job = found.job, found.undo_job
     is_live = any(one is not None and one.is_live for one in (job, undo_job))
-    mine = found.by_id == _user(request).pk and _user(request).has_role(*EXPERTS)
+    mine = found.by_id == person(request).pk and person(request).has_role(*EXPERTS)
     return {
         "bulk": found,
         "is_live": is_live,
@@ -149,9 +148,3 @@ def _wanted(request: HttpRequest) -> ItemFilter:
         return ItemFilter.of(request.GET)
     except FilterRefused as refusal:  # no page of ours writes such an address
         raise BadRequest(str(refusal)) from None
-
-
-def _user(request: HttpRequest) -> User:
-    if not isinstance(request.user, User):
-        raise PermissionDenied
-    return request.user

@@ -6,14 +6,12 @@ import json
 from dataclasses import replace
 
 from django.contrib import messages
-from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
-from accounts.models import User
-from accounts.rights import role_required
+from accounts.rights import person, role_required
 from accounts.roles import EXPERTS, Role
 from labeling.models import Item, ItemState, Queue, SavedQueue
 from labeling.models.items import CELL_NAMES, REASON_NAMES
@@ -36,7 +34,7 @@ READERS = (*EXPERTS, Role.ENGINEER, Role.ADMINISTRATOR, Role.AUDITOR)
 @role_required(*READERS)
 def queues(request: HttpRequest) -> HttpResponse:
     return render(
-        request, "labeling/queues.html", {"loads": queue_service.loads(), "saved": saved_queues.of(_user(request))}
+        request, "labeling/queues.html", {"loads": queue_service.loads(), "saved": saved_queues.of(person(request))}
     )
 
 
@@ -65,7 +63,7 @@ def queue(request: HttpRequest, slug: str) -> HttpResponse:
         "reasons": REASON_NAMES.items(),
         "cells": [(cell.value, name) for cell, name in CELL_NAMES.items()],
         "page": page,
-        "blind": {shown.pk for shown in page.items if proofs.is_blind(shown, _user(request))},
+        "blind": {shown.pk for shown in page.items if proofs.is_blind(shown, person(request))},
     }
     return render(request, "labeling/queue.html", context)
 
@@ -74,7 +72,7 @@ def queue(request: HttpRequest, slug: str) -> HttpResponse:
 @role_required(*EXPERTS)
 def answers(request: HttpRequest) -> HttpResponse:
     """The expert's own answers of the last week, and what became of each."""
-    user = _user(request)
+    user = person(request)
     kind, known = request.GET.get("found", ""), request.GET.get("version", "")
     version = (
         get_object_or_404(Version.objects.select_related("detector", "training_set"), pk=int(known))
@@ -120,7 +118,7 @@ def proof(request: HttpRequest, detector: str, number: int) -> HttpResponse:
 def retrain(request: HttpRequest, detector: str) -> HttpResponse:
     """Start the job the night would start; while one waits or runs, that one is meant."""
     found = get_object_or_404(Detector, name=detector)
-    user = _user(request)
+    user = person(request)
     running = retraining.live(found)
     job = running or retraining.start(found, reason=f"asked for by {user}", by=user)
     told = _("It is being trained already: this is the job.") if running else _("Asked for. This is the job.")
@@ -137,7 +135,7 @@ def retrain_state(request: HttpRequest, detector: str) -> HttpResponse:
         "detector": found,
         "job": retraining.live(found),
         "new_labels": retraining.new_gate_worthy(found),
-        "may_retrain": _user(request).has_role(Role.ENGINEER),
+        "may_retrain": person(request).has_role(Role.ENGINEER),
     }
     return render(request, "labeling/_retrain.html", context)
 
@@ -155,9 +153,3 @@ def _pretty(raw: str) -> str:
         return json.dumps(from_json(raw), indent=2, ensure_ascii=False)
     except (ValueError, RecursionError):
         return raw
-
-
-def _user(request: HttpRequest) -> User:
-    if not isinstance(request.user, User):
-        raise PermissionDenied
-    return request.user

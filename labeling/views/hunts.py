@@ -19,7 +19,7 @@ from detection.filters import FIELDS, FilterError
 from detection.filters.fields import FUNCTIONS
 from labeling.charts import bar_columns
 from labeling.services import hunts, sessions
-from labeling.views import READERS
+from labeling.views.queues import READERS
 from models_registry.models import Version
 from models_registry.services.hunt_exports import FORMATS, export
 from models_registry.services.hunt_tables import Hunt, HuntTooLong

@@ -15,7 +15,7 @@ from django.views.decorators.http import require_POST, require_safe
 from django_htmx.http import HttpResponseClientRedirect
 
 from accounts.models import User
-from accounts.rights import role_required
+from accounts.rights import person, role_required
 from accounts.roles import EXPERTS, Role
 from labeling import evidence
 from labeling.forms import LabelForm
@@ -42,7 +42,7 @@ READERS = (*EXPERTS, Role.ENGINEER, Role.ADMINISTRATOR, Role.AUDITOR)
 @role_required(*EXPERTS)
 def work(request: HttpRequest, slug: str) -> HttpResponse:
     found = get_object_or_404(Queue.objects.select_related("detector"), slug=slug)
-    shown = claims.claim_next(found, _user(request), _wanted(request), arriving=True)
+    shown = claims.claim_next(found, person(request), _wanted(request), arriving=True)
     return render(request, "labeling/work.html", _bench(request, found, shown))
 
 
@@ -57,7 +57,7 @@ def item(request: HttpRequest, pk: int) -> HttpResponse:
 @role_required(*EXPERTS)
 def claim_item(request: HttpRequest, pk: int) -> HttpResponse:
     found = get_object_or_404(claims.items(), pk=pk)
-    claimed = claims.claim(found, _user(request))
+    claimed = claims.claim(found, person(request))
     problem = "" if claimed else str(labels.NotHolder(found.holder))
     return _show(request, found.queue, claims.items().get(pk=pk), problem=problem, status=200 if claimed else 409)
 
@@ -66,7 +66,7 @@ def claim_item(request: HttpRequest, pk: int) -> HttpResponse:
 @role_required(Role.SENIOR)
 def take_over_item(request: HttpRequest, pk: int) -> HttpResponse:
     """Take an item from whoever holds it: somebody fell ill, or a customer waits."""
-    found, senior = get_object_or_404(_light(), pk=pk), _user(request)
+    found, senior = get_object_or_404(_light(), pk=pk), person(request)
     try:
         holder = claims.take_over(found, senior)
     except PermissionError:
@@ -87,7 +87,7 @@ def submit_label(request: HttpRequest, pk: int) -> HttpResponse:
         return _show(request, found.queue, found, problem=problem, status=422)
     answer = cycle.answer_alike if form.cleaned_data["alike"] else cycle.answer
     try:
-        turn = answer(pk, _user(request), form.given(), wanted)
+        turn = answer(pk, person(request), form.given(), wanted)
     except Item.DoesNotExist:
         raise Http404 from None
     except details.LabelRefused as refusal:
@@ -113,7 +113,7 @@ def group(request: HttpRequest, pk: int) -> HttpResponse:
     found = get_object_or_404(_light(), pk=pk)
     if not groups.may_be_group(found):
         raise PermissionDenied
-    return render(request, "labeling/_alike.html", {"group": groups.preview(found, _user(request))})
+    return render(request, "labeling/_alike.html", {"group": groups.preview(found, person(request))})
 
 
 @require_POST
@@ -123,7 +123,7 @@ def return_item(request: HttpRequest, pk: int) -> HttpResponse:
     found = get_object_or_404(_light(), pk=pk)
     text = request.POST.get("question", "")
     try:
-        conflicts.return_item(found, _user(request), text)
+        conflicts.return_item(found, person(request), text)
     except details.LabelRefused as refusal:
         return _refused(request, found, refusal, text)
     return _next(request, found.queue)
@@ -133,7 +133,7 @@ def return_item(request: HttpRequest, pk: int) -> HttpResponse:
 @role_required(*EXPERTS)
 def skip_item(request: HttpRequest, pk: int) -> HttpResponse:
     found = get_object_or_404(_light(), pk=pk)
-    if not claims.skip(found, _user(request)):
+    if not claims.skip(found, person(request)):
         return _refused(request, found, labels.NotHolder(found.holder))
     return _next(request, found.queue)
 
@@ -145,7 +145,7 @@ def postpone_item(request: HttpRequest, pk: int) -> HttpResponse:
     choice = request.POST.get("until", "")
     if choice not in dict(postponed.CHOICES):
         return HttpResponseBadRequest()
-    if not postponed.postpone(found, _user(request), choice):
+    if not postponed.postpone(found, person(request), choice):
         return _refused(request, found, labels.NotHolder(found.holder))
     return _next(request, found.queue, told=_("Postponed: it comes back to you. Your postponed items are on a page."))
 
@@ -153,14 +153,14 @@ def postpone_item(request: HttpRequest, pk: int) -> HttpResponse:
 @require_safe
 @role_required(*EXPERTS)
 def postponed_items(request: HttpRequest) -> HttpResponse:
-    return render(request, "labeling/postponed.html", {"skips": postponed.waiting(_user(request))})
+    return render(request, "labeling/postponed.html", {"skips": postponed.waiting(person(request))})
 
 
 @require_POST
 @role_required(*EXPERTS)
 def take_back_item(request: HttpRequest, pk: int) -> HttpResponse:
     found = get_object_or_404(_light(), pk=pk)
-    if not postponed.take_back(found, _user(request)):
+    if not postponed.take_back(found, person(request)):
         messages.error(request, _("Somebody else holds this item, or it is settled."))
     return redirect("labeling:item", pk)
 
@@ -169,7 +169,7 @@ def take_back_item(request: HttpRequest, pk: int) -> HttpResponse:
 @role_required(*EXPERTS)
 def release_item(request: HttpRequest, pk: int) -> HttpResponse:
     found = get_object_or_404(_light(), pk=pk)
-    claims.release(found, _user(request))
+    claims.release(found, person(request))
     # which queue a drawn session came from is nobody's to know
     url = reverse("labeling:queues") if found.is_proof else reverse("labeling:queue", args=[found.queue.slug])
     return HttpResponseClientRedirect(url) if request.htmx else redirect(url)  # type: ignore[attr-defined]
@@ -179,7 +179,7 @@ def release_item(request: HttpRequest, pk: int) -> HttpResponse:
 @role_required(*EXPERTS)
 def renew_claim(request: HttpRequest, pk: int) -> HttpResponse:
     found = get_object_or_404(_light(), pk=pk)
-    renewed = claims.renew(found, _user(request))
+    renewed = claims.renew(found, person(request))
     context = {"item": found, "lost": not renewed, "holder": None if renewed else found.holder}
     return render(request, "labeling/_lease.html", context, status=200 if renewed else 409)
 
@@ -188,7 +188,7 @@ def renew_claim(request: HttpRequest, pk: int) -> HttpResponse:
 @role_required(*EXPERTS)
 def undo_label(request: HttpRequest) -> HttpResponse:
     """Withdraw the newest answer and bring its item back; the item on screen goes back to the queue."""
-    expert = _user(request)
+    expert = person(request)
     on_screen = _on_screen(request)
     try:
         undone = labels.undo(expert)
@@ -212,7 +212,7 @@ def undo_one(request: HttpRequest, pk: int) -> HttpResponse:
     """Withdraw one of one's newest answers, with all that was inherited from it."""
     label = get_object_or_404(Label, pk=pk)
     try:
-        undone = labels.undo(_user(request), label)
+        undone = labels.undo(person(request), label)
     except labels.UndoRefused as refusal:
         messages.error(request, str(refusal))
     else:
@@ -230,7 +230,7 @@ def _next(request: HttpRequest, from_queue: Queue, told: str = "") -> HttpRespon
     """Show the next item."""
     if not request.htmx:  # type: ignore[attr-defined]
         return _to_work(request, from_queue, told)
-    return _show(request, from_queue, claims.claim_next(from_queue, _user(request), _wanted(request)), told=told)
+    return _show(request, from_queue, claims.claim_next(from_queue, person(request), _wanted(request)), told=told)
 
 
 def _to_work(request: HttpRequest, in_queue: Queue, told: str) -> HttpResponse:
@@ -266,7 +266,7 @@ def _stay(request: HttpRequest, on_screen: Item | None, problem: str, status: in
 
 def _bench(request: HttpRequest, in_queue: Queue, shown: Item | None) -> dict[str, Any]:
     """Return what the labelling page shows."""
-    user = _user(request)
+    user = person(request)
     context: dict[str, Any] = {
         "queue": in_queue,
         "item": shown,
@@ -325,9 +325,3 @@ def _dispute(shown: Item, user: User) -> dict[str, Any]:
 def _on_screen(request: HttpRequest) -> Item | None:
     named = request.POST.get("item", "")
     return claims.items().filter(pk=int(named)).first() if named.isdecimal() and len(named) < 19 else None
-
-
-def _user(request: HttpRequest) -> User:
-    if not isinstance(request.user, User):
-        raise PermissionDenied
-    return request.user
