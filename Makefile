@@ -9,7 +9,7 @@ RUNS := $(VENV)/.runs
 DEVELOPMENT := ETALON_DEVELOPMENT=1
 PYTEST := $(BIN)/python -m pytest -n 2 -q
 
-.PHONY: demo demo-reset test test-sqlite test-postgres test-slow check bench messages screenshots lock clean
+.PHONY: demo demo-reset test test-postgres test-slow check bench messages screenshots lock clean
 
 # hashes make sure that everybody runs the same bytes; the project itself runs from its folder
 INSTALL = $(PYTHON) -m venv $(VENV) && \
@@ -28,9 +28,7 @@ demo: $(RUNS)
 demo-reset: $(RUNS)
 	@$(DEVELOPMENT) $(BIN)/python manage.py demo --reset
 
-test: test-sqlite test-postgres
-
-test-sqlite: $(STAMP)
+test: $(STAMP)
 	$(DEVELOPMENT) DATABASE_URL=sqlite:///var/test.sqlite3 $(PYTEST)
 
 # what touches no database need not run again
@@ -38,7 +36,7 @@ test-postgres: $(STAMP)
 	$(DEVELOPMENT) $(BIN)/python -m tests.with_postgres -- $(PYTEST) --ignore tests/detection --ignore tests/appliance
 
 test-slow: $(STAMP)
-	$(DEVELOPMENT) DATABASE_URL=sqlite:///var/test.sqlite3 $(BIN)/python -m pytest -q -m slow
+	$(DEVELOPMENT) DATABASE_URL=sqlite:///var/test.sqlite3 $(PYTEST) -m slow
 
 check: $(STAMP)
 	$(BIN)/ruff format --check .

@@ -13,6 +13,7 @@ from celery import current_app
 from django.conf import settings as django_settings
 from django.core.cache import cache
 from django.test import Client
+from django.utils import translation
 
 from accounts.models import User
 from accounts.roles import Role
@@ -67,6 +68,7 @@ def house(settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     yield
     cache.clear()
+    translation.activate(settings.LANGUAGE_CODE)  # a page leaves its reader's language behind
 
 
 @pytest.fixture

@@ -93,9 +93,9 @@ def hostile_item(queue: Any, text: str, number: int, **fields: Any) -> Item:
             "raw": storable(to_json({"http": http | bodies, text: text})),
             "examples": to_json([row]),
             "rule_set": storable(text, 255),
-            "sensor": storable(text, 100),
-            "source": storable(text, 100),
         },
+        sensor=storable(text, 100),
+        source=storable(text, 100),
         **fields,
     )
     ItemHost.objects.create(item=item, host=storable(text, 64))

@@ -38,7 +38,7 @@ def test_every_part_is_asked_for_by_its_own_address(queue, item, expert_client):
 
 def test_these_are_all_the_fragments_there_are():
     """A new one must be refused for drawn sessions too: name it in PARTS."""
-    served = set(re.findall(r'items/<int:pk>/\w+/", evidence_views\.(\w+),', URLS.read_text()))
+    served = set(re.findall(r'items/<int:pk>/\w+/", evidence\.(\w+),', URLS.read_text()))
     assert served == set(PARTS)
 
 

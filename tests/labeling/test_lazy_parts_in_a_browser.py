@@ -6,6 +6,7 @@ import time
 
 import pytest
 from django.urls import reverse
+from playwright.sync_api import expect
 
 from labeling import evidence
 from labeling.models import ItemHost
@@ -47,7 +48,7 @@ def test_they_come_without_moving_what_stands_above_and_without_taking_the_focus
     assert page.locator("[data-lazy]").count() == 4
     page.locator(".uri--decoded").focus()
     before = page.locator("#explanation").bounding_box()
-    page.wait_for_function("!document.querySelector('[data-lazy]')", timeout=20_000)
+    expect(page.locator("[data-lazy]")).to_have_count(0, timeout=20_000)
     assert page.locator("#explanation .contributions li").count() >= 3
     assert page.locator("#neighbours .near li").count() >= 1
     after = page.locator("#explanation").bounding_box()
