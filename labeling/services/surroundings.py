@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -62,6 +63,7 @@ def host_history(item: Item, row: Mapping[str, Any]) -> History | None:
     if not host or item.queue.kind in ELSEWHERE:
         return None
     at: datetime = moment(row["start"])
-    key = f"host-history-{host}-{at.date().isoformat()}"
+    name = hashlib.sha256(str(host).encode("utf-8", "surrogatepass")).hexdigest()  # from the wire: of any length
+    key = f"host-history-{name}-{at.date().isoformat()}"
     found: History | None = cache.get_or_set(key, lambda: hosts.history(host, at), timeout=CACHED)
     return found
