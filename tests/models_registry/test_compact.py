@@ -136,7 +136,7 @@ def test_the_same_log_twice_is_still_known(version: Version, tmp_path: Path, run
 
 def test_old_files_stay_for_their_readers_and_go_then(version: Version, run_jobs: Callable[[], int]) -> None:
     old = list(Segment.objects.sealed())
-    scores = list(ScoreFile.objects.select_related("segment"))
+    scores = list(ScoreFile.objects.select_related("segment").order_by("segment"))
     compact(run_jobs)
     sweep()
     for segment, file in zip(old, scores, strict=True):  # whoever had the list of files reads on
