@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
@@ -200,6 +201,14 @@ def test_every_field_lies_where_the_schema_says_and_no_word_means_two():
         assert field.column in known.get(field.place.value, ("message", "service", "flag")), field.name
     asked = {field.column for field in FIELDS if field.place.value == "session"}
     assert asked == set(COLUMN_NAMES) - {"hits"}
+
+
+def test_the_examples_of_the_documentation_are_understood():
+    page = (Path(__file__).resolve().parents[2] / "docs" / "hunting.md").read_text(encoding="utf-8")
+    examples = page.split("```text\n")[1].split("```")[0].strip().splitlines()
+    assert len(examples) == 4
+    for example in examples:
+        assert bound(example.replace("http-attacks", "ktalk"))
 
 
 def test_labels_and_missing_scores_are_null():
