@@ -47,12 +47,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def django_db_modify_db_settings(
-    django_db_modify_db_settings_parallel_suffix: None, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest,
+    django_db_modify_db_settings_parallel_suffix: None,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
-    """Put SQLite's test database into a file: threads, browsers and other processes see the same one."""
+    """Put SQLite's test database into a file: threads, browsers and other processes see the same one.
+
+    With `--reuse-db` the next run finds it again."""
     database = django_settings.DATABASES["default"]
     if database["ENGINE"].endswith("sqlite3"):
-        database.setdefault("TEST", {})["NAME"] = str(tmp_path_factory.mktemp("database") / "test.sqlite3")
+        worker = os.environ.get("PYTEST_XDIST_WORKER", "alone")
+        kept = request.config.getvalue("reuse_db") and request.config.cache
+        folder = kept.mkdir(f"database-{worker}") if kept else tmp_path_factory.mktemp("database")
+        database.setdefault("TEST", {})["NAME"] = str(folder / "test.sqlite3")
 
 
 @pytest.fixture(autouse=True)
