@@ -33,6 +33,7 @@ from models_registry.models import (
     DetectorProposal,
     GateReport,
     IndicatorListVersion,
+    Publication,
     RuleMappingVersion,
     Snapshot,
     StageChange,
@@ -99,6 +100,7 @@ MAKERS: dict[type[models.Model], Callable[[], models.Model]] = {
     GateReport: factories.make_gate_report,
     IndicatorListVersion: lambda: factories.make_indicator_list().newest,
     Bundle: factories.make_bundle,
+    Publication: lambda: Publication.objects.create(bundle=factories.make_bundle(), channel="stable"),
     BundleEntry: lambda: BundleEntry.objects.create(
         bundle=factories.make_bundle(), version=factories.make_version(), threshold=0.5, is_silent=True
     ),

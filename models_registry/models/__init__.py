@@ -2,6 +2,7 @@
 
 from models_registry.models.bundles import Bundle, BundleEntry
 from models_registry.models.customers import Customer, Site
+from models_registry.models.delivery import Channel, Publication
 from models_registry.models.detectors import (
     Detector,
     DetectorDecision,
@@ -20,6 +21,7 @@ __all__ = [
     "ROUTED_STAGES",
     "Bundle",
     "BundleEntry",
+    "Channel",
     "Correction",
     "Customer",
     "Detector",
@@ -29,6 +31,7 @@ __all__ = [
     "IndicatorList",
     "IndicatorListVersion",
     "IndicatorMatch",
+    "Publication",
     "RuleMappingVersion",
     "ScoreFailure",
     "ScoreFile",
