@@ -38,6 +38,7 @@ CLOCK = {
     "grow the reference set": every(60, "labeling.tasks.grow_reference_set", PIPELINE),
     "collect checks of groups": every(15, "labeling.tasks.collect_checks", PIPELINE),
     "expire answers": every(60, "labeling.tasks.expire_answers", PIPELINE),
+    "follow raises": every(30, "labeling.tasks.follow_raises", PIPELINE),
     "count coverage": every(300, "labeling.tasks.count_coverage", PIPELINE),
     "score candidates": every(60, "models_registry.tasks.score_candidates", PIPELINE),
     "match indicators": every(15, "models_registry.tasks.match_indicators", PIPELINE),

@@ -89,6 +89,12 @@ class SelectionPolicy:
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 
+    @classmethod
+    def of_dict(cls, stored: Mapping[str, Any]) -> SelectionPolicy | None:
+        """Return the policy that was stored with a choice; None where it is no policy of this formula."""
+        names = cls.__dataclass_fields__
+        return cls(**stored) if stored.keys() == names.keys() else None
+
 
 def cell_of(positive: bool, rules: RuleVerdict) -> Cell:
     """Return the board cell of one session."""
@@ -189,18 +195,75 @@ def closeness(score: float, threshold: float, policy: SelectionPolicy) -> float:
     return max(1.0 - abs(score - threshold) / policy.uncertain_band, 0.0) if policy.uncertain_band > 0 else 0.0
 
 
-def priority(score: float, threshold: float, sessions: int, hosts: int, policy: SelectionPolicy) -> float:
-    """Return the place of an item in its queue, higher first; finite, and never lower for more of anything.
+class Cause(StrEnum):
+    """What the place of an item in its queue comes from, in the order of explanations."""
+
+    MARGIN = "margin"  # how far above the threshold
+    CLOSE = "close"  # how close to the threshold
+    HOSTS = "hosts"
+    SESSIONS = "sessions"
+    ROUND = "round"  # other items of its host come first
+    RAISED = "raised"  # by something that came to be known later, an incident for one
+    DEADLINE = "deadline"  # no formula: the nearest first, before all others
+    LOT = "lot"  # no formula: drawn, in the order of the traffic
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """One part of a place."""
+
+    cause: Cause
+    amount: float
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an item stands in its queue, and what put it there."""
+
+    terms: tuple[Term, ...]
+
+    @property
+    def number(self) -> float:
+        """Higher first."""
+        return sum((term.amount for term in self.terms), 0.0)
+
+    @property
+    def cause(self) -> Cause:
+        """The part that weighs most: what raised it or holds it back, else the largest."""
+        found = {term.cause: term.amount for term in self.terms}
+        for decisive in (Cause.RAISED, Cause.ROUND):
+            if found.get(decisive):
+                return decisive
+        return max(self.terms, key=lambda term: term.amount).cause
+
+    def plus(self, cause: Cause, amount: float) -> Place:
+        """Return the place with a part more; without one that is nothing."""
+        return Place((*self.terms, Term(cause, amount))) if amount else self
+
+
+def place_of(
+    reason: Reason, score: float, threshold: float, sessions: int, hosts: int, policy: SelectionPolicy, turn: int = 0
+) -> Place:
+    """Return the place of an item; finite, and never lower for more of anything.
 
     weight_margin * (score - threshold) / (1 - threshold)
-    + weight_hosts * log(1 + hosts) / log(1 + full_hosts) + the same for sessions, each ratio at most 1
+    + weight_hosts * log(1 + hosts) / log(1 + full_hosts) + the same for sessions, each ratio at most 1;
+    uncertain items: + their closeness; other hunts than unique candidates give every host one item first:
+    - weight_round * turn
     """
     margin = max(score - threshold, 0.0) / (1.0 - threshold) if threshold < 1.0 else 0.0
-    return (
-        policy.weight_margin * margin
-        + policy.weight_hosts * _share(hosts, policy.full_hosts)
-        + policy.weight_sessions * _share(sessions, policy.full_sessions)
+    found = Place(
+        (
+            Term(Cause.MARGIN, policy.weight_margin * margin),
+            Term(Cause.HOSTS, policy.weight_hosts * _share(hosts, policy.full_hosts)),
+            Term(Cause.SESSIONS, policy.weight_sessions * _share(sessions, policy.full_sessions)),
+        )
     )
+    if reason is Reason.UNCERTAIN:
+        found = found.plus(Cause.CLOSE, closeness(score, threshold, policy))
+    if reason is not Reason.UNIQUE_CANDIDATE:
+        found = found.plus(Cause.ROUND, -policy.weight_round * turn)
+    return found
 
 
 def _share(count: int, full: int) -> float:

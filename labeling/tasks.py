@@ -18,6 +18,7 @@ from labeling.services import (
     late_hits,
     neighbours,
     prices,
+    priorities,
     queues,
     reference,
     retraining,
@@ -115,6 +116,12 @@ def admit_import(pk: int) -> None:
 def expire_items() -> int | None:
     """Close what nobody looked at."""
     return ticks.run("labeling.expire_items", queues.expire)
+
+
+@shared_task
+def follow_raises() -> int | None:
+    """Let waiting items go up, or down again, with what is known of their version."""
+    return ticks.run("labeling.follow_raises", priorities.follow)
 
 
 @shared_task

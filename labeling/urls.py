@@ -31,6 +31,7 @@ urlpatterns = [
     path("items/<int:pk>/renew/", cycle.renew_claim, name="renew-claim"),
     path("items/<int:pk>/raw/", queues.raw_record, name="raw-record"),
     path("items/<int:pk>/explanation/", evidence.explanation, name="explanation"),
+    path("items/<int:pk>/place/", evidence.place, name="place"),
     path("items/<int:pk>/neighbours/", evidence.neighbours, name="neighbours"),
     path("items/<int:pk>/spread/", evidence.spread, name="spread"),
     path("items/<int:pk>/host/", evidence.host, name="host"),

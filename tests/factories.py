@@ -628,6 +628,7 @@ URL_ARGS: dict[str, Callable[[], list[Any]]] = {
     "labeling:undo-one": lambda: [make_label().pk],
     "labeling:raw-record": lambda: [make_session_item().pk],
     "labeling:explanation": lambda: [make_session_item().pk],
+    "labeling:place": lambda: [make_session_item().pk],
     "labeling:neighbours": lambda: [make_session_item().pk],
     "labeling:spread": lambda: [make_session_item().pk],
     "labeling:host": lambda: [make_session_item().pk],

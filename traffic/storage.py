@@ -10,13 +10,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import pyarrow as pa
-import pyarrow.dataset as ds
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 from django.conf import settings
+
+if TYPE_CHECKING:
+    import pyarrow.dataset as ds
 
 
 @lru_cache(maxsize=8)
@@ -202,5 +204,7 @@ def delete_folder(path: str) -> None:
 
 def dataset(paths: Sequence[str]) -> ds.Dataset:
     """Return stored Parquet files of one schema as a dataset, for questions to DuckDB; works on any store."""
+    import pyarrow.dataset as ds  # brings pandas: 90 MB and half a second of every process that asks no such question
+
     filesystem, _ = _open_root(settings.ETALON_STORAGE)
     return ds.dataset([_locate(path)[1] for path in paths], filesystem=filesystem, format="parquet")

@@ -14,6 +14,7 @@ from labeling.models.items import Item, ItemHost, ItemRecord, ItemState, NotAdmi
 from labeling.models.labels import DECIDED, NO_ANSWER, Answer, Label, ReasonCode, Source, Trigger
 from labeling.models.neighbours import NeighbourIndex
 from labeling.models.proof import ProofDraw, ProofItem
+from labeling.models.raises import PriorityRaise
 from labeling.models.reference import ReferenceRow, Role
 from labeling.models.reference_changes import (
     LedgerMail,
@@ -54,6 +55,7 @@ __all__ = [
     "LedgerMail",
     "NeighbourIndex",
     "NotAdmitted",
+    "PriorityRaise",
     "ProofDraw",
     "ProofItem",
     "Question",

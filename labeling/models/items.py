@@ -12,7 +12,8 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
-from detection.selection import Cell
+from detection.selection import Cause, Cell
+from labeling.models.raises import PriorityRaise
 from models_registry.models import Detector, Version
 
 
@@ -84,6 +85,18 @@ CELL_NAMES = {
     Cell.QUIET: _("quiet"),
     Cell.UNINSPECTED_POSITIVE: _("positive, rules did not look"),
     Cell.UNINSPECTED_NEGATIVE: _("negative, rules did not look"),
+}
+
+
+CAUSE_NAMES = {
+    Cause.MARGIN: _("by its score"),
+    Cause.CLOSE: _("by closeness to the threshold"),
+    Cause.HOSTS: _("by its hosts"),
+    Cause.SESSIONS: _("by its sessions"),
+    Cause.ROUND: _("after the first items of other hosts"),
+    Cause.RAISED: _("raised"),
+    Cause.DEADLINE: _("by its deadline"),
+    Cause.LOT: _("in the order of the traffic"),
 }
 
 
@@ -161,6 +174,11 @@ class Item(models.Model):
     )  # of the session that is judged; others of the group may differ
     source = models.CharField(max_length=100, blank=True)
     priority = models.FloatField(default=0)  # higher first
+    cause = models.CharField(max_length=12, db_default="", default="")  # of the number: detection.selection.Cause
+    # included in the number; indexed below
+    raised_by = models.ForeignKey(
+        PriorityRaise, on_delete=models.PROTECT, null=True, related_name="items", db_index=False
+    )
     sessions = models.PositiveIntegerField(default=1)
     hosts = models.PositiveIntegerField(default=1)
     first_at = models.DateTimeField()
@@ -208,6 +226,8 @@ class Item(models.Model):
                 name="item_conflict_by_priority",
                 condition=models.Q(state="conflict"),
             ),
+            # read by labeling.services.priorities
+            models.Index(fields=["raised_by"], name="item_raised", condition=models.Q(raised_by__isnull=False)),
             # read by the queue page
             models.Index(
                 fields=["queue", "-settled_at", "-id"], name="item_settled", condition=models.Q(state="settled")
@@ -255,6 +275,19 @@ class Item(models.Model):
     def reason_name(self) -> str:
         """Why it is here, for people."""
         return str(REASON_NAMES.get(self.reason, self.reason))
+
+    @property
+    def cause_name(self) -> str:
+        """What its place in the queue comes from, for people."""
+        if self.raised_by_id is not None and self.raised_by is not None:
+            return str(_("raised: %(cause)s") % {"cause": self.raised_by.cause})
+        return str(CAUSE_NAMES.get(Cause(self.cause), "")) if self.cause else ""
+
+    @property
+    def policy_version(self) -> int | None:
+        """Of the policy that chose it; None where none is stored."""
+        version = self.decision.get("policy", {}).get("version")
+        return version if isinstance(version, int) else None
 
     @property
     def rules_hit(self) -> bool:

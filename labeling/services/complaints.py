@@ -11,7 +11,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from detection.fingerprint import fingerprint, shape_of, title_of
-from detection.selection import Cell
+from detection.selection import Cause, Cell
 from detection.sessions import Row, session_key
 from labeling.models import Answer, ComplaintItem, Item, ItemRecord, ItemState, Label, Queue
 from labeling.services import queues, reference
@@ -56,10 +56,12 @@ def add(flagged: Flagged) -> Item:
         fingerprint=fingerprint(detector.name, f"{flagged.number} {timezone.now().isoformat()}", shape),
         title=storable(title_of(flagged.row), 255),
         reason=REASON,
-        decision={"complaint": flagged.number, "score": flagged.score, "threshold": flagged.threshold},
+        decision={"complaint": flagged.number, "score": flagged.score, "threshold": flagged.threshold}
+        | {"policy": {"version": 1, "order": "the nearest deadline first"}},
         sensor=storable(f"customer {flagged.customer}", 100),
         source=storable(f"customer {flagged.customer}", 100),
         priority=_TOP - flagged.due_at.timestamp(),
+        cause=Cause.DEADLINE.value,
         first_at=at,
         last_at=at,
     )

@@ -32,7 +32,7 @@ from detection.selection import (
 )
 from detection.sessions import Row, session_key
 from labeling.models import Item, ItemHost, ItemRecord, ItemState, Label, Queue
-from labeling.services import routing, spread
+from labeling.services import priorities, routing, spread
 from labeling.services.queues import move, queue_of
 from labeling.services.records import from_json, host_of, identity, storable, stored_row, to_json
 from labeling.services.routing import Group
@@ -191,7 +191,8 @@ def _take_out(file: ScoreFile, queue: Queue, mark: str, gone: Sequence[Late]) ->
     is_hit = item.subject_key in {late.key for late in gone}
     item.sessions = max(item.sessions - len(gone), 0 if is_hit else 1)
     item.hosts = max(item.hosts - _take_hosts(item, gone), min(item.sessions, 1))
-    item.save(update_fields=["sessions", "hosts"])
+    _place(item)
+    item.save(update_fields=["sessions", "hosts", "priority", "cause"])
     _take_examples(item, gone)
     spread.take_out(file.segment.sensor.name, {item.pk: [late.row["start"] for late in gone]})
     if is_hit and _is_untouched(item):
@@ -199,6 +200,11 @@ def _take_out(file: ScoreFile, queue: Queue, mark: str, gone: Sequence[Late]) ->
             _change_subject(file, item, mark)
         else:
             _close(item)
+
+
+def _place(item: Item) -> None:
+    place = priorities.place(item, routing.POLICY)
+    item.priority, item.cause = place.number, place.cause.value
 
 
 def _take_hosts(item: Item, gone: Sequence[Late]) -> int:
@@ -252,6 +258,8 @@ def _change_subject(file: ScoreFile, item: Item, mark: str) -> None:
     item.opened_at = None
     rules = rule_verdict_of(group.cell).name.lower()
     item.decision |= {"score": float(probability(raw)), "threshold": file.threshold, "rule_verdict": rules}
+    item.raised_by = priorities.standing(file.version)
+    _place(item)
     item.save()
     others = [one for one in from_json(item.record.examples) if identity(one) != identity(row)]
     ItemRecord.objects.filter(item=item).update(

@@ -26,7 +26,7 @@ from detection.fingerprint import ADDRESS, NO_HOST, registered_domain, shape_of,
 from detection.proof import FalseAlerts, Proof, ProofRow
 from detection.sampling import SamplingPolicy
 from detection.scoring import probability
-from detection.selection import CELL_CODES, Cell, rule_verdict_of
+from detection.selection import CELL_CODES, Cause, Cell, rule_verdict_of
 from detection.sessions import Row, session_key
 from detection.tables import columns_of
 from labeling.models import Answer, Item, ItemRecord, ItemState, Label, ProofDraw, ProofItem, Queue, QueuePrice
@@ -233,6 +233,7 @@ def _item(file: ScoreFile, queue: Queue, one: Drawn) -> Item:
         sensor=storable(file.segment.sensor.name, 100),
         source=storable(file.segment.source, 100),
         labels_needed=2 if one.twice else 1,
+        cause=Cause.LOT.value,
         first_at=start,
         last_at=start,
     )

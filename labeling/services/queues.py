@@ -188,6 +188,8 @@ class Page:
 
 def page(queue: Queue, wanted: ItemFilter, after: str = "") -> Page:
     """Return the items asked for that come after a key."""
-    items = Item.objects.filter(queue=queue).select_related("queue", "detector", "version__detector", "claimed_by")
+    items = Item.objects.filter(queue=queue).select_related(
+        "queue", "detector", "version__detector", "claimed_by", "raised_by"
+    )
     found = list(wanted.sorting.after(wanted.apply(items), after)[: PAGE + 1])
     return Page(found[:PAGE], wanted.sorting.key(found[PAGE - 1]) if len(found) > PAGE else "")

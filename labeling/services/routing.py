@@ -24,17 +24,16 @@ from detection.selection import (
     Reason,
     SelectionPolicy,
     Spoken,
-    closeness,
     code_of,
     new_reasons,
     one_of_each_first,
-    priority,
+    place_of,
     rounds,
     rule_verdict_of,
 )
 from detection.sessions import Row, session_key
-from labeling.models import Item, ItemHost, ItemRecord, ItemState, Queue
-from labeling.services import examples, missed, proofs, spread
+from labeling.models import Item, ItemHost, ItemRecord, ItemState, PriorityRaise, Queue
+from labeling.services import examples, missed, priorities, proofs, spread
 from labeling.services.queues import move, needed_of, queue_of, take_places
 from labeling.services.records import host_of, moment, storable, stored_row, to_json
 from labeling.services.verdicts import rule_set_of, verdicts_of
@@ -238,9 +237,11 @@ def write(file: ScoreFile, reason: Reason, groups: Mapping[str, Group]) -> int:
     fresh = sorted(mark for mark in places if mark not in states)
     marks = sorted({*states, *fresh})
     # counts start at zero: whoever was faster with the same fingerprint, the sums below are right
-    made = [_item(file, queue, mark, groups[mark], places[mark]) for mark in fresh]
+    raised = priorities.standing(file.version)
+    made = [_item(file, queue, mark, groups[mark], places[mark], raised) for mark in fresh]
     Item.objects.bulk_create(made, batch_size=BATCH, ignore_conflicts=True)
-    items = {item.fingerprint: item for item in existing(queue, marks).select_for_update().order_by("fingerprint")}
+    locked = existing(queue, marks).select_related("raised_by").select_for_update(of=("self",))
+    items = {item.fingerprint: item for item in locked.order_by("fingerprint")}
     _add_records(file, [(items[mark], groups[mark]) for mark in fresh])
     examples.add({items[mark].pk: groups[mark].in_order for mark in marks if items[mark].sessions <= examples.MOST})
     _add_counts([(items[mark], groups[mark]) for mark in marks])
@@ -255,7 +256,7 @@ def _places(file: ScoreFile, queue: Queue, reason: Reason, groups: Mapping[str, 
     if not groups:
         return {}
     strength = {
-        mark: _priority(reason, _score(group), file.threshold, group.sessions, len(group.hosts))
+        mark: place_of(reason, _score(group), file.threshold, group.sessions, len(group.hosts), POLICY).number
         for mark, group in groups.items()
     }
     marks = sorted(groups, key=lambda mark: (-strength[mark], mark))
@@ -288,12 +289,7 @@ def _score(group: Group) -> float:
     return float(probability(group.subject[0]))
 
 
-def _priority(reason: Reason, score: float, threshold: float, sessions: int, hosts: int) -> float:
-    place = priority(score, threshold, sessions, hosts, POLICY)
-    return place + closeness(score, threshold, POLICY) if reason is Reason.UNCERTAIN else place
-
-
-def _item(file: ScoreFile, queue: Queue, mark: str, group: Group, turn: int) -> Item:
+def _item(file: ScoreFile, queue: Queue, mark: str, group: Group, turn: int, raised: PriorityRaise | None) -> Item:
     _raw, row = group.subject
     first, last = group.span()
     return Item(
@@ -317,6 +313,7 @@ def _item(file: ScoreFile, queue: Queue, mark: str, group: Group, turn: int) -> 
         sensor=storable(file.segment.sensor.name, 100),
         source=storable(file.segment.source, 100),
         labels_needed=needed_of(queue, mark),
+        raised_by=raised,
         sessions=0,
         hosts=0,
         first_at=first,
@@ -349,12 +346,9 @@ def _add_counts(pairs: Sequence[tuple[Item, Group]]) -> None:
         item.sessions += group.sessions
         item.hosts += new_hosts[item.pk]
         item.first_at, item.last_at = min(item.first_at, first), max(item.last_at, last)
-        score, threshold = item.decision["score"], item.decision["threshold"]
-        place = _priority(group.reason, score, threshold, item.sessions, item.hosts)
-        # unique candidates go by weight alone; other hunts give every host one item first
-        turn = 0 if group.reason is Reason.UNIQUE_CANDIDATE else item.decision.get("round", 0)
-        item.priority = place - POLICY.weight_round * turn
-    fields = ["sessions", "hosts", "first_at", "last_at", "priority"]
+        place = priorities.place(item, POLICY)
+        item.priority, item.cause = place.number, place.cause.value
+    fields = ["sessions", "hosts", "first_at", "last_at", "priority", "cause"]
     Item.objects.bulk_update([item for item, _group in pairs], fields, batch_size=100)
 
 

@@ -38,6 +38,8 @@ _COPIED = (
     "sensor",
     "source",
     "priority",
+    "cause",
+    "raised_by_id",
     "sessions",
     "hosts",
     "first_at",

@@ -44,6 +44,13 @@ def explanation(request: HttpRequest, pk: int) -> HttpResponse:
 
 @require_safe
 @role_required(*READERS)
+def place(request: HttpRequest, pk: int) -> HttpResponse:
+    found = _seen(request, pk)
+    return render(request, "labeling/_place.html", {"item": found, "place": evidence.PlaceInQueue(found)})
+
+
+@require_safe
+@role_required(*READERS)
 def neighbours(request: HttpRequest, pk: int) -> HttpResponse:
     found = _seen(request, pk)
     try:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from detection.rules import RuleVerdict
 from detection.selection import (
     CELL_CODES,
+    Cause,
     Cell,
     Reason,
     SelectionPolicy,
@@ -24,7 +25,7 @@ from detection.selection import (
     code_of,
     new_reasons,
     one_of_each_first,
-    priority,
+    place_of,
     reasons,
     rounds,
     rule_verdict_of,
@@ -98,16 +99,45 @@ def test_the_strongest_reason_wins(
 def test_more_of_anything_never_lowers_the_place(
     score: float, threshold: float, sessions: int, hosts: int, more_score: float, more_sessions: int, more_hosts: int
 ) -> None:
-    before = priority(score, threshold, sessions, hosts, POLICY)
-    after = priority(max(score, more_score), threshold, sessions + more_sessions, hosts + more_hosts, POLICY)
+    before = place_of(Reason.UNIQUE_CANDIDATE, score, threshold, sessions, hosts, POLICY).number
+    after = place_of(
+        Reason.UNIQUE_CANDIDATE, max(score, more_score), threshold, sessions + more_sessions, hosts + more_hosts, POLICY
+    ).number
     assert math.isfinite(before) and before >= 0
     assert after >= before
 
 
-def test_golden_priorities() -> None:
-    assert priority(0.7, 0.7, 0, 0, POLICY) == 0.0
-    assert priority(1.0, 0.7, 100_000, 1_000, POLICY) == pytest.approx(2.5)
-    assert priority(0.85, 0.7, 1, 1, POLICY) == pytest.approx(0.5 + math.log(2) / math.log(1001) + 0.0301030, abs=1e-6)
+def test_golden_places() -> None:
+    assert place_of(Reason.MISSED, 0.7, 0.7, 0, 0, POLICY).number == 0.0
+    assert place_of(Reason.MISSED, 1.0, 0.7, 100_000, 1_000, POLICY).number == pytest.approx(2.5)
+    assert place_of(Reason.MISSED, 0.85, 0.7, 1, 1, POLICY).number == pytest.approx(
+        0.5 + math.log(2) / math.log(1001) + 0.0301030, abs=1e-6
+    )
+    uncertain = place_of(Reason.UNCERTAIN, 0.65, 0.7, 0, 0, POLICY)
+    assert (uncertain.number, uncertain.cause) == (pytest.approx(0.5), Cause.CLOSE)
+
+
+def test_a_place_names_what_weighs_most() -> None:
+    def cause(reason: Reason, score: float, hosts: int, turn: int = 0) -> Cause:
+        return place_of(reason, score, 0.7, hosts, hosts, POLICY, turn).cause
+
+    assert cause(Reason.UNIQUE_CANDIDATE, 0.99, 3) is Cause.MARGIN
+    assert cause(Reason.UNIQUE_CANDIDATE, 0.75, 400) is Cause.HOSTS
+    assert cause(Reason.MISSED, 0.1, 400, turn=1) is Cause.ROUND
+    assert cause(Reason.UNIQUE_CANDIDATE, 0.75, 400, turn=1) is Cause.HOSTS  # these go by weight alone
+
+
+def test_what_raises_a_place_is_a_part_of_it() -> None:
+    place = place_of(Reason.MISSED, 0.1, 0.7, 9, 9, POLICY, turn=1)
+    raised = place.plus(Cause.RAISED, 5.0)
+    assert (raised.number, raised.cause) == (pytest.approx(place.number + 5.0), Cause.RAISED)
+    assert place.plus(Cause.RAISED, 0.0) == place
+
+
+def test_a_stored_policy_is_read_back_and_another_formula_is_not() -> None:
+    assert SelectionPolicy.of_dict(POLICY.to_dict()) == POLICY
+    assert SelectionPolicy.of_dict({"version": 1}) is None
+    assert SelectionPolicy.of_dict({}) is None
 
 
 def test_the_policy_is_a_value_that_names_its_version() -> None:
