@@ -59,9 +59,10 @@ class Token(models.Model):
     class Kind(models.TextChoices):
         SENSOR = "sensor", _("sensor")  # hands traffic in, as the sensor of its name
         SYSTEM = "system", _("expert system")  # hands rule verdicts in, as the system of its name
+        APPLIANCE = "appliance", _("appliance")  # fetches bundles at a customer; its messages are signed besides
         PERSON = "person", _("person's script")  # does what its owner may; approves nothing
 
-    kind = models.CharField(max_length=8, choices=Kind.choices)
+    kind = models.CharField(max_length=9, choices=Kind.choices)
     name = models.CharField(max_length=100)  # of the sensor or of the system; what a person calls the script
     owner = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, related_name="tokens"

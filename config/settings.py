@@ -55,6 +55,10 @@ ETALON_SPOOL = env.str("ETALON_SPOOL", default=str(VAR / "spool"))
 
 # who owns an address: a MaxMind ASN file or a CSV of ranges on this machine (none: dst_org stays empty)
 ETALON_GEO = env.str("ETALON_GEO", default="")
+# the server's own two keys of the delivery feed (timestamp, snapshot); it holds no other
+ETALON_FEED_KEYS = env.str("ETALON_FEED_KEYS", default=str(VAR / "feed-keys"))
+# name of the processor whose latency receipts decide a release (as in /proc/cpuinfo); empty: receipts only inform
+ETALON_REFERENCE_MACHINE = env.str("ETALON_REFERENCE_MACHINE", default="")
 
 # saved captures: the program that reads them, and the rules it reads them with (none: rules say nothing)
 ETALON_SURICATA = env.str("ETALON_SURICATA", default="suricata")

@@ -27,13 +27,19 @@ from labeling.models import (
 )
 from labeling.services import reference_events
 from models_registry.models import (
+    ApplianceReport,
     Bundle,
     BundleEntry,
+    BundleReceipt,
     DetectorDecision,
     DetectorProposal,
+    FeedFile,
     GateReport,
     IndicatorListVersion,
     Publication,
+    Release,
+    ReleaseOutcome,
+    ReleaseSignature,
     RuleMappingVersion,
     Snapshot,
     StageChange,
@@ -41,7 +47,7 @@ from models_registry.models import (
     StageProposal,
     TrainingSet,
 )
-from tests import factories
+from tests import factories, feeds
 from tests.factories import SOME_TIME
 from triage.models import Complaint, ComplaintNotice, ComplaintState
 
@@ -100,7 +106,13 @@ MAKERS: dict[type[models.Model], Callable[[], models.Model]] = {
     GateReport: factories.make_gate_report,
     IndicatorListVersion: lambda: factories.make_indicator_list().newest,
     Bundle: factories.make_bundle,
-    Publication: lambda: Publication.objects.create(bundle=factories.make_bundle(), channel="stable"),
+    ApplianceReport: feeds.make_report,
+    BundleReceipt: feeds.make_receipt,
+    FeedFile: feeds.make_feed_file,
+    Publication: feeds.make_publication,
+    Release: feeds.make_release,
+    ReleaseOutcome: lambda: ReleaseOutcome.objects.create(release=feeds.make_release()),
+    ReleaseSignature: feeds.make_release_signature,
     BundleEntry: lambda: BundleEntry.objects.create(
         bundle=factories.make_bundle(), version=factories.make_version(), threshold=0.5, is_silent=True
     ),

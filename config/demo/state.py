@@ -13,13 +13,24 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 FOLDER, ONCE = ROOT / "var" / "demo", ROOT / "var" / "once"
 LOGS, TEMPORARY, OPENING = "logs", "tmp", "opening.json"
 # nothing else in the folder is ours to delete
-CONTENTS = ("etalon.sqlite3*", "storage", "broker", "cache", "clock*", LOGS, TEMPORARY, OPENING)
+CONTENTS = (
+    "etalon.sqlite3*",
+    "storage",
+    "feed-keys",
+    "approvers",
+    "broker",
+    "cache",
+    "clock*",
+    LOGS,
+    TEMPORARY,
+    OPENING,
+)
 # settings of a real house, which the demo must neither read nor touch
 FOREIGN = (
     *("DATABASE_URL", "ETALON_STORAGE", "REDIS_URL", "CELERY_BROKER_URL", "CELERY_BROKER_FOLDER"),
     *("CELERY_BEAT_SCHEDULE_FILENAME", "SECRET_KEY", "ETALON_REFERENCE_KEY", "ALLOWED_HOSTS", "DEBUG"),
     *("SECURE_SSL_REDIRECT", "BEHIND_PROXY", "CSRF_TRUSTED_ORIGINS", "STATIC_ROOT"),
-    *("ETALON_SPOOL", "ETALON_GEO", "ETALON_TRAFFIC_BYTES"),
+    *("ETALON_SPOOL", "ETALON_GEO", "ETALON_TRAFFIC_BYTES", "ETALON_FEED_KEYS", "ETALON_REFERENCE_MACHINE"),
     *(f"ETALON_SUGGESTIONS_{name}" for name in ("URL", "MODEL", "KEY", "ADDRESSES", "PER_DAY")),
 )
 

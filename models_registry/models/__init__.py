@@ -1,8 +1,20 @@
 """What is true about models: one noun per file."""
 
+from models_registry.models.appliances import Appliance, ApplianceReport, EnrolmentCode
 from models_registry.models.bundles import Bundle, BundleEntry
 from models_registry.models.customers import Customer, Site
-from models_registry.models.delivery import Channel, Publication
+from models_registry.models.delivery import (
+    CHANNELS,
+    ApproverKey,
+    BundleReceipt,
+    Channel,
+    FeedFile,
+    Hold,
+    Publication,
+    Release,
+    ReleaseOutcome,
+    ReleaseSignature,
+)
 from models_registry.models.detectors import (
     Detector,
     DetectorDecision,
@@ -18,20 +30,31 @@ from models_registry.models.stages import StageDecision, StageProposal
 from models_registry.models.versions import ROUTED_STAGES, Stage, StageChange, Version
 
 __all__ = [
+    "CHANNELS",
     "ROUTED_STAGES",
+    "Appliance",
+    "ApplianceReport",
+    "ApproverKey",
     "Bundle",
     "BundleEntry",
+    "BundleReceipt",
     "Channel",
     "Correction",
     "Customer",
     "Detector",
     "DetectorDecision",
     "DetectorProposal",
+    "EnrolmentCode",
+    "FeedFile",
     "GateReport",
+    "Hold",
     "IndicatorList",
     "IndicatorListVersion",
     "IndicatorMatch",
     "Publication",
+    "Release",
+    "ReleaseOutcome",
+    "ReleaseSignature",
     "RuleMappingVersion",
     "ScoreFailure",
     "ScoreFile",

@@ -10,10 +10,16 @@ class Customer(models.Model):
     """Somebody who gets bundles and may complain about verdicts."""
 
     name = models.CharField(max_length=100, unique=True)
+    feed_role = models.CharField(max_length=32, blank=True)  # opaque: other customers see this name in the feed
     created_at = models.DateTimeField(default=timezone.now)
 
     class Meta:
         ordering = ["name"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["feed_role"], condition=~models.Q(feed_role=""), name="one_customer_per_role"
+            )
+        ]
 
     def __str__(self) -> str:
         return self.name

@@ -1,4 +1,4 @@
-"""What left the house: which bundle was published to whom, and when. A customer's deadline waits for such a row."""
+"""What left the house: releases that two people signed, the feed's metadata, publications, and what holds them back."""
 
 from __future__ import annotations
 
@@ -9,14 +9,94 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from accounts.evidence import Evidence, EvidenceQuerySet
+from accounts.roles import Role
 from models_registry.models.bundles import Bundle
 from models_registry.models.customers import Customer
+from models_registry.models.versions import Version
 
 
 class Channel(models.TextChoices):
     CANARY = "canary", _("canary")
     STABLE = "stable", _("stable")
     CUSTOMER = "customer", _("one customer")
+
+
+CHANNELS = (Channel.CANARY, Channel.STABLE)  # an appliance listens to one of them, and to its customer's role
+
+
+class ApproverKey(models.Model):
+    """The public half of the key that a person signs releases with. Trusted once a root names it."""
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="approver_keys")
+    keyid = models.CharField(max_length=64, unique=True)
+    public = models.JSONField()  # as TUF writes it
+    added_at = models.DateTimeField(default=timezone.now)
+    revoked_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [
+            models.UniqueConstraint(fields=["user"], condition=Q(revoked_at=None), name="one_approver_key_per_person")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.user} · {self.keyid[:12]}"
+
+
+class FeedFile(Evidence):
+    """One version of one metadata file of the feed, byte for byte as it is served."""
+
+    role = models.CharField(max_length=32)
+    version = models.PositiveIntegerField()
+    body = models.TextField()
+    expires_at = models.DateTimeField()
+    at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering = ["role", "-version"]
+        constraints = [models.UniqueConstraint(fields=["role", "version"], name="one_feed_file_per_version")]
+
+    def __str__(self) -> str:
+        return f"{self.version}.{self.role}"
+
+
+class Release(Evidence):
+    """Metadata that waits for two signatures: a bundle for a channel, or the same feed signed anew."""
+
+    bundle = models.ForeignKey(Bundle, on_delete=models.PROTECT, null=True, related_name="releases")
+    channel = models.CharField(max_length=8, choices=Channel.choices, blank=True)
+    customer = models.ForeignKey(Customer, on_delete=models.PROTECT, null=True, related_name="releases")
+    path = models.CharField(max_length=255, blank=True)  # of the delivered file, receipt inside
+    digest = models.CharField(max_length=64, blank=True)  # of that file
+    parts = models.JSONField()  # role → metadata without signatures, as text
+    after = models.PositiveIntegerField()  # newest version of the top role when it was made; 0: none
+    reason = models.CharField(max_length=255, blank=True)
+    by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    role = models.CharField(max_length=16, choices=Role.choices)
+    at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering = ["-id"]
+
+    def __str__(self) -> str:
+        return f"R-{self.pk}"
+
+
+class ReleaseSignature(Evidence):
+    """One approver's signatures under all parts of a release."""
+
+    release = models.ForeignKey(Release, on_delete=models.PROTECT, related_name="signatures")
+    key = models.ForeignKey(ApproverKey, on_delete=models.PROTECT, related_name="signatures")
+    role = models.CharField(max_length=16, choices=Role.choices)  # of the key's owner, then
+    values = models.JSONField()  # role of the feed → signature, hex
+    at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [models.UniqueConstraint(fields=["release", "key"], name="one_signature_per_key")]
+
+    def __str__(self) -> str:
+        return f"{self.release}: {self.key}"
 
 
 class PublicationQuerySet(EvidenceQuerySet["Publication"]):
@@ -52,3 +132,62 @@ class Publication(Evidence):
 
     def __str__(self) -> str:
         return f"{self.bundle} → {self.customer or self.channel}"
+
+
+class ReleaseOutcome(Evidence):
+    """A release has both signatures and is in the feed; with a bundle, it is published."""
+
+    release = models.OneToOneField(Release, on_delete=models.PROTECT, related_name="outcome")
+    publication = models.ForeignKey(Publication, on_delete=models.PROTECT, null=True, related_name="outcomes")
+    at = models.DateTimeField(default=timezone.now)
+
+    def __str__(self) -> str:
+        return f"{self.release} is in the feed"
+
+
+class HoldQuerySet(models.QuerySet["Hold"]):
+    def open(self) -> HoldQuerySet:
+        return self.filter(lifted_at=None)
+
+
+class Hold(models.Model):
+    """Somebody above this room says that a version must not spread: an open complaint, an incident.
+
+    It speaks about verdicts at its threshold or a lower one: a higher threshold may be the very fix."""
+
+    version = models.ForeignKey(Version, on_delete=models.PROTECT, related_name="holds")
+    threshold = models.FloatField()
+    source = models.CharField(max_length=64)  # "C-12": whoever placed it lifts it by this name
+    reason = models.CharField(max_length=255)
+    placed_at = models.DateTimeField(default=timezone.now)
+    lifted_at = models.DateTimeField(null=True)
+
+    objects = HoldQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["version", "source"], condition=Q(lifted_at=None), name="one_open_hold_per_source"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.version}: {self.source}"
+
+
+class BundleReceipt(Evidence):
+    """What a bundle needs per answer, measured on one machine."""
+
+    bundle = models.ForeignKey(Bundle, on_delete=models.PROTECT, related_name="receipts")
+    measured = models.JSONField()  # detection.bundle.measure_latency
+    p50 = models.FloatField()  # microseconds, warm, median window
+    p99 = models.FloatField()
+    machine = models.CharField(max_length=128)
+    at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering = ["-id"]
+
+    def __str__(self) -> str:
+        return f"{self.bundle}: {self.p99} us"

@@ -10,11 +10,13 @@ from models_registry.models import Bundle, Channel, Customer, Publication
 
 
 @transaction.atomic
-def publish(bundle: Bundle, customer: Customer | None = None, by: User | None = None) -> Publication:
-    """Record that a bundle is published, to one customer or to all on the stable channel.
+def publish(
+    bundle: Bundle, customer: Customer | None = None, by: User | None = None, channel: str = Channel.STABLE
+) -> Publication:
+    """Record that a bundle is published, to one customer or to all on a channel.
 
     The one in force there again changes nothing. Whoever calls this has made sure that the release was approved."""
-    channel = Channel.CUSTOMER if customer else Channel.STABLE
+    channel = Channel.CUSTOMER if customer else channel
     newest = Publication.objects.filter(channel=channel, customer=customer).order_by("-id").first()
     if newest is not None and newest.bundle_id == bundle.pk:
         return newest
