@@ -104,6 +104,10 @@ class AuditEntry(Evidence):
     class Meta:
         ordering = ["-id"]
         verbose_name_plural = "audit entries"
+        indexes = [
+            # read by models_registry.services.ledger_roles: few of many entries are about accounts
+            models.Index(fields=["action", "id"], name="audit_by_action"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.at:%F %T} {self.actor or '-'} {self.action} {self.subject}"

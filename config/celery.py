@@ -45,6 +45,7 @@ CLOCK = {
     # deadlines and repair
     "collect complaints": every(5, "triage.tasks.collect_complaints", NOTICES),
     "follow complaints": every(30, "triage.tasks.follow_complaints", PIPELINE),
+    "collect roles": every(30, "models_registry.tasks.collect_roles", NOTICES),
     "watch deadlines": every(30, "triage.tasks.watch_deadlines", NOTICES),
     "sweep": every(10, "jobs.tasks.sweep", NOTICES),
     # each detector has an hour of its own, UTC

@@ -35,6 +35,7 @@ PLACES = (
     Place("triage:complaints", _("Complaints"), "c"),
     Place("models_registry:detectors", _("Models"), "m"),
     Place("models_registry:bundles", _("Bundles"), "b"),
+    Place("models_registry:ledger", _("Ledger"), "r"),
     Place("models_registry:indicators", _("Indicators"), "i"),
     Place("models_registry:customers", _("Customers"), "k"),
     Place("traffic:intakes", _("Traffic"), "t"),

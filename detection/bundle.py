@@ -307,8 +307,14 @@ def _graft(
 # The graph
 
 
-def build_bundle(members: Sequence[Member], *, config_text: str, min_product_version: str = "") -> bytes:
-    """Return the bundle of these members, columns in their order."""
+def build_bundle(
+    members: Sequence[Member],
+    *,
+    config_text: str,
+    min_product_version: str = "",
+    ledger: Mapping[str, Any] | None = None,
+) -> bytes:
+    """Return the bundle of these members, columns in their order; `ledger` names the entry it rests on."""
     parts = [_take_apart(member) for member in members]
     contract = _common_contract(parts)
     graph = GraphWriter("bundle")
@@ -319,7 +325,7 @@ def build_bundle(members: Sequence[Member], *, config_text: str, min_product_ver
     notes = _notes(leaves)
     for note in notes:
         warnings.warn(note, BundleTooLarge, stacklevel=2)
-    properties = _properties(parts, contract, config_text, min_product_version, leaves, notes)
+    properties = _properties(parts, contract, config_text, min_product_version, leaves, notes, ledger or {})
     proto = model([graph], _inputs(contract), _outputs(members), properties)
     _add_defaults(proto)
     onnx.checker.check_model(proto, full_check=True)
@@ -456,6 +462,7 @@ def _properties(
     min_product_version: str,
     leaves: int,
     notes: Sequence[str],
+    ledger: Mapping[str, Any],
 ) -> dict[str, str]:
     models = [_model_properties(part.member, part.leaves) for part in parts]
     values: dict[str, Any] = {
@@ -463,6 +470,7 @@ def _properties(
         "contract": json.loads(contract.to_json()),
         "contract_digest": contract.digest,
         "detectors": _detector_properties([part.member for part in parts]),
+        "ledger": dict(ledger),
         "leaves": str(leaves),
         "min_product_version": min_product_version,
         "models": models,

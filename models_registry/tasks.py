@@ -6,7 +6,7 @@ from celery import shared_task
 
 from jobs.models import Job
 from jobs.services import parts, ticks
-from models_registry.services import candidates, compaction, corrections, indicators, retention
+from models_registry.services import candidates, compaction, corrections, indicators, ledger_roles, retention
 
 
 @shared_task
@@ -63,3 +63,9 @@ def score_candidate(pk: int) -> None:
     """Score parts of a candidate's job until none is left."""
     job = Job.objects.get(pk=pk)
     parts.run(pk, lambda segment: candidates.score_part(job, segment))
+
+
+@shared_task
+def collect_roles() -> int | None:
+    """Enter what the porter wrote about roles into the ledger."""
+    return ticks.run("models_registry.collect_roles", ledger_roles.collect)

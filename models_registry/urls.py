@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from models_registry.views import bundles, customers, detectors, gates, indicators, stages, versions
+from models_registry.views import bundles, customers, detectors, gates, indicators, ledger, rollbacks, stages, versions
 
 app_name = "models_registry"
 urlpatterns = [
@@ -21,7 +21,12 @@ urlpatterns = [
     path("models/<slug:name>/<int:number>/propose/", stages.propose_stage, name="propose-stage"),
     path("proposals/<int:pk>/approve/", stages.approve_stage, name="approve-stage"),
     path("proposals/<int:pk>/decline/", stages.decline_stage, name="decline-stage"),
+    path("models/<slug:name>/<int:number>/rollback/", rollbacks.roll_back, name="roll-back"),
+    path("rollbacks/<int:pk>/review/", rollbacks.review_rollback, name="review-rollback"),
     path("gates/<int:pk>/", gates.gate, name="gate"),
+    path("ledger/", ledger.ledger, name="ledger"),
+    path("ledger/ran/", ledger.what_ran, name="what-ran"),
+    path("ledger/<int:number>/", ledger.entry, name="ledger-entry"),
     path("indicators/", indicators.indicator_lists, name="indicators"),
     path("indicators/<slug:name>/", indicators.indicator_list, name="indicator-list"),
     path("indicators/<slug:name>/withdraw/", indicators.withdraw_indicators, name="withdraw-indicators"),

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import orjson
+from django.db import transaction
 from django.utils import timezone
 
 from accounts.models import Token, User
@@ -44,13 +45,18 @@ from models_registry.models import (
     DetectorProposal,
     GateReport,
     IndicatorList,
+    LedgerEntry,
+    LedgerKind,
+    Rollback,
     RuleMappingVersion,
     ScoreFile,
     Snapshot,
+    StageChange,
     StageProposal,
     TrainingSet,
     Version,
 )
+from models_registry.services import ledger
 from traffic import storage
 from traffic.models import Intake, RuleSet, Segment, Sensor
 from triage.models import Complaint, ComplaintState
@@ -479,6 +485,21 @@ def make_contradiction(**fields: Any) -> Contradiction:
     return Contradiction.objects.create(detector=item.detector, day=SOME_TIME.date(), item=item, **defaults | fields)
 
 
+def make_rollback(**fields: Any) -> Rollback:
+    """Return an engineer's rollback of a version, to nothing."""
+    by = fields.get("by") or make_user(Role.ENGINEER)
+    version = fields.pop("version", None) or make_version()
+    change = StageChange.objects.create(version=version, old="active", new="silent", reason="drill", by=by)
+    return Rollback.objects.create(**{"change": change, "reason": "drill", "by": by, "role": by.role} | fields)
+
+
+def make_ledger_entry(**fields: Any) -> LedgerEntry:
+    """Return the entry of a snapshot."""
+    snapshot = make_snapshot()
+    with transaction.atomic():
+        return ledger.record(LedgerKind.SNAPSHOT, snapshot, detector=snapshot.detector, **fields)
+
+
 def make_gate_report(**fields: Any) -> GateReport:
     version = fields.get("version") or make_version()
     defaults = {
@@ -664,6 +685,9 @@ URL_ARGS: dict[str, Callable[[], list[Any]]] = {
     "models_registry:propose-stage": _version_of_a_page,
     "models_registry:approve-stage": lambda: [make_proposal().pk],
     "models_registry:decline-stage": lambda: [make_proposal().pk],
+    "models_registry:roll-back": _version_of_a_page,
+    "models_registry:review-rollback": lambda: [make_rollback().pk],
+    "models_registry:ledger-entry": lambda: [make_ledger_entry().number],
     "models_registry:gate": lambda: [make_gate_report().pk],
     "models_registry:bundle": lambda: [make_bundle().pk],
 }

@@ -25,8 +25,9 @@ from models_registry.models.detectors import (
 from models_registry.models.files import Snapshot, TrainingSet
 from models_registry.models.gates import GateReport
 from models_registry.models.indicators import IndicatorList, IndicatorListVersion, IndicatorMatch
+from models_registry.models.ledger import LedgerEntry, LedgerHead, LedgerKind
 from models_registry.models.scores import Correction, ScoreFailure, ScoreFile
-from models_registry.models.stages import StageDecision, StageProposal
+from models_registry.models.stages import Rollback, RollbackReview, StageDecision, StageProposal
 from models_registry.models.versions import ROUTED_STAGES, Stage, StageChange, Version
 
 __all__ = [
@@ -51,10 +52,15 @@ __all__ = [
     "IndicatorList",
     "IndicatorListVersion",
     "IndicatorMatch",
+    "LedgerEntry",
+    "LedgerHead",
+    "LedgerKind",
     "Publication",
     "Release",
     "ReleaseOutcome",
     "ReleaseSignature",
+    "Rollback",
+    "RollbackReview",
     "RuleMappingVersion",
     "ScoreFailure",
     "ScoreFile",

@@ -71,3 +71,39 @@ class StageDecision(Evidence):
 
     def __str__(self) -> str:
         return f"{self.proposal}: {self.outcome}"
+
+
+class Rollback(Evidence):
+    """An emergency: one person took an active version out at once. Another one looks at it afterwards."""
+
+    change = models.OneToOneField(StageChange, on_delete=models.PROTECT, related_name="rollback")  # of what was active
+    # what two people had agreed to before it, active again; None: nothing was
+    restored = models.OneToOneField(StageChange, on_delete=models.PROTECT, null=True, related_name="rolled_back_to")
+    reason = models.CharField(max_length=255)
+    by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    role = models.CharField(max_length=16, choices=Role.choices)  # of that person, then
+    at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering = ["-id"]
+
+    def __str__(self) -> str:
+        return f"{self.change.version} → {self.restored.version if self.restored else '–'}"
+
+
+class RollbackReview(Evidence):
+    """What the second person says of a rollback, after it took effect."""
+
+    class Outcome(models.TextChoices):
+        AGREED = "agreed", _("agreed")
+        OBJECTED = "objected", _("objected")
+
+    rollback = models.OneToOneField(Rollback, on_delete=models.PROTECT, related_name="review")
+    outcome = models.CharField(max_length=10, choices=Outcome.choices)
+    note = models.CharField(max_length=255, blank=True)
+    by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    role = models.CharField(max_length=16, choices=Role.choices)
+    at = models.DateTimeField(default=timezone.now)
+
+    def __str__(self) -> str:
+        return f"{self.rollback}: {self.outcome}"

@@ -7,8 +7,8 @@ import hashlib
 from django.db import transaction
 
 from detection.bundle import ConfigEntry, ConfigError, Member, build_bundle, parse_config, read_metadata
-from models_registry.models import Bundle, BundleEntry, GateReport, Version
-from models_registry.services import gates, snapshots
+from models_registry.models import Bundle, BundleEntry, GateReport, LedgerKind, Version
+from models_registry.services import gates, ledger, snapshots
 from models_registry.services.detectors import rules_in_force
 from traffic import storage
 
@@ -29,7 +29,9 @@ def build(config: str) -> Bundle:
     reports = {entry: gates.run_gate(version, entry.threshold) for entry, version in entries if not entry.is_silent}
     if refusals := [report for report in reports.values() if not report.passed]:
         raise BundleRefused(refusals)
-    data = build_bundle([_member(entry, version, reports.get(entry)) for entry, version in entries], config_text=config)
+    detectors = list({version.detector.pk: version.detector for _entry, version in entries}.values())
+    members = [_member(entry, version, reports.get(entry)) for entry, version in entries]
+    data = build_bundle(members, config_text=config, ledger=ledger.receipt(detectors))
     digest = hashlib.sha256(data).hexdigest()
     path = f"bundles/{digest}.onnx"
     storage.put_bytes(path, data)
@@ -39,7 +41,7 @@ def build(config: str) -> Bundle:
             defaults={"config": config, "path": path, "bytes": len(data), "metadata": read_metadata(data)},
         )
         if created:
-            BundleEntry.objects.bulk_create(
+            made = BundleEntry.objects.bulk_create(
                 BundleEntry(
                     bundle=bundle,
                     version=version,
@@ -49,6 +51,9 @@ def build(config: str) -> Bundle:
                 )
                 for entry, version in entries
             )
+            names = ", ".join(str(version) for _entry, version in entries)
+            alone = detectors[0] if len(detectors) == 1 else None
+            ledger.record(LedgerKind.BUNDLE, bundle, *made, detector=alone, subject=f"{bundle}: {names}")
     return bundle
 
 

@@ -10,7 +10,8 @@ from django.utils.translation import gettext as _
 
 from accounts.models import User
 from accounts.services import audit
-from models_registry.models import Detector, DetectorDecision, DetectorProposal, RuleMappingVersion
+from models_registry.models import Detector, DetectorDecision, DetectorProposal, LedgerKind, RuleMappingVersion
+from models_registry.services import ledger
 from models_registry.services.detectors import DetectorError, check_cost, read_mapping
 from models_registry.services.two_people import PARTNER, refusal
 
@@ -80,6 +81,10 @@ def approve(proposal: DetectorProposal, by: User) -> DetectorDecision:
         proposal=proposal, outcome=DetectorDecision.Outcome.APPROVED, mapping=mapping, by=by, role=by.role
     )
     audit.record(by, "detector.approved", detector.name, proposal=proposal.pk, rules=proposal.digest)
+    price = ledger.claim(detector, "false_positive_cost")
+    ledger.record(LedgerKind.APPROVAL, decision, proposal, price, by=by, detector=detector)
+    if mapping is not None:
+        ledger.record(LedgerKind.MAPPING, mapping, by=by, detector=detector)
     return decision
 
 
@@ -96,6 +101,7 @@ def decline(proposal: DetectorProposal, by: User, reason: str) -> DetectorDecisi
         proposal=proposal, outcome=DetectorDecision.Outcome.DECLINED, reason=reason, by=by, role=by.role
     )
     audit.record(by, "detector.declined", proposal.detector.name, proposal=proposal.pk, reason=reason)
+    ledger.record(LedgerKind.APPROVAL, decision, proposal, by=by, detector=proposal.detector)
     return decision
 
 

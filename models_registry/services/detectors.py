@@ -14,7 +14,8 @@ from accounts.models import User
 from accounts.services import audit
 from detection.contract import CONTRACTS
 from detection.rules import RuleMapping, covers
-from models_registry.models import Detector, RuleMappingVersion
+from models_registry.models import Detector, LedgerKind, RuleMappingVersion
+from models_registry.services import ledger
 from traffic.models import RuleSet
 from traffic.services import rule_sets
 
@@ -48,8 +49,10 @@ def make_detector(spec: Mapping[str, Any], *, by: User | None = None) -> Detecto
     known = Detector.objects.filter(name=detector.name).first()
     if known is None:
         detector.save()
-        detector.mappings.create(number=1, mapping=mapping.to_dict(), digest=mapping.digest, made_by=by)
+        first = detector.mappings.create(number=1, mapping=mapping.to_dict(), digest=mapping.digest, made_by=by)
         audit.record(by, "detector.made", detector.name, rules=mapping.digest)
+        ledger.record(LedgerKind.DETECTOR, detector, by=by, detector=detector)
+        ledger.record(LedgerKind.MAPPING, first, by=by, detector=detector)
         return detector
     if known.protocol != detector.protocol:
         raise DetectorError(f"{known.name} is about {known.protocol}: another protocol is another detector")
@@ -62,6 +65,8 @@ def make_detector(spec: Mapping[str, Any], *, by: User | None = None) -> Detecto
         if name in told:
             setattr(known, name, getattr(detector, name))
     known.save()
+    if set(FIELDS) & told:  # its words; a schedule decides nothing
+        ledger.record(LedgerKind.DETECTOR, known, by=by, detector=known)
     return known
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.db import transaction
+
 from detection import gate
 from detection.contract import encode
 from detection.parity import parity, size
@@ -11,8 +13,8 @@ from detection.reference import SnapshotRow, read_snapshot
 from detection.sessions import COLUMN_NAMES
 from detection.thresholds import raw_threshold
 from detection.training_rows import read_training_set
-from models_registry.models import GateReport, Snapshot, Version
-from models_registry.services import snapshots, versions
+from models_registry.models import GateReport, LedgerKind, Snapshot, Version
+from models_registry.services import ledger, snapshots, versions
 from models_registry.services.detectors import rules_in_force
 from traffic import storage
 
@@ -35,13 +37,21 @@ def run_gate(version: Version, threshold: float | None = None, snapshot: Snapsho
         )
     rows = read_snapshot(snapshots.read(snapshot))
     report = _check(version, threshold, rows, _digests(version, snapshot))
-    return GateReport.objects.get_or_create(
+    return _keep(version, threshold, snapshot, report)
+
+
+@transaction.atomic
+def _keep(version: Version, threshold: float, snapshot: Snapshot, report: gate.Report) -> GateReport:
+    kept, is_new = GateReport.objects.get_or_create(
         version=version,
         threshold=threshold,
         snapshot=snapshot,
         digest=report.digest,
         defaults={"passed": report.passed, "report": report.to_dict()},
-    )[0]
+    )
+    if is_new:
+        ledger.record(LedgerKind.GATE, kept, detector=version.detector)
+    return kept
 
 
 def is_current(report: GateReport) -> bool:

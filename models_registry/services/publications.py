@@ -6,7 +6,8 @@ from django.db import transaction
 
 from accounts.models import User
 from accounts.services import audit
-from models_registry.models import Bundle, Channel, Customer, Publication
+from models_registry.models import Bundle, Channel, Customer, LedgerKind, Publication
+from models_registry.services import ledger
 
 
 @transaction.atomic
@@ -22,6 +23,7 @@ def publish(
         return newest
     published = Publication.objects.create(bundle=bundle, channel=channel, customer=customer, by=by)
     audit.record(by, "bundle.published", str(bundle), to=str(customer or channel))
+    ledger.record(LedgerKind.PUBLICATION, published, by=by)
     return published
 
 

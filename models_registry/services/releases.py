@@ -22,13 +22,14 @@ from models_registry.models import (
     Bundle,
     Channel,
     Customer,
+    LedgerKind,
     Publication,
     Release,
     ReleaseOutcome,
     ReleaseSignature,
     Stage,
 )
-from models_registry.services import feed, gates, holds, publications, receipts, signing_keys, snapshots
+from models_registry.services import feed, gates, holds, ledger, publications, receipts, signing_keys, snapshots
 from models_registry.services import feed_metadata as tuf
 from models_registry.services.two_people import PARTNER
 from traffic import storage
@@ -101,18 +102,13 @@ def _custom(bundle: Bundle) -> dict[str, Any]:
     return {
         "bundle": bundle.metadata["bundle"],
         "built": bundle.digest,
-        "ledger_head": ledger_head(),
+        "ledger_head": ledger.head()[1],
         "min_product_version": bundle.metadata.get("min_product_version", ""),
         "models": [
             {key: str(model[key]) if key == "threshold" else model[key] for key in keys}  # signed JSON has no floats
             for model in bundle.metadata["models"]
         ],
     }
-
-
-def ledger_head() -> str:
-    """Return the newest digest of the ledger of decisions; empty while there is none."""
-    return ""
 
 
 def _refuse_role(by: User) -> None:
@@ -162,6 +158,7 @@ def add_key(user: User, pem: bytes) -> ApproverKey:
     ApproverKey.objects.filter(user=user, revoked_at=None).update(revoked_at=timezone.now())
     made = ApproverKey.objects.create(user=user, keyid=key.keyid, public=tuf.key_values(key))
     audit.record(user, "approver-key.added", key.keyid)
+    ledger.record(LedgerKind.ROLE, made, by=user, subject=f"{user.username}: key {key.keyid[:12]}")
     return made
 
 
@@ -188,8 +185,9 @@ def sign(release: Release, keyid: str, values: dict[str, str]) -> Publication | 
         if key is None:
             raise ReleaseRefused(_("Nobody has registered this key."))
         _refuse_signature(release, key, values)
-        ReleaseSignature.objects.create(release=release, key=key, role=key.user.role, values=values)
+        signature = ReleaseSignature.objects.create(release=release, key=key, role=key.user.role, values=values)
         audit.record(key.user, "release.signed", str(release), key=keyid)
+        ledger.record(LedgerKind.APPROVAL, signature, release, by=key.user)
         return _publish(release, key.user) if is_complete(release) else None
 
 

@@ -8,7 +8,8 @@ from typing import Any, TypeVar
 
 from django.db import transaction
 
-from models_registry.models import Detector, Snapshot, TrainingSet
+from models_registry.models import Detector, LedgerKind, Snapshot, TrainingSet
+from models_registry.services import ledger
 from traffic import storage
 
 CHUNK = 1 << 18  # bytes
@@ -60,7 +61,7 @@ def _receive(
             return newest
         path = f"{folder}/{digest}.{suffix}"
         storage.put_bytes(path, data)
-        return model._default_manager.create(
+        frozen = model._default_manager.create(
             detector=detector,
             number=newest.number + 1 if newest else 1,
             digest=digest,
@@ -68,3 +69,6 @@ def _receive(
             rows=rows,
             counts=counts,
         )
+        kind = LedgerKind.SNAPSHOT if model is Snapshot else LedgerKind.TRAINING_SET
+        ledger.record(kind, frozen, detector=detector)
+    return frozen

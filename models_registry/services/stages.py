@@ -8,8 +8,17 @@ from django.utils.translation import gettext as _
 
 from accounts.models import User
 from accounts.services import audit
-from models_registry.models import Detector, GateReport, Stage, StageChange, StageDecision, StageProposal, Version
-from models_registry.services import gates, snapshots, versions
+from models_registry.models import (
+    Detector,
+    GateReport,
+    LedgerKind,
+    Stage,
+    StageChange,
+    StageDecision,
+    StageProposal,
+    Version,
+)
+from models_registry.services import gates, ledger, snapshots, versions
 from models_registry.services.two_people import PARTNER, refusal
 
 MOVES: dict[Stage, tuple[Stage, ...]] = {
@@ -92,6 +101,7 @@ def approve(proposal: StageProposal, by: User) -> StageDecision:
         role=by.role,
     )
     audit.record(by, "stage.approved", str(version), proposal=proposal.pk, old=proposal.old, new=proposal.new)
+    ledger.record(LedgerKind.APPROVAL, decision, proposal, by=by, detector=version.detector)
     return decision
 
 
@@ -108,6 +118,7 @@ def decline(proposal: StageProposal, by: User, reason: str) -> StageDecision:
         proposal=proposal, outcome=StageDecision.Outcome.DECLINED, reason=reason, by=by, role=by.role
     )
     audit.record(by, "stage.declined", str(version), proposal=proposal.pk, reason=reason)
+    ledger.record(LedgerKind.APPROVAL, decision, proposal, by=by, detector=version.detector)
     return decision
 
 

@@ -18,8 +18,8 @@ from detection.rules import WeakLabel, weak_label
 from detection.sessions import COLUMN_NAMES, session_key
 from detection.tables import columns_of
 from detection.training import TrainedModel, TrainingPolicy, TrainingRows, group_of, read_training_set, train
-from models_registry.models import Detector, ScoreFile, Stage, StageChange, TrainingSet, Version
-from models_registry.services import snapshots
+from models_registry.models import Detector, LedgerKind, ScoreFile, Stage, StageChange, TrainingSet, Version
+from models_registry.services import ledger, snapshots
 from models_registry.services.detectors import RulesInForce, rules_in_force
 from models_registry.services.scoring import read_scores, rows_with_hits
 from models_registry.services.snapshots import receive_training_set
@@ -125,9 +125,11 @@ def _store(
             report=model.report.to_dict(),
             parameters=parameters,
         )
-        StageChange.objects.create(version=version, old="", new=stage, reason=reason)
+        change = StageChange.objects.create(version=version, old="", new=stage, reason=reason)
         if also is not None:
             also(version)
+        ledger.record(LedgerKind.VERSION, version, detector=detector)
+        ledger.record(LedgerKind.STAGE, change, ledger.claim(version, "stage"), detector=detector)
     return version
 
 

@@ -11,7 +11,8 @@ from detection.contract import CONTRACTS, Contract
 from detection.explain import Explanation, contributions
 from detection.scoring import Scorer
 from detection.sessions import Row
-from models_registry.models import Stage, StageChange, Version
+from models_registry.models import LedgerKind, Stage, StageChange, Version
+from models_registry.services import ledger
 from traffic import storage
 
 
@@ -57,4 +58,6 @@ def change_stage(version: Version, new: Stage, *, reason: str, by: User | None =
     if not Version.objects.filter(pk=version.pk, stage=old).update(stage=new):
         raise WrongStage(f"{version} is no longer {old}")
     version.stage = new
-    return StageChange.objects.create(version=version, old=old, new=new, reason=reason, by=by)
+    change = StageChange.objects.create(version=version, old=old, new=new, reason=reason, by=by)
+    ledger.record(LedgerKind.STAGE, change, ledger.claim(version, "stage"), by=by, detector=version.detector)
+    return change

@@ -11,6 +11,7 @@ from models_registry import charts
 from models_registry.models import Stage
 from models_registry.services import boards, candidates, stages
 from models_registry.services.scoring import ScoreMismatch
+from models_registry.views import rollbacks
 from models_registry.views.asked import READERS, STAGERS, WINDOWS, version_of, window_of
 from models_registry.views.stages import stage_proposals
 
@@ -30,6 +31,8 @@ def version(request: HttpRequest, name: str, number: int) -> HttpResponse:
             one for one in stage_proposals(request, found.detector) if one["proposal"].version_id == found.pk
         ],
         "moves": stages.MOVES[Stage(found.stage)] if person(request).has_role(*STAGERS) else (),
+        "rollbacks": rollbacks.to_review(request, found.detector),
+        "emergency": rollbacks.emergency(request, found),
         "active": found.detector.versions.filter(stage=Stage.ACTIVE).exclude(pk=found.pk).first(),
         "bundle_entries": found.bundle_entries.select_related("bundle").order_by("-bundle_id")[:20],
     }

@@ -13,8 +13,8 @@ from detection.proof import Proof
 from jobs.models import Job
 from labeling.models import Queue
 from labeling.services import labels, outcomes, proofs, queues
-from models_registry.models import Detector, Stage, Version
-from models_registry.services import boards
+from models_registry.models import Detector, Rollback, Stage, Version
+from models_registry.services import boards, rollbacks
 from traffic.models import Segment, Sensor
 from traffic.simulator import SYNTHETIC
 from triage.services import complaints
@@ -72,6 +72,7 @@ class State:
     queues: list[queues.Load]
     has_traffic: bool
     complaints: complaints.Figures
+    rollbacks: list[Rollback]  # that nobody has looked at
     week: outcomes.Week | None  # of the reader, who answers or has answered
 
     @property
@@ -109,6 +110,7 @@ def state(reader: User) -> State:
         queues=loads,
         has_traffic=Segment.objects.sealed().exists(),
         complaints=complaints.figures(),
+        rollbacks=list(rollbacks.pending()),
         week=week if week.labels or reader.has_role(*EXPERTS) else None,
     )
 

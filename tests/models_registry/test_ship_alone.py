@@ -1,0 +1,149 @@
+"""One person tries to ship alone, in every way that the pages and the API offer. Each is refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from accounts.models import User
+from accounts.roles import Role
+from accounts.services import tokens, users
+from models_registry.models import BundleEntry, Detector, DetectorProposal, Release, StageProposal, Version
+from models_registry.services import releases, stages
+from models_registry.services.releases import ReleaseRefused
+from tests.factories import make_bundle, make_user, make_version
+from tests.models_registry.staging import gated
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def silent() -> Version:
+    """A version with everything a release needs but the second person."""
+    version = make_version()
+    gated(version)
+    return version
+
+
+def press(client: Client, name: str, *args: Any, **fields: Any) -> str:
+    return client.post(reverse(f"models_registry:{name}", args=args), fields, follow=True).text
+
+
+def signed_in(user: User) -> Client:
+    client = Client()
+    client.force_login(user)
+    return client
+
+
+def is_silent(version: Version) -> bool:
+    return Version.objects.get(pk=version.pk).stage == "silent"
+
+
+@pytest.mark.parametrize("role", [Role.ENGINEER, Role.SENIOR])
+def test_by_approving_what_one_proposed(silent: Version, role: Role) -> None:
+    alone = signed_in(make_user(role))
+    press(alone, "propose-stage", silent.detector.name, silent.number, stage="active")
+    assert "Nobody approves his own proposal" in press(alone, "approve-stage", StageProposal.objects.get().pk)
+    assert is_silent(silent)
+
+
+def test_by_an_address_typed_instead_of_a_button(silent: Version, engineer_client: Client) -> None:
+    press(engineer_client, "propose-stage", silent.detector.name, silent.number, stage="active")
+    assert "Approve</button>" not in engineer_client.get("/models/").text
+    address = reverse("models_registry:approve-stage", args=[StageProposal.objects.get().pk])
+    for method in (engineer_client.get, engineer_client.put, engineer_client.patch):
+        assert method(address).status_code == 405
+    assert is_silent(silent)
+
+
+def test_by_a_second_account_of_ones_own_role(silent: Version, engineer: User) -> None:
+    proposal = stages.propose(silent, "active", engineer)
+    other = signed_in(make_user(Role.ENGINEER))
+    assert "the second person is senior expert" in press(other, "approve-stage", proposal.pk)
+    assert is_silent(silent)
+
+
+def test_by_getting_the_other_role_after_proposing(silent: Version, engineer: User) -> None:
+    proposal = stages.propose(silent, "active", engineer)
+    users.change_role(engineer, Role.SENIOR, by=make_user(Role.ADMINISTRATOR))
+    assert "Nobody approves his own" in press(signed_in(User.objects.get(pk=engineer.pk)), "approve-stage", proposal.pk)
+    assert is_silent(silent)
+
+
+def test_by_giving_oneself_the_other_role(administrator: User) -> None:
+    alone = signed_in(administrator)
+    alone.post(reverse("accounts:change-role", args=[administrator.pk]), {"role": "senior"})
+    assert User.objects.get(pk=administrator.pk).role == Role.ADMINISTRATOR
+
+
+@pytest.mark.parametrize("role", [Role.ADMINISTRATOR, Role.AUDITOR, Role.EXPERT, Role.SUPPORT])
+def test_by_a_role_that_is_no_partner(silent: Version, engineer: User, role: Role) -> None:
+    proposal = stages.propose(silent, "active", engineer)
+    alone = signed_in(make_user(role))
+    for name, args in (
+        ("propose-stage", [silent.detector.name, silent.number]),
+        ("approve-stage", [proposal.pk]),
+        ("roll-back", [silent.detector.name, silent.number]),
+    ):
+        assert alone.post(reverse(f"models_registry:{name}", args=args), {"stage": "active"}).status_code == 403
+    assert is_silent(silent)
+
+
+def test_by_a_script_with_ones_own_token(silent: Version, engineer: User, senior: User) -> None:
+    """A token of the second person's is no second person: pages that approve do not look at tokens."""
+    proposal = stages.propose(silent, "active", engineer)
+    script = Client(headers={"Authorization": f"Bearer {tokens.make_own_token(senior, 'script')[1]}"})
+    address = reverse("models_registry:approve-stage", args=[proposal.pk])
+    answer = script.post(address)
+    assert (answer.status_code, answer["Location"].partition("?")[0]) == (302, reverse("account_login"))
+    assert is_silent(silent)
+
+
+def test_by_the_api_which_approves_nothing(silent: Version, engineer: User) -> None:
+    script = Client(headers={"Authorization": f"Bearer {tokens.make_own_token(engineer, 'script')[1]}"})
+    paths = script.get("/api/v1/schema/").json()["paths"]
+    assert not [path for path in paths if "approve" in path or "stage" in path or "publish" in path]
+    name = silent.detector.name
+    answer = script.post(f"/api/v1/detectors/{name}/proposals/", {"false_positive_cost": 1}, "application/json")
+    assert answer.status_code == 201
+    assert Detector.objects.get().false_positive_cost == 10.0  # proposed, not in force
+
+
+def test_by_making_the_gate_softer_first(silent: Version, engineer_client: Client, engineer: User) -> None:
+    """Another price or other rules change what a gate asks: they take two as well, and unseat the report."""
+    name = silent.detector.name
+    mapping = {"categories": "Attack", "false_positive_cost": "1", "reason": "cheaper"}
+    press(engineer_client, "change-detector", name, **mapping)
+    told = press(engineer_client, "approve-change", DetectorProposal.objects.get().pk)
+    assert "Nobody approves his own proposal" in told
+    assert Detector.objects.get().false_positive_cost == 10.0
+
+
+def test_by_a_gate_that_failed(engineer: User, senior: User) -> None:
+    version = make_version()
+    gated(version, passed=False)
+    told = press(signed_in(engineer), "propose-stage", version.detector.name, version.number, stage="active")
+    assert "may not leave" in told
+    assert not StageProposal.objects.exists()
+
+
+def test_by_a_rollback_to_what_nobody_approved(silent: Version, engineer: User, senior: User) -> None:
+    stages.approve(stages.propose(silent, "active", engineer), senior)
+    newer = make_version(detector=silent.detector)
+    told = press(
+        signed_in(engineer), "roll-back", silent.detector.name, silent.number, reason="ship :2", to=newer.number
+    )
+    assert "Rolled back" in told
+    assert {one.stage for one in Version.objects.all()} == {"silent"}  # nothing came in its place
+
+
+def test_by_a_bundle_of_a_version_that_only_the_gate_let_out(silent: Version, engineer: User) -> None:
+    bundle = make_bundle()
+    entry = {"bundle": bundle, "version": silent, "gate_report": silent.gate_reports.get()}
+    BundleEntry.objects.create(threshold=silent.threshold, is_silent=False, **entry)
+    with pytest.raises(ReleaseRefused, match="a loud version must be active"):
+        releases.propose(bundle, "canary", engineer)
+    assert not Release.objects.exists()
