@@ -10,7 +10,7 @@ from detection.filters.bind import Names, Version, Voice, bind
 from detection.filters.errors import FilterError
 from detection.filters.fields import FIELDS, Field
 from detection.filters.narrow import Narrowed, narrow
-from detection.filters.parse import parse
+from detection.filters.parse import parse, quoted
 from detection.filters.predicates import Predicate
 from detection.filters.sql import Question, compile_sql
 
@@ -28,4 +28,5 @@ __all__ = [
     "compile_sql",
     "narrow",
     "parse",
+    "quoted",
 ]

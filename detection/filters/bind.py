@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
-from detection.filters.errors import FilterError, nearest
+from detection.filters.errors import FilterError, _, nearest
 from detection.filters.fields import BY_NAME, FUNCTIONS, MODEL_PARTS, Field, Kind, Place
+from detection.filters.looks import Look, read_look
 from detection.filters.predicates import (
     And,
     FieldTest,
     LabelTest,
+    LookTest,
     Network,
     Not,
     Op,
@@ -43,6 +45,9 @@ _VERDICTS = {"positive": True, "negative": False}
 _ANSWERS = ("positive", "negative", "undecided")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _LARGEST = 2**63 - 1
+_NO_OWNERS = _(
+    "nobody has told who owns addresses: import a list of owners first (a MaxMind ASN file or a CSV of ranges)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +87,9 @@ class Names(Protocol):
     def owners_known(self) -> bool:
         """Whether anything tells who owns an address."""
 
+    def look(self, written: str) -> Look | None:
+        """Return the look that goes by a fingerprint; None when nobody knows it."""
+
 
 def bind(node: Node, names: Names, now: datetime) -> Predicate:
     """Return what the filter means now. Raises FilterError."""
@@ -104,14 +112,17 @@ def _positive(node: Comparison, names: Names, now: datetime) -> Predicate:
     field = BY_NAME.get(node.name.text)
     if field is None:
         known = [*BY_NAME, *(f'{name}("…")' for name in FUNCTIONS)]
-        raise FilterError(f"there is no field “{node.name.text}”", node.name.column, nearest(node.name.text, known))
+        meant = nearest(node.name.text, known)
+        raise FilterError(_("there is no field “{name}”"), node.name.column, meant, name=node.name.text)
     if field.column == "dst_org" and not names.owners_known():
         raise FilterError(
-            "nobody has told who owns addresses: import a list of owners first (a MaxMind ASN file or a CSV of ranges)",
+            _NO_OWNERS,
             node.name.column,
         )
     if field.place is Place.MODEL:
         return _virtual(field, node, names)
+    if field.place is Place.LOOK:
+        return _look(node, names)
     return _field(field, node, now)
 
 
@@ -130,14 +141,28 @@ def _field(field: Field, node: Comparison, now: datetime) -> Predicate:
     [value] = values
     if _is_null(value):
         if op is not Op.EQUAL:
-            raise FilterError(f"null is a missing value: write == null or != null, not {op.value} null", value.column)
+            sentence = _("null is a missing value: write == null or != null, not {relation} null")
+            raise FilterError(sentence, value.column, relation=op.value)
         return _missing(field)
     if op is Op.LIKE:
         _refuse_pattern(field, value)
         return FieldTest(field, op, value.text)
     if op in _ORDERS and field.kind not in (Kind.INTEGER, Kind.TIME):
-        raise FilterError(f"{field.name} has no order: use ==, !=, in or ~", node.name.column)
+        raise FilterError(_("{field} has no order: use ==, !=, in or ~"), node.name.column, field=field.name)
     return FieldTest(field, op, _typed(field, value, now))
+
+
+def _look(node: Comparison, names: Names) -> Predicate:
+    if _OPS[node.relation] not in (Op.EQUAL, Op.AMONG):
+        raise FilterError(_("compare looks with ==, != or in"), node.name.column)
+    tests = []
+    for value in node.values:
+        look = read_look(value.text) or names.look(value.text)
+        if look is None:
+            sentence = _("no item has the fingerprint “{value}”: open a session and follow its look-alikes")
+            raise FilterError(sentence, value.column, value=value.text)
+        tests.append(LookTest(look))
+    return _or(tests)
 
 
 def _missing(field: Field) -> FieldTest:
@@ -154,7 +179,9 @@ def _is_null(value: Value) -> bool:
 
 def _refuse_pattern(field: Field, value: Value) -> None:
     if field.kind in (Kind.INTEGER, Kind.TIME):
-        raise FilterError(f"~ compares texts, {field.name} is a {field.kind.value}", value.column)
+        is_time = field.kind is Kind.TIME
+        sentence = _("~ compares texts, {field} is a time") if is_time else _("~ compares texts, {field} is a number")
+        raise FilterError(sentence, value.column, field=field.name)
 
 
 def _typed(field: Field, value: Value, now: datetime) -> str | int:
@@ -167,7 +194,8 @@ def _typed(field: Field, value: Value, now: datetime) -> str | int:
 
 def _integer(field: Field, value: Value) -> int:
     if not re.fullmatch(r"-?\d+", value.text) or abs(int(value.text)) > _LARGEST:
-        raise FilterError(f"{field.name} is a whole number, “{value.text}” is none", value.column)
+        sentence = _("{field} is a whole number, “{value}” is none")
+        raise FilterError(sentence, value.column, field=field.name, value=value.text)
     return int(value.text)
 
 
@@ -183,7 +211,9 @@ def _moment(value: Value, now: datetime) -> int:
         return _microseconds(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
     except (ValueError, OverflowError):
         example = "2026-03-03, 2026-03-03T10:00:00Z, now, -24h"
-        raise FilterError(f"“{text}” is no time; write {example}", value.column) from None
+        raise FilterError(
+            _("“{value}” is no time; write {example}"), value.column, value=text, example=example
+        ) from None
 
 
 def _microseconds(moment: datetime) -> int:
@@ -198,7 +228,9 @@ def _address(field: Field, value: Value) -> FieldTest:
         address = ipaddress.ip_address(value.text)
     except ValueError:
         raise FilterError(
-            f"“{value.text}” is no address and no network; write 10.1.2.3, 10.0.0.0/8 or “2001:db8::/32”", value.column
+            _("“{value}” is no address and no network; write 10.1.2.3, 10.0.0.0/8 or “2001:db8::/32”"),
+            value.column,
+            value=value.text,
         ) from None
     if address.version == 6:  # sensors write one address in several ways
         return FieldTest(field, Op.WITHIN, ipaddress.ip_network(address))
@@ -211,20 +243,23 @@ def _address(field: Field, value: Value) -> FieldTest:
 def _function(node: Comparison, names: Names) -> Predicate:
     name = node.name
     if name.text not in FUNCTIONS:
-        raise FilterError(f"“{name.text}” takes no brackets", name.column, nearest(name.text, FUNCTIONS))
+        meant = nearest(name.text, FUNCTIONS)
+        raise FilterError(_("“{name}” takes no brackets"), name.column, meant, name=name.text)
     if name.argument is None:
-        raise FilterError(f'write {name.text}("…") with a name in it', name.column)
+        raise FilterError(_('write {name}("…") with a name in it'), name.column, name=name.text)
     if name.text == "label":
         return _label(node, name, names)
     if name.part not in MODEL_PARTS:
         parts = ", ".join(f".{part}" for part in MODEL_PARTS)
-        raise FilterError(f'after model("…") comes one of {parts}', name.column, nearest(name.part, MODEL_PARTS))
+        meant = nearest(name.part, MODEL_PARTS)
+        raise FilterError(_('after model("…") comes one of {parts}'), name.column, meant, parts=parts)
     version = names.version(name.argument)
     if version is None:
         raise FilterError(
-            f"there is no version “{name.argument}”",
+            _("there is no version “{name}”"),
             name.argument_column,
             nearest(name.argument, names.known_versions()),
+            name=name.argument,
         )
     if name.part == "score":
         return _score(node, version)
@@ -236,18 +271,17 @@ def _function(node: Comparison, names: Names) -> Predicate:
 def _label(node: Comparison, name: Name, names: Names) -> Predicate:
     detector = name.argument or ""
     if name.part:
-        raise FilterError(f'label("{detector}") has no parts', name.column)
+        raise FilterError(_('label("{name}") has no parts'), name.column, name=detector)
     if detector not in names.detectors():
-        raise FilterError(
-            f"there is no detector “{detector}”", name.argument_column, nearest(detector, names.detectors())
-        )
+        meant = nearest(detector, names.detectors())
+        raise FilterError(_("there is no detector “{name}”"), name.argument_column, meant, name=detector)
     return _words(node, lambda word: LabelTest(detector, word), _ANSWERS, LabelTest(detector, None))
 
 
 def _score(node: Comparison, version: Version) -> Predicate:
     op = _OPS[node.relation]
     if op is Op.LIKE:
-        raise FilterError("~ compares texts, a score is a number", node.name.column)
+        raise FilterError(_("~ compares texts, a score is a number"), node.name.column)
     tests = [_one_score(version, Op.EQUAL if op is Op.AMONG else op, value) for value in node.values]
     return _or(tests)
 
@@ -260,7 +294,8 @@ def _one_score(version: Version, op: Op, value: Value) -> ScoreTest:
     except ValueError:
         number = -1.0
     if value.form not in (Form.NUMBER, Form.QUOTED) or not 0 <= number <= 1:
-        raise FilterError(f"a score is a number from 0 to 1, “{value.text}” is none", value.column)
+        sentence = _("a score is a number from 0 to 1, “{value}” is none")
+        raise FilterError(sentence, value.column, value=value.text)
     return ScoreTest(version.name, op, number)
 
 
@@ -269,7 +304,7 @@ def _words(
 ) -> Predicate:
     """Return tests of a field that only knows some words."""
     if _OPS[node.relation] not in (Op.EQUAL, Op.AMONG):
-        raise FilterError(f"compare with == , != or in ({', '.join(known)})", node.name.column)
+        raise FilterError(_("compare with ==, != or in ({known})"), node.name.column, known=", ".join(known))
     found = []
     for value in node.values:
         word = value.text.lower()
@@ -278,7 +313,8 @@ def _words(
         elif word in known:
             found.append(test(word))
         else:
-            raise FilterError(f"“{value.text}” is none of {', '.join(known)}", value.column, nearest(word, known))
+            sentence, meant = _("“{value}” is none of {known}"), nearest(word, known)
+            raise FilterError(sentence, value.column, meant, value=value.text, known=", ".join(known))
     return _or(found)
 
 
@@ -289,7 +325,7 @@ def _virtual(field: Field, node: Comparison, names: Names) -> Predicate:
     """Return who would say such a thing: `alert.msg` of rules and models, `app_service` and `flags` of models."""
     op = _OPS[node.relation]
     if op in _ORDERS:
-        raise FilterError(f"{field.name} has no order: use ==, !=, in or ~", node.name.column)
+        raise FilterError(_("{field} has no order: use ==, !=, in or ~"), node.name.column, field=field.name)
     speakers: list[Predicate] = []
     for value in node.values:
         if _is_null(value):

@@ -9,7 +9,7 @@ from typing import Any
 from lark import Lark, Token, Transformer
 from lark.exceptions import UnexpectedCharacters, UnexpectedEOF, UnexpectedInput, UnexpectedToken
 
-from detection.filters.errors import FilterError
+from detection.filters.errors import FilterError, _
 from detection.filters.tree import (
     DEEPEST,
     EVERYTHING,
@@ -63,6 +63,7 @@ _SIGNS = re.compile(
 _RELATIONS = {"==", "!=", "<=", ">=", "<", ">", "~", "=", "in"}
 _ESCAPE = re.compile(r"\\(x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|.)", re.DOTALL)
 _PLAIN_ESCAPES = {"n": "\n", "r": "\r", "t": "\t", '"': '"', "'": "'", "\\": "\\"}
+_LARGEST_ESCAPE = 0xFFFF
 _FORMS = {
     "QUOTED": Form.QUOTED,
     "WORD": Form.WORD,
@@ -72,27 +73,27 @@ _FORMS = {
     "AGO": Form.AGO,
 }
 _EXPECTED = {
-    "RELATION": "a comparison (==, !=, <, >, ~, in)",
-    "_IN": "a comparison (==, !=, <, >, ~, in)",
-    "_AND": "“and”",
-    "_OR": "“or”",
-    "WORD": "a field",
+    "RELATION": _("a comparison (==, !=, <, >, ~, in)"),
+    "_IN": _("a comparison (==, !=, <, >, ~, in)"),
+    "_AND": _("“and”"),
+    "_OR": _("“or”"),
+    "WORD": _("a field"),
     "LPAR": "(",
     "RPAR": ")",
     "LSQB": "[",
     "RSQB": "]",
-    "COMMA": "a comma",
-    "QUOTED": "a quoted text",
-    "NUMBER": "a number",
-    "PART": ".score, .verdict or .rules",
-    "$END": "the end",
+    "COMMA": _("a comma"),
+    "QUOTED": _("a quoted text"),
+    "NUMBER": _("a number"),
+    "PART": _(".score, .verdict or .rules"),
+    "$END": _("the end"),
 }
 
 
 def parse(text: str) -> Node:
     """Return the tree of a filter; an empty one passes everything. Raises FilterError."""
     if len(text) > MOST_CHARACTERS:
-        raise FilterError(f"the filter is longer than {MOST_CHARACTERS:,} characters", MOST_CHARACTERS)
+        raise FilterError(_("the filter is longer than {most} characters"), MOST_CHARACTERS, most=MOST_CHARACTERS)
     if not text.strip():
         return EVERYTHING
     _refuse_depth(text)
@@ -163,6 +164,16 @@ def _unquoted(token: str) -> str:
     return _ESCAPE.sub(plain, token[1:-1])
 
 
+def quoted(text: str) -> str:
+    """Return a text as a filter names it, whatever stands in it."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return '"' + "".join(letter if letter.isprintable() else _escaped(letter) for letter in escaped) + '"'
+
+
+def _escaped(letter: str) -> str:
+    return f"\\u{ord(letter):04x}" if ord(letter) <= _LARGEST_ESCAPE else letter
+
+
 def _refuse_depth(text: str) -> None:
     """Keep what comes later from running out of stack."""
     depth = tests = negations = 0
@@ -172,9 +183,9 @@ def _refuse_depth(text: str) -> None:
         negations = negations + 1 if sign in ("!", "not") else 0
         tests += sign in _RELATIONS
         if depth + negations > DEEPEST:
-            raise FilterError(f"more than {DEEPEST} brackets inside each other", match.start() + 1)
+            raise FilterError(_("more than {most} brackets inside each other"), match.start() + 1, most=DEEPEST)
         if tests > MOST_TESTS:
-            raise FilterError(f"more than {MOST_TESTS} comparisons", match.start() + 1)
+            raise FilterError(_("more than {most} comparisons"), match.start() + 1, most=MOST_TESTS)
 
 
 def _readable(error: UnexpectedInput, text: str) -> FilterError:
@@ -182,20 +193,22 @@ def _readable(error: UnexpectedInput, text: str) -> FilterError:
     if isinstance(error, UnexpectedCharacters):
         found = text[column - 1]
         if found in "\"'":
-            return FilterError("this quotation mark is never closed", column)
-        return FilterError(f"“{found}” cannot stand here; a text that is no plain word stands in quotes", column)
+            return FilterError(_("this quotation mark is never closed"), column)
+        sentence = _("“{found}” cannot stand here; a text that is no plain word stands in quotes")
+        return FilterError(sentence, column, found=found)
     if isinstance(error, UnexpectedEOF) or (isinstance(error, UnexpectedToken) and error.token.type == "$END"):
         expected = error.expected if isinstance(error, UnexpectedEOF) else error.accepts or error.expected
-        return FilterError(f"the filter ends too early; expected {_expected(expected)}", len(text.rstrip()) + 1)
+        sentence = _("the filter ends too early; expected {expected}")
+        return FilterError(sentence, len(text.rstrip()) + 1, expected=_expected(expected))
     if isinstance(error, UnexpectedToken):
-        return FilterError(
-            f"“{error.token}” cannot stand here; expected {_expected(error.accepts or error.expected)}", column
-        )
-    return FilterError("this cannot be read", column)
+        expected = error.accepts or error.expected
+        sentence = _("“{found}” cannot stand here; expected {expected}")
+        return FilterError(sentence, column, found=str(error.token), expected=_expected(expected))
+    return FilterError(_("this cannot be read"), column)
 
 
-def _expected(terminals: Any) -> str:
+def _expected(terminals: Any) -> tuple[str, ...]:
     known = [_EXPECTED[one] for one in sorted(terminals) if one in _EXPECTED]
     if "QUOTED" in terminals and "RELATION" not in terminals:
-        known = ["a value (text in quotes, number, address or time)"]
-    return " or ".join(dict.fromkeys(known)) or "something else"
+        known = [_("a value (text in quotes, number, address or time)")]
+    return tuple(dict.fromkeys(known)) or (_("something else"),)

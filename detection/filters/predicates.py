@@ -7,6 +7,7 @@ from enum import Enum
 from ipaddress import IPv4Network, IPv6Network
 
 from detection.filters.fields import Field
+from detection.filters.looks import Look
 
 Network = IPv4Network | IPv6Network
 
@@ -66,6 +67,13 @@ class LabelTest:
 
 
 @dataclass(frozen=True, slots=True)
+class LookTest:
+    """Whether the session looks like others."""
+
+    look: Look
+
+
+@dataclass(frozen=True, slots=True)
 class Not:
     child: Predicate
 
@@ -84,7 +92,7 @@ class Or:
     children: tuple[Predicate, ...]
 
 
-Predicate = FieldTest | ScoreTest | VerdictTest | RulesTest | LabelTest | Not | And | Or
+Predicate = FieldTest | ScoreTest | VerdictTest | RulesTest | LabelTest | LookTest | Not | And | Or
 
 
 def conjuncts(predicate: Predicate) -> tuple[Predicate, ...]:

@@ -2,7 +2,8 @@
 
 The question reads tables that the caller registers: `sessions` (detection.tables.SESSION_SCHEMA), `segments` (segment,
 sensor), `scores_0`, `scores_1` ... (SCORE_SCHEMA) of the versions it names and `labels_0` ... (sensor, flow_id, tx_id,
-start, answer; one row per session) of the detectors. Score files join on rid; where a session passes only with a score,
+start, answer; one row per session) of the detectors; where looks are asked, the connection
+knows them (detection.filters.looks.offer_looks). Score files join on rid; where a session passes only with a score,
 the score is asked first, inside the join.
 """
 
@@ -15,10 +16,12 @@ from ipaddress import IPv4Network, IPv6Network
 from typing import Any
 
 from detection.filters.fields import Kind, Place
+from detection.filters.looks import COLUMNS, Look, hints, write_look
 from detection.filters.predicates import (
     And,
     FieldTest,
     LabelTest,
+    LookTest,
     Not,
     Op,
     Or,
@@ -127,6 +130,8 @@ class _Compiler:
                 return f"{scores}.raw {relation} {self._value(self._raw_thresholds[version])}"
             case RulesTest(version, verdict):
                 return f"{self._known(version, alias)}.rules = {self._value(verdict)}"
+            case LookTest(look):
+                return self._look(look)
             case LabelTest(detector, answer):
                 label = self._label(detector)
                 return f"{label}.answer IS NULL" if answer is None else f"{label}.answer = {self._value(answer)}"
@@ -157,6 +162,14 @@ class _Compiler:
             return f"({raw} >= {self._value(low)} AND {raw} < {self._value(above)})"
         relation = ">=" if op in (Op.AT_LEAST, Op.MORE) else "<"
         return f"{raw} {relation} {self._value(low if op in (Op.AT_LEAST, Op.LESS) else above)}"
+
+    def _look(self, look: Look) -> str:
+        """Ask single columns first: CASE sees to it that only what passes is looked at closely."""
+        likely = [
+            hint.condition.format(column=f"s.{hint.column}", value=self._value(hint.value)) for hint in hints(look)
+        ]
+        columns = ", ".join(f"s.{column}" for column in COLUMNS)
+        return f"CASE WHEN {' AND '.join(likely)} THEN look_of({columns}) = {self._value(write_look(look))} END"
 
     def _field(self, test: FieldTest) -> str:
         place = test.field.place

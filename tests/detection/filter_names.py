@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from detection.filters import Version, Voice
+from detection.filters.looks import Look
 from detection.thresholds import raw_threshold
+
+LOOK = ("http", "a.example", "GET", "/search/N?q=W", "", "", "")
 
 
 class FakeNames:
@@ -30,6 +33,9 @@ class FakeNames:
             Voice("ktalk:3", "[ML-TEST] Looks like ktalk.exe", "ktalk.exe", "APP_SERVICE_ML"),
             Voice("telegram:1", "[ML] Looks like Telegram", "Telegram", "APP_SERVICE_ML"),
         ]
+
+    def look(self, written: str) -> Look | None:
+        return LOOK if written == "f" * 64 else None
 
     def owners_known(self) -> bool:
         return self.owners

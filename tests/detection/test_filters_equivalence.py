@@ -15,11 +15,12 @@ from hypothesis import strategies as st
 
 from detection.filters import FIELDS, FilterError, bind, compile_sql, parse
 from detection.filters.fields import BY_NAME, Kind, Place
+from detection.filters.looks import COLUMNS, look_of, offer_looks, write_look
 from detection.filters.tree import Comparison, Every, Form, Negated, Relation
 from detection.rules import RuleVerdict
 from detection.tables import SCORE_SCHEMA, session_table
 from detection.thresholds import raw_threshold, sigmoid
-from tests.detection.filter_names import FakeNames
+from tests.detection.filter_names import LOOK, FakeNames
 
 NOW = datetime(2026, 3, 3, 12, tzinfo=UTC)
 RAW = {"ktalk:3": raw_threshold(0.7), "telegram:1": raw_threshold(0.5)}
@@ -30,6 +31,16 @@ NETWORKS = ["10.0.0.0/8", "10.1.16.0/20", "10.1.2.3/32", "0.0.0.0/0", "10.1.2.0/
             "2001:db8::/32", "10.1.2.3", "fe80::1", "::"]  # fmt: skip
 NUMBERS = [0, 1, -1, 80, 443, 2**62]
 SCORES = [0.0, 0.3, 0.5, 0.7, 0.9, 1.0]
+LOOKED = [
+    {"protocol": "http", "host": "a.example", "method": "GET", "uri": "/search/12?q=one", "user_agent": None,
+     "ja3": None, "ja4": None},
+    {"protocol": "http", "host": "WWW.A.example:80", "method": "GET", "uri": "/%73earch/7?q=two", "user_agent": "",
+     "ja3": "", "ja4": None},
+    {"protocol": "http", "host": "b.example", "method": "GET", "uri": "/search/12?q=one", "user_agent": None,
+     "ja3": None, "ja4": None},
+    {"protocol": "tls", "host": "a.example", "ja4": "t13d1516h2_8daaf6152771_b0da82dd1658", "cert_issuer": None},
+    {"protocol": "tls", "host": None, "ja4": None, "ja3": "a" * 32, "cert_issuer": "CN=x, O=Example 12"},
+]  # fmt: skip
 SERVICES = ["[ML-TEST] Looks like ktalk.exe", "[ML] Looks like Telegram", "Telegram", "ktalk.exe", "APP_SERVICE_ML"]
 
 
@@ -49,10 +60,11 @@ def _rows(count=60):
             pool = {Kind.TEXT: TEXTS, Kind.ADDRESS: ADDRESSES, Kind.INTEGER: NUMBERS, Kind.TIME: TIMES}[field.kind]
             chosen = [None, *pool][(number * 7 + index * 5 + number // 11) % (len(pool) + 1)]
             row[field.column] = chosen
+        row |= LOOKED[number % len(LOOKED)] if number % 3 else {}
         row["start"] = TIMES[number % len(TIMES)] + number
         row["flow_id"] = number
         row["tx_id"] = None if number % 6 == 0 else number % 2  # labelled ones among both
-        row["protocol"] = ("http", "tls")[number % 2]
+        row["protocol"] = row["protocol"] if number % 3 else ("http", "tls")[number % 2]
         hits = [
             {"sid": NUMBERS[k % 6], "gid": 1, "rev": 1, "signature": TEXTS[(number + k) % len(TEXTS)],
              "category": None if k % 2 else "c", "severity": k, "action": "allowed", "scope": "flow"}
@@ -76,6 +88,7 @@ def world():
     for row, rid in zip(rows, rids, strict=True):
         row["rid"], row["sensor"] = rid, ("core-1", "dmz")[(rid >> 32) - 1]
     connection = duckdb.connect()
+    offer_looks(connection)
     connection.register("sessions", sessions)
     connection.register("segments", pa.table({"segment": [1, 2], "sensor": ["core-1", "dmz"]}))
     scores = {}
@@ -140,6 +153,8 @@ def _values_of(name, row, scores, labels):
         return [said[name.part]]
     field = BY_NAME[name.text]
     hits = row.hits or []
+    if field.place is Place.LOOK:
+        return [write_look(look_of({name: getattr(row, name) for name in COLUMNS}))]
     if field.place is Place.MODEL:
         asked = [voice for voice in FakeNames().voices() if row.rid in scores[voice.version]]
         spoke = [voice for voice in asked if scores[voice.version][row.rid][0] >= RAW[voice.version]]
@@ -158,6 +173,7 @@ def _holds(node, wanted, value):
     if node.name.text in BY_NAME:
         field = BY_NAME[node.name.text]
         kind = field.kind
+        wanted = write_look(LOOK) if wanted == "f" * 64 else wanted
     else:
         kind = "score" if node.name.part == "score" else Kind.TEXT
         wanted = wanted.lower() if kind is Kind.TEXT else float(wanted)
@@ -203,8 +219,16 @@ def _set(values):
     return st.lists(values, min_size=1, max_size=3).map(lambda some: f"in ({', '.join(some)})")
 
 
+def _looks():
+    rows = [dict.fromkeys(COLUMNS) | row for row in LOOKED]
+    return ["f" * 64, *(_quoted(write_look(look_of(row))) for row in rows)]
+
+
 def _tests_of(field):
     written = st.sampled_from([field.name, *field.also])
+    if field.place is Place.LOOK:
+        looks = st.sampled_from(_looks())
+        return st.tuples(written, st.tuples(EQUALITY, looks).map(" ".join) | _set(looks)).map(" ".join)
     if field.kind is Kind.INTEGER:
         values = st.sampled_from([*map(str, NUMBERS), "null"])
         numbers = st.sampled_from(list(map(str, NUMBERS)))
@@ -264,6 +288,7 @@ CASES = 0
 @example('alert.msg == "[ML-TEST] Looks like ktalk.exe" and dst.dns != "a"')
 @example('app_service=="Telegram" && !dst.geo.org == "a" and app_proto=="tls" && flags == "APP_SERVICE_ML"')
 @example('alert.msg != null or app_service in ("Telegram", null)')
+@example(f"look == {'f' * 64} or not look != {_looks()[4]}")
 @example("src.ip in (fe80::/10, 10.1.16.0/20) or dst.ip == ::1")
 @example('not (label("ktalk") != positive) and rule.sid in (1, null)')
 def test_the_compiler_and_the_slow_reader_pass_the_same_rows(world, text):
