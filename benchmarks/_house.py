@@ -7,14 +7,17 @@ import os
 import subprocess
 import sys
 import tempfile
+from contextlib import nullcontext
 from typing import Any
 
 from benchmarks.traffic_files import ROOT
 
 
-def measured_apart(module: str) -> list[dict[str, Any]]:
-    """Run a module of this package as a program; return the rows it prints as JSON."""
-    with tempfile.TemporaryDirectory(prefix="etalon-bench-") as folder:
+def measured_apart(module: str, kept: str = "") -> list[dict[str, Any]]:
+    """Run a module of this package as a program; return the rows it prints as JSON.
+
+    Its house is gone afterwards, unless it stands in a folder that is `kept`."""
+    with nullcontext(kept) if kept else tempfile.TemporaryDirectory(prefix="etalon-bench-") as folder:
         environment = os.environ | {
             "ETALON_DEVELOPMENT": "1",
             "DATABASE_URL": f"sqlite:///{folder}/bench.sqlite3",

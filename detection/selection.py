@@ -56,6 +56,7 @@ class Reason(StrEnum):
     MISSED = "missed"
     DISAGREEMENT = "disagreement"
     UNCERTAIN = "uncertain"
+    HUNT = "hunt"  # somebody asked for it by a filter
     DUMP = "dump"  # a saved capture that somebody labelled: no score decides about it
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from models_registry.services.hunts import Bar
+from models_registry.services.hunt_counts import Bar
 
 WIDTH, HEIGHT = 400, 60
 

@@ -14,6 +14,7 @@ from labeling.services import (
     expiry,
     gating,
     groups,
+    hunt_sends,
     imports,
     late_hits,
     neighbours,
@@ -62,6 +63,18 @@ def give_bulk_verdict(pk: int) -> None:
 def take_back_bulk_verdict(pk: int) -> None:
     """Withdraw the answers of a bulk verdict."""
     jobs.run(pk, bulk.take_back)
+
+
+@shared_task
+def send_hunt(pk: int) -> None:
+    """Make the items of what a hunt found."""
+    jobs.run(pk, hunt_sends.send)
+
+
+@shared_task
+def take_back_hunt(pk: int) -> None:
+    """Close what was sent and nobody answered."""
+    jobs.run(pk, hunt_sends.take_back)
 
 
 @shared_task

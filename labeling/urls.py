@@ -2,7 +2,19 @@
 
 from django.urls import path
 
-from labeling.views import agreement, bulk, cycle, evidence, hunts, queues, reference, saved_queues
+from labeling.views import (
+    agreement,
+    bulk,
+    cycle,
+    evidence,
+    hunt_sends,
+    hunts,
+    queues,
+    reference,
+    saved_hunts,
+    saved_queues,
+    similar,
+)
 
 app_name = "labeling"
 urlpatterns = [
@@ -50,7 +62,21 @@ urlpatterns = [
     path("hunt/groups/", hunts.hunt_groups, name="hunt-groups"),
     path("hunt/rows/", hunts.hunt_rows, name="hunt-rows"),
     path("hunt/sessions.<slug:kind>", hunts.export_hunt, name="export-hunt"),
+    path("hunt/save/", saved_hunts.save_hunt, name="save-hunt"),
+    path("hunt/saved/<int:pk>/", saved_hunts.saved_hunt, name="saved-hunt"),
+    path("hunt/saved/<int:pk>/forget/", saved_hunts.forget_hunt, name="forget-hunt"),
+    path("hunt/send/", hunt_sends.send_hunt, name="send-hunt"),
+    path("hunt/sent/", hunt_sends.hunt_sends, name="hunt-sends"),
+    path("hunt/sent/<int:pk>/", hunt_sends.hunt_send, name="hunt-send"),
+    path("hunt/sent/<int:pk>/state/", hunt_sends.hunt_send_state, name="hunt-send-state"),
+    path("hunt/sent/<int:pk>/undo/", hunt_sends.undo_hunt_send, name="undo-hunt-send"),
+    path("hunt/sent/<int:pk>/cancel/", hunt_sends.cancel_hunt_send, name="cancel-hunt-send"),
     path("sessions/<int:rid>/", hunts.session, name="session"),
+    path("sessions/<int:rid>/alike/", similar.session_alike, name="session-alike"),
+    path("sessions/<int:rid>/near/", similar.session_near, name="session-near"),
+    path("items/<int:pk>/similar/", similar.item_similar, name="item-similar"),
+    path("items/<int:pk>/similar/alike/", similar.item_alike, name="item-alike"),
+    path("items/<int:pk>/similar/near/", similar.item_near, name="item-near"),
     path("labels/undo/", cycle.undo_label, name="undo-label"),
     path("models/<slug:detector>/retrain/", queues.retrain, name="retrain"),
     path("models/<slug:detector>/retrain/state/", queues.retrain_state, name="retrain-state"),

@@ -23,6 +23,7 @@ from labeling.models import (
     BulkVerdict,
     Contradiction,
     Dispute,
+    HuntSend,
     Item,
     ItemRecord,
     Label,
@@ -32,6 +33,7 @@ from labeling.models import (
     ReferenceImport,
     ReferenceProposal,
     ReferenceRow,
+    SavedHunt,
     SavedQueue,
     Suggestion,
 )
@@ -226,6 +228,22 @@ def make_saved_queue(**fields: Any) -> SavedQueue:
     return SavedQueue.objects.create(
         **{"owner": owner, "queue": fields.pop("queue", None) or make_queue(), "name": f"mine {next(_number)}"} | fields
     )
+
+
+def make_saved_hunt(**fields: Any) -> SavedHunt:
+    owner = fields.pop("owner", None) or make_user(Role.EXPERT)
+    return SavedHunt.objects.create(
+        **{"owner": owner, "name": f"hunt {next(_number)}", "text": "dst.port == 80"} | fields
+    )
+
+
+def make_hunt_send(**fields: Any) -> HuntSend:
+    """Return what an expert sent, and its job has not made yet."""
+    queue = fields.get("queue") or make_queue()
+    defaults = {"queue": queue, "detector": queue.detector, "by": fields.get("by") or make_user(), "note": "drill",
+                "until": timezone.now(), "preview": {"fresh": 2, "sessions": 3, "hosts": 1, "looks": 2},
+                "job": make_job(kind="send a hunt to a queue")}  # fmt: skip
+    return HuntSend.objects.create(**defaults | fields)
 
 
 def make_item(**fields: Any) -> Item:
@@ -623,6 +641,17 @@ URL_ARGS: dict[str, Callable[[], list[Any]]] = {
     "traffic:quarantine": lambda: [make_intake().pk],
     "labeling:session": lambda: [make_stored_segment([make_row()]).pk << 32],
     "labeling:export-hunt": lambda: ["jsonl"],
+    "labeling:saved-hunt": lambda: [make_saved_hunt().pk],
+    "labeling:forget-hunt": lambda: [make_saved_hunt().pk],
+    "labeling:hunt-send": lambda: [make_hunt_send().pk],
+    "labeling:hunt-send-state": lambda: [make_hunt_send().pk],
+    "labeling:undo-hunt-send": lambda: [make_hunt_send().pk],
+    "labeling:cancel-hunt-send": lambda: [make_hunt_send().pk],
+    "labeling:session-alike": lambda: [make_stored_segment([make_row()]).pk << 32],
+    "labeling:session-near": lambda: [make_stored_segment([make_row()]).pk << 32],
+    "labeling:item-similar": lambda: [make_session_item().pk],
+    "labeling:item-alike": lambda: [make_session_item().pk],
+    "labeling:item-near": lambda: [make_session_item().pk],
     "labeling:queue": lambda: [make_queue().slug],
     "labeling:saved-queue": lambda: [make_saved_queue().pk],
     "labeling:save-queue": lambda: [make_queue().slug],

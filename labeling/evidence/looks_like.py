@@ -72,8 +72,16 @@ def looks_like(item: Item, row: Mapping[str, Any]) -> LooksLike:
 
 def _near(contract: Contract, found: Labelled) -> Near:
     distance = found.neighbour.distance
-    told = [one for one in found.neighbour.differences[:TOLD] if one.part >= LEAST * distance]
-    return Near(found.item, distance, found.more, [_words(contract, one) for one in told])
+    return Near(found.item, distance, found.more, _told(contract, found.neighbour.differences, distance))
+
+
+def words_of(version: Version, differences: Sequence[Difference], distance: float) -> list[Words]:
+    """Return the largest differences between two sessions, as a page says them."""
+    return _told(CONTRACTS[version.contract], differences, distance)
+
+
+def _told(contract: Contract, differences: Sequence[Difference], distance: float) -> list[Words]:
+    return [_words(contract, one) for one in differences[:TOLD] if one.part >= LEAST * distance]
 
 
 def _words(contract: Contract, one: Difference) -> Words:

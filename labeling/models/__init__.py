@@ -9,6 +9,7 @@ from labeling.models.days import ExpertDay
 from labeling.models.disputes import Dispute, DisputeDecision, DisputeOrigin, DisputeReason
 from labeling.models.dumps import DumpLabel
 from labeling.models.figures import AgreementFigure, ExpertFigure, QueuePrice
+from labeling.models.hunts import HuntSend, SavedHunt, SentItem
 from labeling.models.imports import ReferenceImport
 from labeling.models.items import Item, ItemHost, ItemRecord, ItemState, NotAdmitted, Queue, QueueDay, Skip, SubjectKind
 from labeling.models.labels import DECIDED, NO_ANSWER, Answer, Label, ReasonCode, Source, Trigger
@@ -47,6 +48,7 @@ __all__ = [
     "ExpertFigure",
     "GroupCheck",
     "GroupVerdict",
+    "HuntSend",
     "Item",
     "ItemHost",
     "ItemRecord",
@@ -71,8 +73,10 @@ __all__ = [
     "RetireReason",
     "RetrainRequest",
     "Role",
+    "SavedHunt",
     "SavedQueue",
     "Seed",
+    "SentItem",
     "Skip",
     "Source",
     "SubjectKind",

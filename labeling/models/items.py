@@ -33,6 +33,7 @@ class Queue(models.Model):
         DISAGREEMENT = "disagreement", _("disagreement")  # versions differ
         UNCERTAIN = "uncertain", _("uncertain")  # scores close to the threshold
         MISSED = "missed", _("missed")  # rules hit, the model is silent
+        HUNT = "hunt", _("hunts")  # what people found and sent
         DUMP = "dump", _("saved dumps")  # captures that came with a label, for a second pair of eyes
         PROOF = "proof", _("proof")  # drawn at random; all others are hunted
 
@@ -72,6 +73,7 @@ REASON_NAMES = {
     "missed": _("missed by the model"),
     "disagreement": _("versions differ"),
     "uncertain": _("close to the threshold"),
+    "hunt": _("sent from a hunt"),
     "dump": _("saved dump"),
     "proof": _("drawn for proof"),
     "complaint": _("complaint"),

@@ -71,7 +71,7 @@ def _route_or_leave(told: DumpLabel) -> int:
 
 def _route(told: DumpLabel) -> int:
     stored = Segment.objects.sealed().filter(intake=told.intake, protocol=told.detector.protocol)
-    files = [_score_file(segment, told.detector) for segment in stored.order_by("id")]
+    files = [strongest_score_file(segment, told.detector) for segment in stored.order_by("id")]
     ready = [file for file in files if file is not None]
     if len(ready) < len(files):
         return 0  # no version has seen it yet
@@ -88,7 +88,8 @@ def _route(told: DumpLabel) -> int:
     return routed
 
 
-def _score_file(segment: Segment, detector: Detector) -> ScoreFile | None:
+def strongest_score_file(segment: Segment, detector: Detector) -> ScoreFile | None:
+    """Return the scores that an item shows: of the version in force, else of a silent one, else of a candidate."""
     files = routing.score_files().filter(segment=segment, version__detector=detector, version__stage__in=_STAGES)
     return min(files, key=lambda file: _rank(file.version), default=None)
 

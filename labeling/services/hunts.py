@@ -5,9 +5,13 @@ from __future__ import annotations
 from datetime import datetime
 
 import pyarrow as pa
+from django.db.models import Q
 from django.utils import timezone
 
+from detection.filters import compile_sql
+from detection.filters.looks import Look, look_of
 from labeling.models import Answer, Item, SubjectKind
+from labeling.services.records import from_json
 from models_registry.models import Version
 from models_registry.services import hunts
 from models_registry.services.hunt_tables import ANSWERS, Hunt
@@ -29,7 +33,33 @@ def prepare(
     text: str, *, window: hunts.Window | None = None, under_test: Version | None = None, now: datetime | None = None
 ) -> Hunt:
     """Understand a filter; it may ask what experts said. Raises FilterError."""
-    return hunts.prepare(text, now=now or timezone.now(), window=window, under_test=under_test, answers=ExpertAnswers())
+    return hunts.prepare(
+        text,
+        now=now or timezone.now(),
+        window=window,
+        under_test=under_test,
+        answers=ExpertAnswers(),
+        looks=known_look,
+    )
+
+
+def version_named(name: str) -> Version | None:
+    """Return the version of "ktalk:3"; None when there is none."""
+    detector, _colon, number = name.rpartition(":")
+    found = Version.objects.select_related("detector").filter(detector__name=detector)
+    return found.filter(number=int(number)).first() if number.isdecimal() and len(number) < 10 else None
+
+
+def detector_of(hunt: Hunt) -> str:
+    """Return the detector whose version the filter names, if it names one."""
+    asked = compile_sql(hunt.predicate, hunt.raw_thresholds)
+    return next((name.rpartition(":")[0] for name in asked.versions), "") or next(iter(asked.detectors), "")
+
+
+def known_look(fingerprint: str) -> Look | None:
+    """Return the look of an item by its fingerprint, or by the key that look-alikes share."""
+    item = Item.objects.filter(Q(shape=fingerprint) | Q(fingerprint=fingerprint)).select_related("record").first()
+    return look_of(from_json(item.record.row)) if item is not None else None
 
 
 def _table(answers: dict[str, str]) -> pa.Table:

@@ -64,7 +64,7 @@ def _build_due(detector: Detector) -> int:
         keys, values = _labelled(detector, CONTRACTS[contract_id])
         for version in due:
             if version.contract == contract_id:
-                _store(version, make_index(CONTRACTS[contract_id], _gains(version), keys, values))
+                _store(version, make_index(CONTRACTS[contract_id], gains_of(version), keys, values))
     return len(due)
 
 
@@ -84,15 +84,16 @@ def _labelled(detector: Detector, contract: Contract) -> tuple[list[int], NDArra
     values: list[NDArray[np.float32]] = []
     while batch := list(islice(rows, BATCH)):
         keys += [pk for pk, _row in batch]
-        values.append(_features(contract, [from_json(row) for _pk, row in batch]))
+        values.append(features_of(contract, [from_json(row) for _pk, row in batch]))
     return keys, np.concatenate(values) if values else np.zeros((0, len(feature_names(contract))), np.float32)
 
 
-def _features(contract: Contract, rows: Sequence[Mapping[str, Any]]) -> NDArray[np.float32]:
+def features_of(contract: Contract, rows: Sequence[Mapping[str, Any]]) -> NDArray[np.float32]:
+    """Return what a contract's graph makes of sessions, [sessions, features]."""
     return features(contract, encode(contract, {name: [row[name] for row in rows] for name in contract.reads}))
 
 
-def _gains(version: Version) -> dict[str, float]:
+def gains_of(version: Version) -> dict[str, float]:
     """Return how much the trees of a version gained by each feature, as its report says."""
     return {feature["name"]: feature["gain"] for feature in version.report.get("importance", ())}
 
@@ -120,7 +121,7 @@ def of_item(item: Item, row: Mapping[str, Any]) -> tuple[Version, list[Labelled]
     Another answer about the same session is no neighbour. Raises NoIndex, OSError when its file cannot be read."""
     index = _index_for(item)
     contract = CONTRACTS[index.version.contract]
-    own = dict(zip(feature_names(contract), _features(contract, [row])[0].tolist(), strict=True))
+    own = dict(zip(feature_names(contract), features_of(contract, [row])[0].tolist(), strict=True))
     nearest = _index(index.path, index.version.contract).nearest(own, ASKED)
     return index.version, _one_per_look(list(_told(item, nearest)))
 

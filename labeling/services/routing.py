@@ -49,6 +49,7 @@ KINDS = {
     Reason.MISSED: Queue.Kind.MISSED,
     Reason.DISAGREEMENT: Queue.Kind.DISAGREEMENT,
     Reason.UNCERTAIN: Queue.Kind.UNCERTAIN,
+    Reason.HUNT: Queue.Kind.HUNT,
     Reason.DUMP: Queue.Kind.DUMP,
 }
 BATCH = 500  # rows per statement
@@ -238,15 +239,15 @@ def write(file: ScoreFile, reason: Reason, groups: Mapping[str, Group]) -> int:
     marks = sorted({*states, *fresh})
     # counts start at zero: whoever was faster with the same fingerprint, the sums below are right
     raised = priorities.standing(file.version)
-    made = [_item(file, queue, mark, groups[mark], places[mark], raised) for mark in fresh]
+    made = [make_item(file, queue, mark, groups[mark], places[mark], raised) for mark in fresh]
     Item.objects.bulk_create(made, batch_size=BATCH, ignore_conflicts=True)
     locked = existing(queue, marks).select_related("raised_by").select_for_update(of=("self",))
     items = {item.fingerprint: item for item in locked.order_by("fingerprint")}
     _add_records(file, [(items[mark], groups[mark]) for mark in fresh])
     examples.add({items[mark].pk: groups[mark].in_order for mark in marks if items[mark].sessions <= examples.MOST})
-    _add_counts([(items[mark], groups[mark]) for mark in marks])
+    add_counts([(items[mark], groups[mark]) for mark in marks])
     spread.add(file.segment.sensor.name, {items[mark].pk: groups[mark].starts for mark in marks})
-    _reopen(items[mark] for mark in places if mark in states)
+    reopen(items[mark] for mark in places if mark in states)
     move(queue.pk, None, ItemState.OPEN, len(places))
     return sum(groups[mark].sessions for mark in marks)
 
@@ -256,7 +257,7 @@ def _places(file: ScoreFile, queue: Queue, reason: Reason, groups: Mapping[str, 
     if not groups:
         return {}
     strength = {
-        mark: place_of(reason, _score(group), file.threshold, group.sessions, len(group.hosts), POLICY).number
+        mark: place_of(reason, score_of(group), file.threshold, group.sessions, len(group.hosts), POLICY).number
         for mark, group in groups.items()
     }
     marks = sorted(groups, key=lambda mark: (-strength[mark], mark))
@@ -275,7 +276,7 @@ def _held(queue: Queue, hosts: set[str]) -> dict[str, int]:
     return held
 
 
-def _reopen(items: Iterable[Item]) -> None:
+def reopen(items: Iterable[Item]) -> None:
     """Open expired items again whose look came again."""
     pks = [item.pk for item in items]
     Item.objects.filter(pk__in=pks).update(state=ItemState.OPEN, created_at=timezone.now(), opened_at=None)
@@ -285,11 +286,11 @@ def existing(queue: Queue, marks: Sequence[str]) -> Any:
     return Item.objects.filter(queue=queue, fingerprint__in=marks)
 
 
-def _score(group: Group) -> float:
+def score_of(group: Group) -> float:
     return float(probability(group.subject[0]))
 
 
-def _item(file: ScoreFile, queue: Queue, mark: str, group: Group, turn: int, raised: PriorityRaise | None) -> Item:
+def make_item(file: ScoreFile, queue: Queue, mark: str, group: Group, turn: int, raised: PriorityRaise | None) -> Item:
     _raw, row = group.subject
     first, last = group.span()
     return Item(
@@ -304,7 +305,7 @@ def _item(file: ScoreFile, queue: Queue, mark: str, group: Group, turn: int, rai
         reason=group.reason.value,
         decision={
             "policy": POLICY.to_dict(),
-            "score": _score(group),
+            "score": score_of(group),
             "threshold": file.threshold,
             "rule_verdict": rule_verdict_of(group.cell).name.lower(),
             "rule_mapping": file.mapping.digest,
@@ -339,7 +340,7 @@ def _add_records(file: ScoreFile, pairs: Sequence[tuple[Item, Group]]) -> None:
     )
 
 
-def _add_counts(pairs: Sequence[tuple[Item, Group]]) -> None:
+def add_counts(pairs: Sequence[tuple[Item, Group]]) -> None:
     new_hosts = _add_hosts(pairs)
     for item, group in pairs:
         first, last = group.span()

@@ -14,7 +14,7 @@ from detection.sessions import COLUMNS, Kind, session_key
 from detection.thresholds import sigmoid
 from labeling.models import Item
 from labeling.services.records import moment
-from models_registry.models import ScoreFile
+from models_registry.models import ScoreFile, Stage, Version
 from traffic import storage
 from traffic.models import Segment
 from traffic.services import segments
@@ -31,10 +31,21 @@ class Fact:
 class Said:
     """What a version said of the session."""
 
-    version: str
-    stage: str
-    score: float
+    of: Version
+    raw: float
     positive: bool
+
+    @property
+    def version(self) -> str:
+        return str(self.of)
+
+    @property
+    def stage(self) -> str:
+        return self.of.get_stage_display()
+
+    @property
+    def score(self) -> float:
+        return sigmoid(self.raw)
 
 
 @dataclass(frozen=True)
@@ -62,6 +73,13 @@ class Session:
         files = ScoreFile.objects.filter(segment=self.segment).exclude(path="").select_related("version__detector")
         return [_said(file, self.row["rid"]) for file in files.order_by("version__detector__name", "-version__number")]
 
+    @property
+    def strongest(self) -> Said | None:
+        """What the version in force says, else a silent one, else a candidate."""
+        ranks = {stage: rank for rank, stage in enumerate((Stage.ACTIVE, Stage.SILENT, Stage.CANDIDATE))}
+        ranked = [one for one in self.said if one.of.stage in ranks]
+        return min(ranked, key=lambda one: (ranks[Stage(one.of.stage)], -one.of.pk), default=None)
+
     @cached_property
     def items(self) -> QuerySet[Item]:
         """Items about this very session."""
@@ -83,4 +101,4 @@ def _said(file: ScoreFile, rid: int) -> Said:
     table = storage.get_table(file.path, columns=["rid", "raw", "verdict"])
     place = pc.index(table["rid"], rid).as_py()
     raw, positive = table["raw"][place].as_py(), table["verdict"][place].as_py()
-    return Said(str(file.version), file.version.get_stage_display(), sigmoid(raw), positive)
+    return Said(file.version, raw, positive)

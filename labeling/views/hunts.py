@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec
 
@@ -14,16 +14,20 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_safe
 
-from accounts.rights import role_required
-from detection.filters import FIELDS, FilterError
-from detection.filters.fields import FUNCTIONS
+from accounts.rights import person, role_required
+from detection.filters import FIELDS, FilterError, quoted
+from detection.filters.fields import FUNCTIONS, Place
 from labeling.charts import bar_columns
-from labeling.services import hunts, sessions
+from labeling.models import SavedHunt
+from labeling.services import hunt_examples, hunts, saved_hunts, sessions
+from labeling.services.hunt_sends import SENDERS
 from labeling.views.queues import READERS
 from models_registry.models import Version
+from models_registry.services.hunt_counts import survey
 from models_registry.services.hunt_exports import FORMATS, export
+from models_registry.services.hunt_names import RegistryNames
 from models_registry.services.hunt_tables import Hunt, HuntTooLong
-from models_registry.services.hunts import Window, bars, count, groups, newest, rows
+from models_registry.services.hunts import Window, groups, newest, rows
 
 P = ParamSpec("P")
 PAGE = 50
@@ -60,6 +64,8 @@ LISTED = (
     "hits",
 )
 _BARS = 60
+MOST_SHOWN = 20  # groups
+GROUPABLE = tuple(field.name for field in FIELDS if field.place is not Place.MODEL)
 
 
 @require_safe
@@ -73,17 +79,23 @@ def hunt(request: HttpRequest) -> HttpResponse:
         "under_test": request.GET.get("under_test", ""),
         "spans": SPANS,
         "groups": GROUPS,
+        "groupable": GROUPABLE,
         "fields": FIELDS,
         "functions": FUNCTIONS,
         "versions": Version.objects.select_related("detector").order_by("detector__name", "-number")[:100],
         "query": request.GET.urlencode(),
         "formats": FORMATS,
         "problem": None,
+        "saved": saved_hunts.known_to(person(request)),
+        "saved_here": _saved_here(request),
+        "examples": [] if request.GET.get("q") else hunt_examples.examples(),
+        "may_send": person(request).has_role(*SENDERS),
+        "names": _names(),
     }
     try:
         context["hunt"] = _prepared(request)
     except FilterError as error:
-        context["problem"] = error
+        context["problem"] = error.told(_)
         context["arrow"] = " " * (error.column - 1) + "^"
     return render(request, "labeling/hunt.html", context)
 
@@ -99,7 +111,8 @@ def answering(view: Answer[P]) -> Callable[Concatenate[HttpRequest, P], HttpResp
         try:
             return view(request, _prepared(request), *args, **kwargs)
         except (FilterError, HuntTooLong) as error:
-            return render(request, "labeling/_hunt_problem.html", {"problem": str(error)}, status=400)
+            problem = error.told(_) if isinstance(error, FilterError) else str(error)
+            return render(request, "labeling/_hunt_problem.html", {"problem": problem}, status=400)
 
     return answered
 
@@ -109,14 +122,15 @@ def answering(view: Answer[P]) -> Callable[Concatenate[HttpRequest, P], HttpResp
 @answering
 def hunt_counts(request: HttpRequest, asked: Hunt) -> HttpResponse:
     begun = timezone.now()
-    counts = count(asked)
-    columns = []
-    if counts.first and counts.last and counts.sessions:
-        seconds = max(60, int((counts.last - counts.first).total_seconds() // _BARS // 60 * 60) or 60)
-        columns = bar_columns(bars(asked, seconds), counts.first, counts.last, seconds)
+    counts, bars, stretch = survey(asked, _BARS)
+    columns = bar_columns(bars, counts.first, counts.last, stretch) if counts.first and counts.last else []
+    width = timedelta(seconds=stretch)
     context = {
         "counts": counts,
-        "columns": columns,
+        "columns": [(one, _narrowed(request, _between(one.at, one.at + width))) for one in columns],
+        "by_host": _grouped(request, "src.ip"),
+        "by_rule": _grouped(request, "rule.msg"),
+        "positives": _narrowed(request, _positive()) if counts.attacks else "",
         "unscored": {name: number for name, number in asked.unscored.items() if number},
         "seconds": (timezone.now() - begun).total_seconds(),
         "segments": len(asked.segments),
@@ -128,9 +142,53 @@ def hunt_counts(request: HttpRequest, asked: Hunt) -> HttpResponse:
 @role_required(*READERS)
 @answering
 def hunt_groups(request: HttpRequest, asked: Hunt) -> HttpResponse:
+    """The commonest values of a field; each leads to the hunt narrowed to it."""
     name = request.GET.get("group") or GROUPS[0]
-    found = groups(asked, name)
-    return render(request, "labeling/_hunt_groups.html", {"name": name, "found": found})
+    found = [(group, _narrowed(request, _equal(name, group.value))) for group in groups(asked, name, MOST_SHOWN)]
+    return render(request, "labeling/_hunt_groups.html", {"name": name, "found": found, "most": MOST_SHOWN})
+
+
+def _narrowed(request: HttpRequest, test: str) -> str:
+    """Return the query of the same hunt, of those that pass a test too."""
+    text = request.GET.get("q", "").strip()
+    asking = request.GET.copy()
+    asking["q"] = f"({text}) and {test}" if text else test
+    asking.pop("group", None)
+    return asking.urlencode()
+
+
+def _grouped(request: HttpRequest, name: str) -> str:
+    asking = request.GET.copy()
+    asking["group"] = name
+    return asking.urlencode()
+
+
+def _equal(name: str, value: str | None) -> str:
+    return f"{name} == {'null' if value is None else quoted(value)}"
+
+
+def _between(first: datetime, end: datetime) -> str:
+    return f"start >= {first:%Y-%m-%dT%H:%M:%SZ} and start < {end:%Y-%m-%dT%H:%M:%SZ}"
+
+
+def _positive() -> str:
+    labels = [f"label({quoted(name)}) == positive" for name in RegistryNames().detectors()]
+    return f"({' or '.join(labels)})"
+
+
+def _saved_here(request: HttpRequest) -> SavedHunt | None:
+    number = request.GET.get("saved", "")
+    known = SavedHunt.objects.select_related("owner")
+    return known.filter(pk=int(number)).first() if number.isdecimal() and len(number) < 19 else None
+
+
+def _names() -> list[tuple[str, str]]:
+    """Return what versions and detectors there are to ask, as a filter names them."""
+    found = []
+    for version in Version.objects.select_related("detector").order_by("detector__name", "-number")[:30]:
+        stage = version.get_stage_display()
+        found += [(f"model({quoted(str(version))}).{part}", stage) for part in ("verdict", "score")]
+    return found + [(f"label({quoted(name)})", _("what experts said")) for name in RegistryNames().detectors()]
 
 
 @require_safe
@@ -169,18 +227,18 @@ def session(request: HttpRequest, rid: int) -> HttpResponse:
 
 
 def _prepared(request: HttpRequest) -> Hunt:
+    window = Window(asked_since(request, timezone.now()))
+    return hunts.prepare(request.GET.get("q", ""), window=window, under_test=asked_version(request))
+
+
+def asked_since(request: HttpRequest, now: datetime) -> datetime | None:
+    """Return since when the address asks; None: for all that is stored."""
     days = request.GET.get("days", "")
-    since = timezone.now() - timedelta(days=int(days)) if days in SPANS and days else None
-    return hunts.prepare(
-        request.GET.get("q", ""), window=Window(since), under_test=_version(request.GET.get("under_test", ""))
-    )
+    return now - timedelta(days=int(days)) if days in SPANS and days else None
 
 
-def _version(name: str) -> Version | None:
-    detector, _colon, number = name.rpartition(":")
-    if not number.isdecimal():
-        return None
-    return Version.objects.select_related("detector").filter(detector__name=detector, number=number).first()
+def asked_version(request: HttpRequest) -> Version | None:
+    return hunts.version_named(request.GET.get("under_test", ""))
 
 
 def _place(text: str) -> tuple[int, int] | None:

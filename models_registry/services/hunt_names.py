@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 
 from detection import filters
 from detection.filters import Voice
+from detection.filters.looks import Look
 from detection.thresholds import raw_threshold
 from models_registry.models import Detector, Stage, Version
 from traffic.models import Segment
@@ -15,16 +16,18 @@ from traffic.services.segments import geo_in_force
 IN_FORCE = "[ML]"
 UNDER_TEST = "[ML-TEST]"
 FLAG = "APP_SERVICE_ML"
+Looks = Callable[[str], Look | None]
 
 
 class RegistryNames:
     """Answers `detection.filters.Names` out of the database, asked once per filter.
 
     under_test: the version whose words a console would show as a test; without one, the newest silent one of each
-    detector, or its newest candidate."""
+    detector, or its newest candidate. looks: what finds a look by its fingerprint."""
 
-    def __init__(self, under_test: Version | None = None) -> None:
+    def __init__(self, under_test: Version | None = None, looks: Looks | None = None) -> None:
         self._under_test = under_test
+        self._looks = looks
 
     @cached_property
     def _versions(self) -> dict[str, Version]:
@@ -81,6 +84,9 @@ class RegistryNames:
                     names = (detector.positive_class, FLAG) if version == asked else ("", "")
                     voices.append(Voice(str(version), f"{prefix} {said}", *names))
         return voices
+
+    def look(self, written: str) -> Look | None:
+        return self._looks(written) if self._looks else None
 
     def owners_known(self) -> bool:
         """Whether any segment was enriched, or the next one will be."""

@@ -15,13 +15,13 @@ from django.conf import settings
 from detection.filters import Predicate, Question, compile_sql
 from detection.tables import HITS_TYPE, SCORE_SCHEMA, SESSION_SCHEMA
 from models_registry.models import ScoreFile, Version
+from models_registry.services import hunt_engine
 from models_registry.services.hunt_names import RegistryNames
 from traffic import storage
 from traffic.models import Segment
 from traffic.services import segments
 
 LONGEST = 30.0  # seconds a question may take
-THREADS = 2
 ANSWERS = pa.schema(
     [
         ("sensor", pa.string()),
@@ -73,16 +73,22 @@ class Asked:
 
     def rows(self, select: str, tail: str = "", extra: str = "", **parameters: Any) -> list[tuple[Any, ...]]:
         """Return the rows of `select`, of what passes the filter; `extra` joins, `tail` follows the conditions."""
-        try:
-            return self.connection.execute(
-                self._sql(select, tail, extra), self.question.parameters | parameters
-            ).fetchall()
-        except duckdb.InterruptException:
-            raise HuntTooLong(f"the question took longer than {LONGEST:.0f} s: ask for less time") from None
+        with _limits():
+            return self.connection.execute(self._sql(select, tail, extra), self._given(parameters)).fetchall()
+
+    def dicts(self, select: str, tail: str = "", **parameters: Any) -> list[dict[str, Any]]:
+        """Return the rows of `select` by the names of its columns."""
+        with _limits():
+            found = self.connection.sql(self._sql(select, tail), params=self._given(parameters)).to_arrow_table()
+        rows: list[dict[str, Any]] = found.to_pylist()
+        return rows
 
     def batches(self, select: str, rows: int) -> Iterator[pa.RecordBatch]:
         """Yield what passes the filter, so many rows at a time."""
         yield from self.connection.sql(self._sql(select), params=self.question.parameters).to_arrow_reader(rows)
+
+    def _given(self, parameters: dict[str, Any]) -> dict[str, Any]:
+        return self.question.parameters | parameters
 
     def _sql(self, select: str, tail: str = "", extra: str = "") -> str:
         tables, _, conditions = self.question.source.rpartition("\nWHERE ")
@@ -90,13 +96,24 @@ class Asked:
 
 
 @contextmanager
+def _limits() -> Iterator[None]:
+    """Say in words what went beyond its limits."""
+    try:
+        yield
+    except duckdb.InterruptException:
+        raise HuntTooLong(f"the question took longer than {LONGEST:.0f} s: ask for less time") from None
+    except duckdb.OutOfMemoryException:
+        raise HuntTooLong("the question needs more memory than it may have: ask for less time") from None
+
+
+@contextmanager
 def opened(
     hunt: Hunt, *, of: Sequence[Segment] | None = None, segments_joined: bool = False, limited: bool = True
 ) -> Iterator[Asked]:
-    """Open a connection over the hunt's segments, or over some of them; `limited` to LONGEST seconds."""
+    """Lend a connection over the hunt's segments, or over some of them; `limited` to LONGEST seconds."""
     question = compile_sql(hunt.predicate, hunt.raw_thresholds, segments=segments_joined)
     chosen = hunt.segments if of is None else list(of)
-    with duckdb.connect(config={"threads": THREADS}) as connection:
+    with hunt_engine.cursor() as connection:
         timer = threading.Timer(LONGEST, connection.interrupt)
         if limited:
             timer.start()

@@ -4,7 +4,6 @@ The file list comes from the database, narrowed by what the filter says of time,
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -14,43 +13,28 @@ import pyarrow as pa
 from django.db.models import QuerySet
 
 from detection.filters import FIELDS, FilterError, Narrowed, bind, narrow, parse
-from detection.filters.errors import nearest
+from detection.filters.errors import _, nearest
 from detection.filters.fields import BY_NAME, Field, Place
-from detection.indicators import HIT_SCHEMA
-from detection.sessions import COLUMN_NAMES
-from models_registry.models import IndicatorMatch, Version
-from models_registry.services.hunt_names import RegistryNames
-from models_registry.services.hunt_tables import Answers, Hunt, NoAnswers, offer, opened
+from detection.filters.looks import COLUMNS as LOOK_COLUMNS
+from detection.filters.predicates import And, FieldTest, Op, Predicate
+from detection.sessions import COLUMN_NAMES, Row
+from detection.tables import SESSION_SCHEMA, rows_of
+from models_registry.models import Version
+from models_registry.services.hunt_names import Looks, RegistryNames
+from models_registry.services.hunt_tables import Answers, Hunt, NoAnswers, opened
 from traffic.models import Segment
 
 MOST_GROUPS = 50
 Position = tuple[int, int]  # microseconds since 1970 UTC, rid: newest first is a total order
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Which segments are asked: those that reach into it."""
+    """Between which times sessions begin, both included."""
 
     since: datetime | None = None
     until: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Counts:
-    sessions: int
-    hosts: int  # source addresses
-    rule_hits: int
-    attacks: int  # sessions labelled positive
-    indicators: int  # different entries of indicator lists
-    first: datetime | None
-    last: datetime | None
-
-
-@dataclass(frozen=True, slots=True)
-class Bar:
-    at: datetime
-    sessions: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,21 +51,25 @@ def prepare(
     window: Window | None = None,
     under_test: Version | None = None,
     answers: Answers | None = None,
+    looks: Looks | None = None,
 ) -> Hunt:
     """Understand a filter and find the segments that may hold what it asks for. Raises FilterError."""
-    names = RegistryNames(under_test)
-    predicate = bind(parse(text), names, now)
-    chosen = _segments(narrow(predicate), window or Window())
+    names = RegistryNames(under_test, looks)
+    predicate = And((bind(parse(text), names, now), *_within(window or Window())))
+    chosen = _segments(narrow(predicate))
     return Hunt(predicate, names, answers or NoAnswers(), list(chosen), names.raw_thresholds())
 
 
-def _segments(narrowed: Narrowed, window: Window) -> QuerySet[Segment]:
+def _within(window: Window) -> list[Predicate]:
+    tests = ((Op.AT_LEAST, window.since), (Op.AT_MOST, window.until))
+    return [FieldTest(BY_NAME["start"], op, microseconds(at)) for op, at in tests if at is not None]
+
+
+def _segments(narrowed: Narrowed) -> QuerySet[Segment]:
     found = Segment.objects.of_traffic().select_related("sensor").order_by("-last_at", "-id")
-    since = max(filter(None, (window.since, _moment(narrowed.since))), default=None)
-    until = min(filter(None, (window.until, _moment(narrowed.until))), default=None)
-    if since is not None:
+    if (since := moment(narrowed.since)) is not None:
         found = found.filter(last_at__gte=since)
-    if until is not None:
+    if (until := moment(narrowed.until)) is not None:
         found = found.filter(first_at__lte=until)
     if narrowed.sensors is not None:
         found = found.filter(sensor__name__in=narrowed.sensors)
@@ -90,34 +78,23 @@ def _segments(narrowed: Narrowed, window: Window) -> QuerySet[Segment]:
     return found
 
 
-def _moment(microseconds: int | None) -> datetime | None:
-    if microseconds is None:
+def microseconds(at: datetime) -> int:
+    """Return a time as sessions carry it: since 1970 UTC."""
+    return (at - EPOCH) // timedelta(microseconds=1)
+
+
+def moment(at: int | None) -> datetime | None:
+    """Return what `microseconds` was given."""
+    if at is None:
         return None
     # times beyond the calendar bound nothing
     try:
-        return _EPOCH + timedelta(microseconds=microseconds)
+        return EPOCH + timedelta(microseconds=at)
     except OverflowError:
         return None
 
 
 # ---- questions
-
-
-def count(hunt: Hunt) -> Counts:
-    """Return what passes the filter, in sessions and hosts."""
-    figures = "count(*), count(DISTINCT s.src_ip), sum(len(s.hits)), epoch_us(min(s.start)), epoch_us(max(s.start))"
-    with opened(hunt) as asked:
-        [(sessions, hosts, hits, first, last)] = asked.rows(f"SELECT {figures}")
-    return Counts(sessions, hosts, int(hits or 0), _attacks(hunt), _indicators(hunt), _moment(first), _moment(last))
-
-
-def bars(hunt: Hunt, seconds: int) -> list[Bar]:
-    """Return sessions per stretch of so many seconds, the empty ones left out."""
-    with opened(hunt) as asked:
-        stretch = seconds * 1_000_000
-        sql = "SELECT epoch_us(s.start) // $stretch * $stretch AS moment, count(*)"
-        found = asked.rows(sql, "GROUP BY moment ORDER BY moment", stretch=stretch)
-    return [Bar(_EPOCH + timedelta(microseconds=at), sessions) for at, sessions in found]
 
 
 def groups(hunt: Hunt, name: str, most: int = 20) -> list[Group]:
@@ -151,7 +128,7 @@ def group_field(name: str) -> Field:
     found = BY_NAME.get(name)
     if found is None or found.place is Place.MODEL:
         known = [one.name for one in FIELDS if one.place is not Place.MODEL]
-        raise FilterError(f"there is nothing to group by in “{name}”", 1, nearest(name, known))
+        raise FilterError(_("there is nothing to group by in “{name}”"), 1, nearest(name, known), name=name)
     return found
 
 
@@ -159,6 +136,8 @@ def _value_of(groupable: Field) -> tuple[str, str]:
     """Return the SQL of a field's value, and what must stand between FROM and WHERE for it."""
     if groupable.place is Place.HIT:
         return f"CAST(u.hit.{groupable.column} AS VARCHAR)", ", LATERAL (SELECT unnest(s.hits) AS hit) u"
+    if groupable.place is Place.LOOK:
+        return f"look_of({', '.join(f's.{name}' for name in LOOK_COLUMNS)})", ""
     alias = "g" if groupable.place is Place.SEGMENT else "s"
     return f"CAST({alias}.{groupable.column} AS VARCHAR)", ""
 
@@ -195,47 +174,25 @@ def rows(hunt: Hunt, places: Sequence[Position], columns: Sequence[str]) -> list
     return [table[rid] for rid in rids]
 
 
+def nearest_scores(hunt: Hunt, version: Version, raw: float, most: int) -> list[int]:
+    """Return the row ids of the sessions whose scores of a version, which the hunt asks, are nearest to one."""
+    with opened(hunt) as asked:
+        place = asked.question.versions.index(str(version))
+        sql = f"SELECT rid FROM scores_{place} ORDER BY abs(raw - $raw), rid LIMIT $most"  # noqa: S608 - a number
+        return [rid for (rid,) in asked.connection.execute(sql, {"raw": raw, "most": most}).fetchall()]
+
+
+def whole_rows(hunt: Hunt, rids: Sequence[int]) -> dict[int, Row]:
+    """Return sessions with all their columns, by row id."""
+    numbers = {rid >> 32 for rid in rids}
+    with opened(hunt, of=[one for one in hunt.segments if one.pk in numbers]) as asked:
+        sql = "FROM sessions WHERE rid IN (SELECT unnest($rids))"
+        found = asked.connection.sql(sql, params={"rids": list(rids)}).to_arrow_table()
+    return {row["rid"]: row for row in rows_of(found.cast(SESSION_SCHEMA))}
+
+
 def _enough(found: Sequence[Position], most: int, left: Sequence[Segment]) -> bool:
     if len(found) < most:
         return False
     latest = left[0].last_at
-    return latest is not None and found[-1][0] > (latest - _EPOCH) // timedelta(microseconds=1)
-
-
-def _attacks(hunt: Hunt) -> int:
-    """Return how many of the sessions are labelled positive; asks only segments that may hold one."""
-    positive = hunt.answers.of(None)
-    if not len(positive):
-        return 0
-    starts = positive["start"].cast(pa.int64()).to_pylist()
-    moments = sorted(filter(None, map(_moment, starts)))
-    some = [one for one in hunt.segments if one.first_at and one.last_at and _any(moments, one.first_at, one.last_at)]
-    if not some:
-        return 0
-    with opened(hunt, of=some, segments_joined=True) as narrower:
-        narrower.connection.register("positive", positive)
-        return int(
-            narrower.rows(
-                "SELECT count(*)",
-                "AND EXISTS (FROM positive p WHERE p.flow_id = s.flow_id AND p.start = s.start AND p.sensor = g.sensor"
-                " AND p.tx_id IS NOT DISTINCT FROM s.tx_id)",
-            )[0][0]
-        )
-
-
-def _any(moments: Sequence[datetime], first: datetime, last: datetime) -> bool:
-    place = bisect_left(moments, first)
-    return place < len(moments) and moments[place] <= last
-
-
-def _indicators(hunt: Hunt) -> int:
-    """Return how many different entries of lists the sessions match; asks only segments with matches."""
-    known = {segment.pk: segment for segment in hunt.segments}
-    matches = IndicatorMatch.objects.filter(segment__in=known, hits__gt=0).exclude(path="")
-    paths = {match.segment_id: match.path for match in matches}
-    if not paths:
-        return 0
-    with opened(hunt, of=[known[pk] for pk in paths]) as narrower:
-        offer(narrower.connection, "matched", list(paths.values()), HIT_SCHEMA)
-        found = narrower.rows("SELECT count(DISTINCT i.indicator)", "", "JOIN matched i ON i.rid = s.rid")
-    return int(found[0][0])
+    return latest is not None and found[-1][0] > microseconds(latest)

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import io
 import json
+import os
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -11,7 +13,9 @@ from detection.filters import FilterError
 from detection.selection import Cell
 from labeling.services import hunts
 from models_registry.services import indicators
-from models_registry.services.hunts import Bar, Group, Window, bars, count, groups, newest, rows
+from models_registry.services.hunt_counts import Bar, count, survey
+from models_registry.services.hunt_tables import opened
+from models_registry.services.hunts import Group, Window, groups, newest, rows
 from models_registry.services.scoring import score_waiting
 from tests import hunt_scenes
 from tests.factories import make_detector, make_session_item, make_version
@@ -176,5 +180,43 @@ def test_bars_are_sessions_per_stretch_of_time(tmp_path):
     at = ["2026-03-01T12:00:01", "2026-03-01T12:59:59", "2026-03-01T14:00:00"]
     records = [http(n, "/", timestamp=f"{moment}.000000+0000") for n, moment in enumerate(at)]
     take_in(tmp_path, records)
-    noon = datetime(2026, 3, 1, 12, tzinfo=UTC)
-    assert bars(hunts.prepare(""), 3_600) == [Bar(noon, 2), Bar(noon + timedelta(hours=2), 1)]
+    hunt = hunts.prepare("")
+    counts, bars, seconds = survey(hunt, 200)
+    noon, minute = datetime(2026, 3, 1, 12, tzinfo=UTC), timedelta(minutes=1)
+    assert bars == [Bar(noon, 1), Bar(noon + 59 * minute, 1), Bar(noon + 120 * minute, 1)]
+    assert seconds == 60
+    assert counts == count(hunt)
+    _counts, bars, seconds = survey(hunt, 2)
+    assert (bars, seconds) == ([Bar(noon, 2), Bar(noon + 120 * minute, 1)], 3_600)
+    assert survey(hunts.prepare("dst.port == 1"), 60) == (count(hunts.prepare("dst.port == 1")), [], 60)
+
+
+def test_a_window_is_exact_whatever_lies_in_the_segments_it_cuts(tmp_path):
+    begins = datetime(2026, 3, 1, 12, tzinfo=UTC)
+    records = [http(n, "/", timestamp=f"2026-03-01T12:{n:02}:00.000000+0000") for n in range(30)]
+    take_in(tmp_path, records)
+    minute = timedelta(minutes=1)
+    assert count(hunts.prepare("", window=Window(since=begins + 20 * minute))).sessions == 10
+    assert count(hunts.prepare("", window=Window(begins + 5 * minute, begins + 9 * minute))).sessions == 5
+
+
+def test_a_forked_child_asks_with_a_connection_of_its_own(loop):
+    expected = count(hunts.prepare(""))
+    asked = hunts.prepare("")
+    child = os.fork()
+    if not child:
+        os._exit(0 if _distinct(asked) == expected.hosts else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert count(asked) == expected
+
+
+def _distinct(hunt):
+    with opened(hunt) as asked:
+        return asked.rows("SELECT count(DISTINCT s.src_ip)")[0][0]
+
+
+def test_many_ask_at_once(loop):
+    hunt = hunts.prepare("")
+    expected = _distinct(hunt)
+    with ThreadPoolExecutor(8) as pool:
+        assert set(pool.map(_distinct, [hunt] * 40)) == {expected}

@@ -37,7 +37,9 @@ def test_the_page_itself_asks_nothing_and_its_fragments_do(expert_client, segmen
     assert 'hx-get="/hunt/counts/?q=http.status+%3D%3D+200"' in page
     counts = ask(expert_client, "hunt-counts", "http.status == 200").text
     assert ">120<" in counts
-    assert ">3<" in counts  # hosts
+    assert ">3</a>" in counts  # hosts
+    narrower = counts.split("<rect")[0].rsplit('href="', 1)[1].split('"')[0].replace("&amp;", "&")
+    assert ">2<" in expert_client.get(narrower.replace("/hunt/?", "/hunt/counts/?")).text  # two minutes a bar
     assert counts.count("<rect") > 50
 
 
@@ -72,6 +74,33 @@ def test_what_attackers_wrote_is_escaped_everywhere(expert_client, segment):
     ):
         assert "<script>alert" not in fragment.text
         assert "alert(1)" in fragment.text
+
+
+def test_what_is_wrong_is_said_in_the_persons_language(expert_client, expert, segment):
+    expert.language = "ru"
+    expert.save()
+    assert "столбец 1: нет поля «htp.url»; может быть, http.url?" in ask(expert_client, "hunt", "htp.url == x").text
+    assert "ожидалось: конец или «and» или «or»" in ask(expert_client, "hunt-counts", "dst.port == 1 2").text
+    assert "адрес клиента" in ask(expert_client, "hunt").text
+
+
+def test_a_page_without_a_question_has_some_to_begin_with(expert_client, segment):
+    make_version(detector=make_detector(name="http-attacks"), stage="active")
+    page = ask(expert_client, "hunt").text
+    addresses = [part.split('"')[0] for part in page.split('<dd class="wire"><a href="')[1:]]
+    assert len(addresses) == 5
+    for address in addresses:
+        assert expert_client.get(f"/hunt/counts/{address.replace('&amp;', '&')}").status_code == 200
+
+
+def test_a_value_of_a_group_narrows_the_hunt(expert_client, segment):
+    fragment = ask(expert_client, "hunt-groups", "http.status == 200 or dst.port == 1", group="http.url").text
+    queries = [part.split('"')[0].replace("&amp;", "&") for part in fragment.split('<a href="/hunt/?')[1:]]
+    assert len(queries) == 20
+    for query in queries[:3]:
+        assert "<dd>1</dd>" in expert_client.get(f"/hunt/counts/?{query}").text
+    nothing = ask(expert_client, "hunt-groups", "", group="http.referer").text
+    assert "referer+%3D%3D+null" in nothing
 
 
 def test_groups_are_shown_with_sessions_and_hosts(expert_client, segment):

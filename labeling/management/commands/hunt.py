@@ -13,8 +13,9 @@ from django.core.management.base import BaseCommand, CommandError
 from detection.filters import FilterError
 from labeling.services import hunts
 from models_registry.models import Version
+from models_registry.services.hunt_counts import count
 from models_registry.services.hunt_tables import HuntTooLong
-from models_registry.services.hunts import Window, count
+from models_registry.services.hunts import Window
 
 
 class Command(BaseCommand):
@@ -22,8 +23,8 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("filter", help="""as on the hunt page: 'dst.dns == "example.com" and http.status >= 500'""")
-        parser.add_argument("--since", type=_moment, help="only segments that reach past this time, UTC")
-        parser.add_argument("--until", type=_moment, help="only segments that begin before this time, UTC")
+        parser.add_argument("--since", type=_moment, help="only sessions that begin at this time or later, UTC")
+        parser.add_argument("--until", type=_moment, help="only sessions that begin at this time or earlier, UTC")
         parser.add_argument(
             "--under-test",
             metavar="VERSION",
