@@ -285,7 +285,7 @@ def _take_back_some(sent: HuntSend, pks: Sequence[int]) -> None:
     now = timezone.now()
     unheld = items.filter(Q(claimed_until=None) | Q(claimed_until__lt=now))
     free = unheld.exclude(Exists(Label.objects.filter(item=OuterRef("pk"))))
-    locked = list(free.select_for_update(of=("self",)).values_list("pk", flat=True))
+    locked = list(free.order_by("fingerprint").select_for_update().values_list("pk", flat=True))
     Item.objects.filter(pk__in=locked).update(state=ItemState.EXPIRED)
     some.filter(item__in=locked).update(removed=True)
     some.filter(removed=None).update(removed=False)

@@ -5,14 +5,13 @@ from __future__ import annotations
 from datetime import datetime
 
 import pyarrow as pa
-from django.db.models import Q
 from django.utils import timezone
 
 from detection.filters import compile_sql
 from detection.filters.looks import Look, look_of
-from labeling.models import Answer, Item, SubjectKind
+from labeling.models import Answer, Item, Queue, SubjectKind
 from labeling.services.records import from_json
-from models_registry.models import Version
+from models_registry.models import Detector, Version
 from models_registry.services import hunts
 from models_registry.services.hunt_tables import ANSWERS, Hunt
 
@@ -58,8 +57,12 @@ def detector_of(hunt: Hunt) -> str:
 
 def known_look(fingerprint: str) -> Look | None:
     """Return the look of an item by its fingerprint, or by the key that look-alikes share."""
-    item = Item.objects.filter(Q(shape=fingerprint) | Q(fingerprint=fingerprint)).select_related("record").first()
-    return look_of(from_json(item.record.row)) if item is not None else None
+    items = Item.objects.select_related("record")
+    # detectors and queues are few, and the indexes begin with them
+    by_look = items.filter(detector__in=list(Detector.objects.values_list("pk", flat=True)), shape=fingerprint)
+    by_case = items.filter(queue__in=list(Queue.objects.values_list("pk", flat=True)), fingerprint=fingerprint)
+    found = list(by_look[:1]) or list(by_case[:1])  # in no order, which would walk all items
+    return look_of(from_json(found[0].record.row)) if found else None
 
 
 def _table(answers: dict[str, str]) -> pa.Table:

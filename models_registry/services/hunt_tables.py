@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import duckdb
 import pyarrow as pa
 from django.conf import settings
+from django.utils.translation import gettext as _
 
 from detection.filters import Predicate, Question, compile_sql
 from detection.tables import HITS_TYPE, SCORE_SCHEMA, SESSION_SCHEMA
@@ -101,9 +102,10 @@ def _limits() -> Iterator[None]:
     try:
         yield
     except duckdb.InterruptException:
-        raise HuntTooLong(f"the question took longer than {LONGEST:.0f} s: ask for less time") from None
+        told = _("The question took longer than %(seconds)d s: ask for less time.") % {"seconds": LONGEST}
+        raise HuntTooLong(told) from None
     except duckdb.OutOfMemoryException:
-        raise HuntTooLong("the question needs more memory than it may have: ask for less time") from None
+        raise HuntTooLong(_("The question needs more memory than it may have: ask for less time.")) from None
 
 
 @contextmanager

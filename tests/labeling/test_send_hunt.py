@@ -61,7 +61,7 @@ def test_the_preview_folds_what_passes_and_writes_nothing(traffic):
     # the flagged session is another cell of the board than its look-alikes
     assert found == Preview(12, 7, 4, 0, 0, 4, 0, hunt_sends.budget(), too_many=False)
     assert not Item.objects.exists()
-    assert preview(hunts.prepare("http.url ~ /shop/*"), traffic).sessions == 4
+    assert preview(hunts.prepare("http.url ~ '/shop/*'"), traffic).sessions == 4
 
 
 def test_a_job_makes_whole_items_with_the_note_of_all_their_sessions(sent):
