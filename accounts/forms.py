@@ -87,7 +87,5 @@ class OwnTokenForm(forms.Form):
 class TokenForm(OwnTokenForm):
     """The same for a machine: its name is what its rows will carry."""
 
-    kind = forms.ChoiceField(
-        choices=[(kind.value, kind.label) for kind in (Token.Kind.SENSOR, Token.Kind.SYSTEM)], label=_("kind")
-    )
+    kind = forms.ChoiceField(choices=[(kind.value, kind.label) for kind in Token.MADE_BY_HAND], label=_("kind"))
     field_order = ["kind", "name", "days"]

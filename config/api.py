@@ -20,6 +20,7 @@ from rest_framework.views import APIView
 
 from models_registry.api import Detectors, OneDetector, Proposals
 from traffic.api import RuleVerdicts, Traffic
+from triage.risk_api import RiskScores
 
 METHODS = ("get", "post", "put", "patch", "delete")
 
@@ -131,6 +132,7 @@ urlpatterns = [
     path("docs/", docs, name="docs"),
     path("traffic/", Traffic.as_view(), name="traffic"),
     path("rule-verdicts/", RuleVerdicts.as_view(), name="rule-verdicts"),
+    path("risk-scores/", RiskScores.as_view(), name="risk-scores"),
     path("detectors/", Detectors.as_view(), name="detectors"),
     path("detectors/<slug:name>/", OneDetector.as_view(), name="detector"),
     path("detectors/<slug:name>/proposals/", Proposals.as_view(), name="proposals"),

@@ -47,6 +47,7 @@ CLOCK = {
     "follow complaints": every(30, "triage.tasks.follow_complaints", PIPELINE),
     "collect roles": every(30, "models_registry.tasks.collect_roles", NOTICES),
     "watch deadlines": every(30, "triage.tasks.watch_deadlines", NOTICES),
+    "open items of hosts at risk": every(30, "triage.tasks.open_risk_items", PIPELINE),
     "sweep": every(10, "jobs.tasks.sweep", NOTICES),
     # each detector has an hour of its own, UTC
     "retrain": {
@@ -64,6 +65,8 @@ CLOCK = {
     "index neighbours": every(300, "labeling.tasks.index_neighbours", TRAINING),
     # every hour: a day that has closed, small segments of the one that goes on
     "compact": at(crontab(minute="50"), "models_registry.tasks.start_compaction", PIPELINE),
+    # every hour: each organisation has a midnight of its own
+    "hosts at risk": at(crontab(minute="5"), "triage.tasks.start_risk_days", TRAINING),
     # the night, UTC
     "discard scores": at(crontab(hour="1", minute="40"), "models_registry.tasks.discard_scores", PIPELINE),
     "discard leftovers": at(crontab(hour="1", minute="0"), "traffic.tasks.discard_leftovers", PIPELINE),

@@ -61,7 +61,9 @@ from models_registry.models import (
 from models_registry.services import ledger
 from traffic import storage
 from traffic.models import Intake, RuleSet, Segment, Sensor
-from triage.models import Complaint, ComplaintState
+from triage.models import Complaint, ComplaintState, Entity, Organisation
+from triage.services.risk import organisations, scores
+from triage.services.risk.scores import Told
 
 _number = itertools.count(1)
 PASSWORD = "correct horse battery"
@@ -97,6 +99,16 @@ def make_token(kind: Token.Kind = Token.Kind.SENSOR, name: str = "office", **fie
     token, secret = tokens.make_token(kind, name)
     Token.objects.filter(pk=token.pk).update(**fields)
     return Token.objects.get(pk=token.pk), secret
+
+
+def make_organisation(name: str = "") -> Organisation:
+    return organisations.make(name or f"Organisation {next(_number)}")
+
+
+def make_entity(name: str = "gerrard") -> Entity:
+    organisation = make_organisation()
+    scores.take_in(organisation, [Told(name, "new city", timezone.now(), 80.0)], "models")
+    return Entity.objects.get(organisation=organisation, name=name)
 
 
 def make_rule_set(**fields: Any) -> RuleSet:
@@ -635,6 +647,11 @@ URL_ARGS: dict[str, Callable[[], list[Any]]] = {
     "triage:add-information": lambda: [make_complaint().pk],
     "triage:publish-fix": lambda: [make_complaint().pk],
     "triage:tell-customer": lambda: [make_complaint().pk],
+    "triage:organisation": lambda: [make_organisation().slug],
+    "triage:change-budget": lambda: [make_organisation().slug],
+    "triage:entity": lambda: [make_entity().pk],
+    "triage:entity-picture": lambda: [make_entity().pk],
+    "triage:place-entity": lambda: [make_entity().pk],
     "models_registry:create-site": lambda: [make_customer().pk],
     "traffic:download-quarantine": lambda: [make_intake().pk],
     "traffic:replay-quarantine": lambda: [make_intake().pk],

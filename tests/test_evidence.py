@@ -52,7 +52,7 @@ from models_registry.models import (
 )
 from tests import factories, feeds
 from tests.factories import SOME_TIME
-from triage.models import Complaint, ComplaintNotice, ComplaintState
+from triage.models import Complaint, ComplaintNotice, ComplaintState, RiskWeights
 
 pytestmark = pytest.mark.django_db
 
@@ -89,6 +89,7 @@ MAKERS: dict[type[models.Model], Callable[[], models.Model]] = {
         dispute=factories.make_dispute(), outcome="upheld", note="it stands", by=factories.make_user(), role="senior"
     ),
     RuleMappingVersion: lambda: factories.make_detector().mapping,
+    RiskWeights: lambda: factories.make_organisation().weights,
     Suggestion: factories.make_suggestion,
     TrainingSet: factories.make_training_set,
     Snapshot: factories.make_snapshot,

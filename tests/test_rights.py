@@ -26,6 +26,7 @@ GROUPS: dict[str, frozenset[Role | None]] = {
     "second factor": frozenset(),
     "sensor's token": frozenset(),
     "system's token": frozenset(),
+    "behaviour models' token": frozenset(),
 } | {role.value: frozenset([role]) for role in Role}
 
 

@@ -15,8 +15,11 @@ from jobs.models import Job, Line, State
 from models_registry import charts
 from models_registry.models import Detector, Version
 from models_registry.services.boards import Bar, Board, BoardCell, Gain
+from triage.models import Entity, RiskNight
 from triage.services.clock import Clock, Reading
 from triage.services.home import Challenge, Precision
+from triage.services.risk import pictures
+from triage.services.risk.pages import DayOf, Portrait
 
 NOWHERE = 10**15  # key of rows that do not exist: links of examples lead nowhere
 AT = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -63,6 +66,7 @@ class Examples:
     log: list[Line]
     columns: list[charts.Column]
     threshold_x: float
+    portrait: Portrait
     form: ExampleForm
     row: Row = field(default_factory=Row)
 
@@ -89,6 +93,7 @@ def examples() -> Examples:
         log=[Line(pk=NOWHERE + n, at=AT + timedelta(seconds=n), text=text) for n, text in enumerate(_LOG)],
         columns=charts.columns([Bar(n / 20, *_heights(n)) for n in range(20)]),
         threshold_x=0.7 * charts.WIDTH,
+        portrait=_portrait(),
         form=ExampleForm({}),
     )
 
@@ -109,6 +114,16 @@ _CLOCKS = (
     (Clock.BREACHED, timedelta(minutes=4), False),
 )
 _LOG = ("attempt 1, by core-1:4242", "segment 1: 50,000 sessions, 3 unique candidates", "done")
+
+
+def _portrait() -> Portrait:
+    """A made-up user: idle but for every sixth day, in an organisation that is livelier on fewer days."""
+    night = RiskNight(day=AT.date())
+    counts = [0.0] * 12 + [1.2, 2.6, 3.1, 2.2, 1.4, 0.6, 0.3] + [0.0] * 21
+    curve = [0.0] * 8 + [0.004, 0.01, 0.02, 0.03, 0.02, 0.01, 0.004, 0.002, 0.001] + [0.0] * 23
+    today = DayOf(AT.date(), 15.2, 20.23, [], None)
+    picture = pictures.of_entity(counts, 42.0, curve, 20.23, today.value)
+    return Portrait(Entity(name="gerrard"), night, picture, 90, 42.0, 20.23, 2.31, today, [], 42 / 82)
 
 
 def _heights(n: int) -> tuple[int, int, int]:

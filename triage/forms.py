@@ -87,3 +87,28 @@ class ComplaintForm(FlaggedForm):
     @property
     def has_later_errors(self) -> bool:
         return any(name not in self.needed for name in self.errors if name in self.fields)
+
+
+class OrganisationForm(forms.Form):
+    """Whose users and hosts are watched."""
+
+    name = forms.CharField(max_length=64, label=_("name"))
+    time_zone = forms.CharField(
+        max_length=64, initial="UTC", label=_("time zone"), help_text=_("its days begin there: Europe/Berlin")
+    )
+
+
+class BudgetForm(forms.Form):
+    """How many alerts a day are wanted, and which values never alert."""
+
+    budget = forms.FloatField(min_value=0.01, max_value=100_000, label=_("alerts a day"))
+    floor = forms.FloatField(min_value=0, required=True, label=_("values up to this never alert"))
+
+
+class PlaceForm(forms.Form):
+    """Who an entity is like, and where it alerts at the latest."""
+
+    peers = forms.CharField(max_length=100, required=False, label=_("group of peers"))
+    ceiling = forms.FloatField(
+        min_value=0, required=False, label=_("alerts above, whatever is usual"), help_text=_("for critical assets")
+    )

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from celery import shared_task
 
-from jobs.services import ticks
+from jobs.services import jobs, ticks
 from triage.services import complaints, deadlines
+from triage.services.risk import items, nights
 
 
 @shared_task
@@ -24,3 +25,21 @@ def follow_complaints() -> int | None:
 def watch_deadlines() -> int | None:
     """Note warnings and breaches."""
     return ticks.run("triage.watch_deadlines", deadlines.watch)
+
+
+@shared_task
+def start_risk_days() -> int | None:
+    """Give every organisation with a day to close its job."""
+    return ticks.run("triage.start_risk_days", nights.start_due)
+
+
+@shared_task
+def close_risk_days(pk: int) -> None:
+    """Close days of an organisation."""
+    jobs.run(pk, nights.work)
+
+
+@shared_task
+def open_risk_items() -> int | None:
+    """Ask experts about alerts."""
+    return ticks.run("triage.open_risk_items", items.open_waiting)

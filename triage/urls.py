@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from triage import views
+from triage import risk_views, views
 
 app_name = "triage"
 urlpatterns = [
@@ -22,4 +22,11 @@ urlpatterns = [
     path("complaints/<int:pk>/information/", views.add_information, name="add-information"),
     path("complaints/<int:pk>/publish/", views.publish_fix, name="publish-fix"),
     path("complaints/<int:pk>/tell/", views.tell_customer, name="tell-customer"),
+    path("risk/", risk_views.organisations, name="risk"),
+    path("risk/new/", risk_views.make_organisation, name="make-organisation"),
+    path("risk/entities/<int:pk>/", risk_views.entity, name="entity"),
+    path("risk/entities/<int:pk>/picture/", risk_views.entity_picture, name="entity-picture"),
+    path("risk/entities/<int:pk>/place/", risk_views.place_entity, name="place-entity"),
+    path("risk/<slug:slug>/", risk_views.organisation, name="organisation"),
+    path("risk/<slug:slug>/budget/", risk_views.change_budget, name="change-budget"),
 ]

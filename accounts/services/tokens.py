@@ -27,7 +27,7 @@ _NO_DIGEST = "0" * 64
 
 @transaction.atomic
 def make_token(kind: Token.Kind, name: str, *, days: int = DAYS, by: User | None = None) -> tuple[Token, str]:
-    """Make a token of a sensor or of an expert system; return it with its secret, the only time anybody can read it."""
+    """Make a token of a machine; return it with its secret, the only time anybody can read it."""
     if kind == Token.Kind.PERSON:
         raise RefusedError(_("People make tokens of their own, on the page about themselves."))
     return _make(kind, name, days=days, by=by)

@@ -71,18 +71,21 @@ class Entities:
         entered = np.minimum(values, self.threshold[rows]) if clip else values
         self.counts[rows, bin_index(entered, policy)] += 1
 
-    def add_late(self, row: int, period: int, v: float, now: int, policy: Policy = POLICY) -> bool:
-        """Take a value of an earlier period in, that was missing then; False when it comes too late.
+    def add_late(
+        self, row: int, period: int, v: float, now: int, *, missing: bool = True, policy: Policy = POLICY
+    ) -> bool:
+        """Take a value of an earlier period in; False when it comes too late.
 
-        `now`: the newest period that was taken in."""
+        `now`: the newest period that was taken in. missing: the period did not count yet; otherwise it counted as 0."""
         age = now - period
         if age > policy.late:
             return False
         refuse_values(np.array([v]))
         self.settle(np.array([row]), now, policy)
         share = policy.decay**age
-        self.weight[row] += share
-        self.seen[row] += 1
+        if missing:
+            self.weight[row] += share
+            self.seen[row] += 1
         if v > 0:
             self.counts[row, bin_index(min(v, float(self.threshold[row])), policy)] += share
         return True

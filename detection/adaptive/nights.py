@@ -33,6 +33,11 @@ class Alerts:
     cold_start: NDArray[np.bool_]
     opened: NDArray[np.bool_]  # False: over budget, stored and shown as one group
 
+    @classmethod
+    def none(cls) -> Alerts:
+        nothing, no = np.zeros(0), np.zeros(0, bool)
+        return cls(np.zeros(0, np.int64), nothing, nothing, nothing, nothing, nothing, no, no)
+
 
 @dataclass(frozen=True, slots=True)
 class Night:
@@ -55,6 +60,7 @@ def night(
     budget: float,
     groups: Any = None,
     missing: Any = (),
+    ceiling: Any = None,
     learning: bool = False,
     policy: Policy = POLICY,
 ) -> Night:
@@ -82,6 +88,8 @@ def night(
         raw = raw_thresholds(curves, entities.counts, weight, found.q, factor=factor, policy=policy)
         stepped = guarded(seen, raw, entities.threshold, cold[curves.member], policy)
         stepped[absent] = entities.threshold[absent]
+        if ceiling is not None:
+            stepped = np.minimum(stepped, np.asarray(ceiling, float))
         entities.threshold[:] = stepped
     alerts, surprises = _alerts(entities, curves, cold, factor, weight, seen, rows, values, found, budget, policy)
     if found is not None:

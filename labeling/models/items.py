@@ -35,6 +35,7 @@ class Queue(models.Model):
         MISSED = "missed", _("missed")  # rules hit, the model is silent
         HUNT = "hunt", _("hunts")  # what people found and sent
         DUMP = "dump", _("saved dumps")  # captures that came with a label, for a second pair of eyes
+        RISK = "risk", _("hosts at risk")  # days of users and hosts, no sessions
         PROOF = "proof", _("proof")  # drawn at random; all others are hunted
 
     detector = models.ForeignKey(Detector, on_delete=models.PROTECT, related_name="queues")
@@ -77,6 +78,7 @@ REASON_NAMES = {
     "dump": _("saved dump"),
     "proof": _("drawn for proof"),
     "complaint": _("complaint"),
+    "unusual-day": _("unusual day"),
 }
 
 
@@ -144,7 +146,7 @@ class ItemQuerySet(models.QuerySet["Item"]):
 
     def for_reference(self) -> ItemQuerySet:
         """The mailbox of labeling.services.reference.grow."""
-        return self.settled().filter(reference_checked_at=None)
+        return self.settled().filter(reference_checked_at=None, subject_kind=SubjectKind.SESSION)
 
     def take_for_reference(self, pk: int) -> bool:
         """Mark one item as checked; False when somebody was faster. Call inside atomic()."""
@@ -156,7 +158,8 @@ class Item(models.Model):
 
     queue = models.ForeignKey(Queue, on_delete=models.PROTECT, related_name="items")
     detector = models.ForeignKey(Detector, on_delete=models.PROTECT, related_name="items")
-    version = models.ForeignKey(Version, on_delete=models.PROTECT, related_name="items")  # whose verdict brought it
+    # whose verdict brought it; none brings a day of a user or host
+    version = models.ForeignKey(Version, on_delete=models.PROTECT, null=True, related_name="items")
     subject_kind = models.CharField(max_length=12, choices=SubjectKind.choices, default=SubjectKind.SESSION)
     subject_key = models.CharField(max_length=200)  # sessions: sensor|flow_id|tx_id|start in microseconds
     cell = models.CharField(max_length=24)  # of the board: detection.selection.Cell
@@ -271,7 +274,12 @@ class Item(models.Model):
     @property
     def flagged(self) -> bool:
         """Whether the model gave a verdict: a negative answer then says why it is wrong."""
-        return self.cell in (Cell.UNIQUE, Cell.COVERED, Cell.UNINSPECTED_POSITIVE)
+        return self.is_entity_day or self.cell in (Cell.UNIQUE, Cell.COVERED, Cell.UNINSPECTED_POSITIVE)
+
+    @property
+    def is_entity_day(self) -> bool:
+        """Whether it is about a day of a user or host, and not about a session."""
+        return self.subject_kind == SubjectKind.ENTITY_DAY
 
     @property
     def reason_name(self) -> str:

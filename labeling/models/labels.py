@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 from django.conf import settings
 from django.db import models
@@ -46,7 +47,19 @@ class ReasonCode(models.TextChoices):
     BROKEN = "broken-session", _("broken or truncated session")
     ENRICHMENT = "wrong-enrichment", _("wrong enrichment (geo, owner, DNS)")
     THRESHOLD = "threshold", _("threshold too low")
+    PEERS = "expected-of-peers", _("ordinary for all of its kind")  # of an entity's day
     OTHER = "other", _("other")
+
+    @classmethod
+    def of_sessions(cls) -> list[tuple[str, Any]]:
+        """What may be wrong about a session's verdict."""
+        return [choice for choice in cls.choices if choice[0] != cls.PEERS]
+
+    @classmethod
+    def of_entity_days(cls) -> list[tuple[str, Any]]:
+        """What may be wrong about a day of a user or host."""
+        chosen = (cls.PEERS, cls.OWN_TEST, cls.THRESHOLD, cls.OTHER)
+        return [choice for choice in cls.choices if choice[0] in chosen]
 
 
 class Trigger(models.TextChoices):

@@ -22,7 +22,7 @@ from labeling.services.details import Given, LabelRefused
 from labeling.services.states import follow
 
 POLICY = CheckPolicy()
-APART = (Queue.Kind.PROOF, Queue.Kind.COMPLAINT)  # each of their items wants an answer of its own
+APART = (Queue.Kind.PROOF, Queue.Kind.COMPLAINT, Queue.Kind.RISK)  # each of their items wants an answer of its own
 MOST = 200  # look-alikes of one verdict; a look has one item per queue and cell
 
 

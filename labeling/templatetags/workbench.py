@@ -35,6 +35,7 @@ class Looks:
     may_be_group: bool
     asked: str
     families: tuple[str, ...]
+    of_entity: bool
 
 
 @register.simple_tag(takes_context=True)
@@ -48,6 +49,7 @@ def answer_bar(context: Context) -> SafeString:
         negative_key=negative_key(item.detector, user),
         asks_reason=context["asks_reason"],
         may_be_group=context["may_be_group"],
+        of_entity=item.is_entity_day,
         asked=context["asked"],
         families=tuple(context["families"]),
     )
@@ -60,7 +62,9 @@ def _pattern(looks: Looks) -> str:
     context: dict[str, Any] = {
         "looks": looks,
         "item_number": STAND_IN,
-        "reasons": list(enumerate(ReasonCode.choices, start=1)),
+        "reasons": list(
+            enumerate(ReasonCode.of_entity_days() if looks.of_entity else ReasonCode.of_sessions(), start=1)
+        ),
         "default_reason": ReasonCode.OTHER.value,
         "expiries": EXPIRIES,
         "postpone": list(enumerate(postponed.CHOICES, start=1)),

@@ -111,7 +111,7 @@ def _preview_page(
         "most": bulk_previews.MOST,
         "apart": queue.kind in groups.APART,
         "checks": groups.POLICY.checks(shown.items),
-        "reasons": list(enumerate(ReasonCode.choices, start=1)),
+        "reasons": list(enumerate(ReasonCode.of_sessions(), start=1)),
         "default_reason": ReasonCode.OTHER.value,
         "families": details.families(queue.detector),
         "expiries": EXPIRIES,

@@ -281,7 +281,7 @@ def _bench(request: HttpRequest, in_queue: Queue, shown: Item | None) -> dict[st
     return context | {
         "blind": blind,
         "asks_reason": shown.flagged and not shown.is_proof,  # it would tell what the model said
-        "evidence": evidence.Evidence(shown),
+        "evidence": None if shown.is_entity_day else evidence.Evidence(shown),
         "held": held,
         "may_claim": not held and shown.holder is None and claims.may_claim(shown, user),
         "may_take_over": not held and claims.may_take_over(shown, user),

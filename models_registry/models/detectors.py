@@ -28,6 +28,21 @@ class Weekday(models.TextChoices):
     SUNDAY = "sunday", _("Sundays")
 
 
+ENTITY = "entity"  # in place of a protocol: what stands for people who watch users and hosts, and has no models
+
+
+class DetectorManager(models.Manager["Detector"]):
+    """Detectors of sessions: what is trained, gated and shipped."""
+
+    def get_queryset(self) -> models.QuerySet[Detector]:
+        return super().get_queryset().exclude(protocol=ENTITY)
+
+
+class EntityDetectorManager(models.Manager["Detector"]):
+    def get_queryset(self) -> models.QuerySet[Detector]:
+        return super().get_queryset().filter(protocol=ENTITY)
+
+
 class Detector(models.Model):
     """One detection task; its name is `registry_name` in build_config.yml."""
 
@@ -44,6 +59,9 @@ class Detector(models.Model):
     retrain_labels = models.PositiveIntegerField(default=_POLICY.labels, validators=[MinValueValidator(1)])
     retrain_days = models.PositiveIntegerField(default=_POLICY.days, validators=[MinValueValidator(1)])
     created_at = models.DateTimeField(default=timezone.now)
+
+    objects = DetectorManager()
+    of_entities = EntityDetectorManager()
 
     class Meta:
         ordering = ["name"]

@@ -1,5 +1,19 @@
-"""What is true about complaints."""
+"""What is true about complaints and hosts at risk."""
 
 from triage.models.complaints import Complaint, ComplaintNotice, ComplaintState, Notice, State
+from triage.models.risk import Entity, MissingDay, Organisation, RiskAlert, RiskNight, RiskScore, RiskWeights
 
-__all__ = ["Complaint", "ComplaintNotice", "ComplaintState", "Notice", "State"]
+__all__ = [
+    "Complaint",
+    "ComplaintNotice",
+    "ComplaintState",
+    "Entity",
+    "MissingDay",
+    "Notice",
+    "Organisation",
+    "RiskAlert",
+    "RiskNight",
+    "RiskScore",
+    "RiskWeights",
+    "State",
+]

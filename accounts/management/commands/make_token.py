@@ -10,13 +10,15 @@ from accounts.models import Token
 from accounts.services import tokens
 from accounts.services.users import RefusedError
 
+MACHINES = [kind.value for kind in Token.MADE_BY_HAND]
+
 
 class Command(BaseCommand):
     help = "Make a machine's token, and print its secret once; or revoke one by the prefix that pages show."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("name", nargs="?", help="of the sensor or of the expert system")
-        parser.add_argument("--kind", choices=[Token.Kind.SENSOR.value, Token.Kind.SYSTEM.value], default="sensor")
+        parser.add_argument("name", nargs="?", help="of the sensor, the expert system or the organisation")
+        parser.add_argument("--kind", choices=MACHINES, default=Token.Kind.SENSOR.value)
         parser.add_argument("--days", type=int, default=tokens.DAYS, help="after which it expires")
         parser.add_argument("--revoke", metavar="PREFIX", help="end this token instead")
 

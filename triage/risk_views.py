@@ -1,0 +1,103 @@
+"""Hosts at risk: organisations, their budget, their entities."""
+
+from __future__ import annotations
+
+from django.contrib import messages
+from django.core.exceptions import ValidationError
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_POST, require_safe
+
+from accounts.rights import person, role_required
+from accounts.roles import EVERYBODY, Role
+from labeling.models import Queue
+from triage.forms import BudgetForm, OrganisationForm, PlaceForm
+from triage.models import Entity, Organisation
+from triage.services.risk import organisations as services
+from triage.services.risk import pages
+from triage.services.risk.items import QUEUE
+
+READERS = tuple(role for role in EVERYBODY if role != Role.SUPPORT)
+MAKERS = (Role.ADMINISTRATOR, Role.ENGINEER)
+CHOOSERS = (Role.SENIOR, Role.ENGINEER)  # of the budget
+
+
+@require_safe
+@role_required(*READERS)
+def organisations(request: HttpRequest) -> HttpResponse:
+    """All organisations, each with what its newest night said."""
+    told = [pages.overview(one) for one in pages.organisations()]
+    return render(request, "triage/risk.html", {"organisations": told, "form": OrganisationForm()})
+
+
+@require_POST
+@role_required(*MAKERS)
+def make_organisation(request: HttpRequest) -> HttpResponse:
+    form = OrganisationForm(request.POST)
+    if form.is_valid():
+        try:
+            made = services.make(form.cleaned_data["name"], person(request), time_zone=form.cleaned_data["time_zone"])
+        except ValidationError as error:
+            form.add_error(None, error)
+        else:
+            messages.success(request, _("%(name)s is there. Its token lets models send scores.") % {"name": made})
+            return redirect("triage:organisation", made.slug)
+    told = [pages.overview(one) for one in pages.organisations()]
+    return render(request, "triage/risk.html", {"organisations": told, "form": form}, status=422)
+
+
+@require_safe
+@role_required(*READERS)
+def organisation(request: HttpRequest, slug: str) -> HttpResponse:
+    found = get_object_or_404(Organisation, slug=slug)
+    asked = request.GET.get("q", "").strip()
+    form = BudgetForm(initial={"budget": found.budget, "floor": found.floor})
+    return render(request, "triage/organisation.html", _organisation(found, asked, form))
+
+
+@require_POST
+@role_required(*CHOOSERS)
+def change_budget(request: HttpRequest, slug: str) -> HttpResponse:
+    found = get_object_or_404(Organisation, slug=slug)
+    form = BudgetForm(request.POST)
+    if not form.is_valid():
+        return render(request, "triage/organisation.html", _organisation(found, "", form), status=422)
+    services.change_budget(found, form.cleaned_data["budget"], form.cleaned_data["floor"], person(request))
+    messages.success(request, _("The next night works with it, and every threshold may follow at once."))
+    return redirect("triage:organisation", slug)
+
+
+@require_safe
+@role_required(*READERS)
+def entity(request: HttpRequest, pk: int) -> HttpResponse:
+    found = get_object_or_404(Entity.objects.select_related("organisation"), pk=pk)
+    form = PlaceForm(initial={"peers": found.peers, "ceiling": found.ceiling})
+    return render(request, "triage/entity.html", {"told": pages.portrait(found), "form": form})
+
+
+@require_safe
+@role_required(*READERS)
+def entity_picture(request: HttpRequest, pk: int) -> HttpResponse:
+    """The picture alone, for the page of an alert."""
+    found = get_object_or_404(Entity.objects.select_related("organisation"), pk=pk)
+    return render(request, "triage/_portrait.html", {"told": pages.portrait(found)})
+
+
+@require_POST
+@role_required(*CHOOSERS)
+def place_entity(request: HttpRequest, pk: int) -> HttpResponse:
+    found = get_object_or_404(Entity.objects.select_related("organisation"), pk=pk)
+    form = PlaceForm(request.POST)
+    if not form.is_valid():
+        return render(request, "triage/entity.html", {"told": pages.portrait(found), "form": form}, status=422)
+    services.place(found, person(request), **form.cleaned_data)
+    messages.success(request, _("Kept. The next night works with it."))
+    return redirect("triage:entity", pk)
+
+
+def _organisation(found: Organisation, asked: str, form: BudgetForm) -> dict[str, object]:
+    entities = pages.named(found, asked) if asked else []
+    return {"told": pages.overview(found), "form": form, "asked": asked, "entities": entities} | {
+        "queue_is_there": Queue.objects.filter(slug=QUEUE).exists()
+    }

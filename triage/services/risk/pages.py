@@ -1,0 +1,197 @@
+"""What the pages of hosts at risk say."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+import numpy as np
+from django.db.models import Count, Max, Q, QuerySet
+
+from detection import adaptive
+from detection.adaptive import POLICY, Contribution
+from triage.models import Entity, Organisation, RiskAlert, RiskNight, RiskScore
+from triage.services.risk import nights, pictures, states
+from triage.services.risk.pictures import NightBar, Picture
+
+SHOWN_NIGHTS = 60
+RECENT = 30  # nights
+SMALL = 30  # entities: fewer shape their own habit
+PAGE = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Rising:
+    """A threshold that crept up within 30 days, without a label that allowed it."""
+
+    entity: Entity
+    threshold: float
+    before: float
+
+    @property
+    def ratio(self) -> float:
+        return self.threshold / self.before
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """An organisation as its last nights left it."""
+
+    organisation: Organisation
+    night: RiskNight | None  # the newest
+    bars: list[NightBar]
+    budget_y: float
+    expected: float  # alerts a day
+    realised: float | None  # alerts a day of the last RECENT nights that could alert; None before
+    nights: int  # those
+    noisiest: float | None  # share of these alerts that the noisiest 1 % of the entities raised
+    rising: list[Rising]
+    opened: Sequence[RiskAlert]
+    over: int  # alerts of the newest night that stayed a group
+    everything_alerts: bool
+    is_small: bool
+
+    @property
+    def noisiest_percent(self) -> float | None:
+        return None if self.noisiest is None else 100 * self.noisiest
+
+
+def overview(organisation: Organisation) -> Overview:
+    """Return what the page of an organisation shows."""
+    spoken = nights.in_use(organisation)[0]
+    newest = list(spoken.nights.order_by("-day")[:SHOWN_NIGHTS])
+    heard = [one for one in newest[:RECENT] if one.fit and one.mode != RiskNight.Mode.SILENT]
+    last = newest[0] if newest else None
+    bars, budget_y = pictures.of_nights(newest[::-1], organisation.budget)
+    told = RiskAlert.objects.filter(night__in=[one.pk for one in heard])
+    alerts = told.select_related("entity", "item")
+    return Overview(
+        organisation=organisation,
+        night=last,
+        bars=bars,
+        budget_y=budget_y,
+        expected=organisation.budget,
+        realised=sum(one.alerts for one in heard) / len(heard) if heard else None,
+        nights=len(heard),
+        noisiest=_noisiest(told, last.entities) if last else None,
+        rising=rising(newest) if last else [],
+        opened=list(alerts.filter(night=last, opened=True).order_by("-score", "-surprise")[:PAGE]) if last else [],
+        over=told.filter(night=last, opened=False).count() if last else 0,
+        everything_alerts=bool(last and last.fit and last.fit["zeta_target"] >= 1),
+        is_small=bool(last and last.entities < SMALL),
+    )
+
+
+def rising(newest: Sequence[RiskNight]) -> list[Rising]:
+    """Return the thresholds that crept up, steepest first; `newest`: nights, newest first."""
+    last, then = newest[0], next((one for one in newest if one.day <= newest[0].day - timedelta(days=RECENT)), None)
+    if then is None or not then.thresholds_path or not last.thresholds_path:
+        return []
+    now, before = states.thresholds(last.thresholds_path), states.thresholds(then.thresholds_path)
+    padded = np.full(len(now), np.inf)
+    padded[: len(before)] = before
+    labelled = np.zeros(len(now), bool)
+    accepted = RiskAlert.objects.filter(night__weights=last.weights_id, effect__in=("ordinary", "of-peers"))
+    rows = accepted.filter(applied_at__gte=then.at).values_list("entity__row", flat=True)
+    labelled[[row for row in rows if row < len(now)]] = True
+    found = adaptive.rising(now, padded, labelled).tolist()
+    known = {one.row: one for one in Entity.objects.filter(organisation=last.organisation_id, row__in=found)}
+    return [Rising(known[row], float(now[row]), float(padded[row])) for row in found if row in known]
+
+
+def _noisiest(alerts: QuerySet[RiskAlert], entities: int) -> float | None:
+    """Return the share of alerts that the noisiest hundredth of the entities raised, at least one of them."""
+    counts = list(alerts.values("entity").annotate(n=Count("id")).order_by("-n").values_list("n", flat=True))
+    if not counts:
+        return None
+    return float(sum(counts[: math.ceil(entities / 100)]) / sum(counts))
+
+
+@dataclass(frozen=True, slots=True)
+class DayOf:
+    """One past day of an entity."""
+
+    day: date
+    value: float
+    threshold: float | None
+    parts: list[Contribution]
+    alert: RiskAlert | None
+
+
+@dataclass(frozen=True, slots=True)
+class Portrait:
+    """An entity beside its organisation."""
+
+    entity: Entity
+    night: RiskNight | None
+    picture: Picture | None
+    periods: int  # days it has been watched,
+    weight: float  # of them, decayed
+    threshold: float | None
+    newcomer: float | None  # threshold of somebody without history
+    today: DayOf | None
+    days: list[DayOf]
+    own_share: float  # of the blend that its own past is
+
+    @property
+    def own_percent(self) -> float:
+        return 100 * self.own_share
+
+
+def portrait(entity: Entity) -> Portrait:
+    """Return what the page of an entity shows."""
+    organisation = entity.organisation
+    weights = nights.in_use(organisation)[0]
+    night = weights.nights.order_by("-day").exclude(state_path="").first()
+    days = days_of(entity)
+    state = states.row_of(night.state_path, entity.row) if night else None
+    if night is None or state is None:
+        return Portrait(entity, night, None, 0, 0.0, None, night.cold if night else None, None, days, 0.0)
+    factor, weight, seen = state.as_of(night.day.toordinal())
+    threshold = float(state.threshold[0])
+    told = threshold if math.isfinite(threshold) else None
+    today = next((one for one in days if one.day == night.day), None)
+    picture = pictures.of_entity(
+        state.counts[0] * factor[0], float(weight[0]), night.curve, told, today.value if today else 0.0
+    )
+    share = float(weight[0] / (weight[0] + POLICY.kappa0))
+    return Portrait(entity, night, picture, int(seen[0]), float(weight[0]), told, night.cold, today, days, share)
+
+
+def days_of(entity: Entity, number: int = RECENT) -> list[DayOf]:
+    """Return the newest days on which something was said of an entity, with what each was made of."""
+    weights = nights.in_use(entity.organisation)[0]
+    days = list(
+        RiskScore.objects.filter(entity=entity).values("day").annotate(top=Max("score")).order_by("-day")[:number]
+    )
+    scores: dict[date, list[RiskScore]] = {one["day"]: [] for one in days}
+    for score in RiskScore.objects.filter(entity=entity, day__in=list(scores)).order_by("feature"):
+        scores[score.day].append(score)
+    alerts = {one.day: one for one in RiskAlert.objects.filter(entity=entity, day__in=list(scores))}
+    paths = dict(weights.nights.filter(day__in=list(scores)).values_list("day", "thresholds_path"))
+    found = []
+    for day, told in scores.items():
+        _rows, values, parts = adaptive.period_values(
+            [0] * len(told), [one.feature for one in told], [one.score for one in told],
+            weights.weights, weights.groups, most=10,
+        )  # fmt: skip
+        path = paths.get(day)
+        threshold = states.threshold_at(path, entity.row) if path else None
+        if threshold is not None and not math.isfinite(threshold):
+            threshold = None
+        value = float(values[0]) if len(values) else 0.0
+        found.append(DayOf(day, value, threshold, parts[0] if parts else [], alerts.get(day)))
+    return found
+
+
+def organisations() -> QuerySet[Organisation]:
+    """Return all organisations with how many entities they have."""
+    return Organisation.objects.annotate(number=Count("entities"))
+
+
+def named(organisation: Organisation, asked: str) -> list[Entity]:
+    """Return entities whose name begins so, or who are of such a group."""
+    found = organisation.entities.filter(Q(name__istartswith=asked) | Q(peers__istartswith=asked))
+    return list(found.order_by("name")[:PAGE])
