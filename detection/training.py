@@ -1,40 +1,54 @@
 """Training one version: features from the ONNX graph, LightGBM, the threshold proposal and the report.
 
 The same rows give the same bytes: rows are brought into one order, LightGBM runs deterministic with one thread per
-model and a stored seed. Models of folds are trained side by side, so that both cores work.
+model and a stored seed. Models that answer questions about the training are fitted side by side: both cores work.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from detection.boosting import Pool, Progress, fit, make_table, parameters, raw_scores, score_unseen
 from detection.contract import Contract, encode
+from detection.cross_validation import (
+    bin_of_rows,
+    bins_of_sources,
+    blocks_of_time,
+    fold_of_groups,
+    splits_by_time,
+    splits_of,
+)
 from detection.features import feature_specs
+from detection.learning_checks import start_curve
 from detection.proposal import Proposal, propose, scout
 from detection.scoring import features as feature_matrix
+from detection.training_policy import TrainingPolicy, is_scouting, prices, seen_by_every_tree, trust
 from detection.training_report import (
     Importance,
     Measure,
     SourceMeasure,
     TrainingReport,
+    by_time,
+    complaints,
+    composition,
     count_rows,
     features_of_the_source,
     measure,
     source_note,
+    validation,
 )
 from detection.training_rows import (
     ORIGINS,
     TrainingRows,
     exclude,
     group_of,
+    host_in,
     read_training_set,
     shape_in,
     write_training_set,
@@ -43,6 +57,7 @@ from detection.trees import build_version_model
 
 __all__ = [
     "ORIGINS",
+    "Progress",
     "TrainedModel",
     "TrainingImpossible",
     "TrainingPolicy",
@@ -55,62 +70,11 @@ __all__ = [
 ]
 
 BACKGROUND = "background"
-JUDGED = ("expert", "dump", "customer")  # origins where a person knew what the session was
 _PART = 4_096  # rows turned into bytes at a time
-
-Progress = Callable[[int, int], None]  # models fitted, of how many; what it raises ends the training
 
 
 class TrainingImpossible(ValueError):  # noqa: N818 (says what is true, as ObjectDoesNotExist does)
     """These rows cannot train a model; the message says what is missing."""
-
-
-@dataclass(frozen=True, slots=True)
-class TrainingPolicy:
-    """Everything that decides how a model is trained; stored with its report."""
-
-    version: int = 2
-    false_positive_cost: float = 10.0  # in missed detections whose labels are trusted as much
-    # trust in a label by its origin: weight of the row in training and in the threshold proposal
-    expert: float = 1.0
-    dump: float = 0.8
-    customer: float = 0.6
-    rule: float = 0.3
-    language_model: float = 0.2
-    background: float = 0.1
-    # Background is unlabelled: a model that learns all of it by heart keeps silent about what rules miss. So trees grow
-    # on all positives, every answer of a person, and a little background, drawn anew for every few of them (bagging for
-    # learning from positives and unlabelled rows, Mordelet and Vert 2014). That caps the weight of background too.
-    background_per_positive: float = 1.0
-    trees_per_draw: int = 5
-    # Until persons have judged sessions of both classes no version can leave, and the threshold is for scouting: out of
-    # fold, at most so many kinds of background session stand above it. They are questions to experts.
-    scouting_questions: int = 60
-    question_cost: float = 0.01  # in missed detections
-    # LightGBM
-    seed: int = 20_260_101
-    trees: int = 300
-    leaves: int = 31
-    learning_rate: float = 0.05
-    rows_per_leaf: int = 5  # fewer where positives are few
-    feature_share: float = 0.8  # of the features, drawn per tree
-    leaf_penalty: float = 1.0
-    # honest figures
-    folds: int = 5
-    folds_of_many: int = 3  # with `many_rows` a fold less costs nothing and saves minutes
-    many_rows: int = 20_000
-    source_models: int = 8  # more sources than this are left out together
-    source_trees: int = 100  # fewer and larger steps: these models answer one question and are thrown away
-    workers: int = 2  # models trained side by side; changes no byte
-
-    def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
-
-    def folds_for(self, rows: int) -> int:
-        return self.folds if rows < self.many_rows else self.folds_of_many
-
-    def weight_of(self, origin: str) -> float:
-        return float(getattr(self, origin.replace("-", "_")))
 
 
 @dataclass(frozen=True)
@@ -123,21 +87,6 @@ class TrainedModel:
     onnx_digest: str
     threshold: float
     report: TrainingReport
-
-
-@dataclass(frozen=True)
-class _Table:
-    """Rows as LightGBM reads them."""
-
-    features: NDArray[np.float32]
-    label: NDArray[np.int8]
-    weight: NDArray[np.float64]
-    always: NDArray[np.bool_]  # every tree sees it
-    names: list[str]
-
-    def take(self, chosen: NDArray[np.intp]) -> _Table:
-        parts = (self.features[chosen], self.label[chosen], self.weight[chosen], self.always[chosen])
-        return _Table(*parts, self.names)
 
 
 def train(
@@ -153,64 +102,61 @@ def train(
     TrainingImpossible where one class is missing."""
     rows = rows.canonical()
     _refuse_one_class(rows)
-    specs = feature_specs(contract)
+    titles = [(spec.name, spec.title) for spec in feature_specs(contract)]
     weight, always = trust(rows, policy), seen_by_every_tree(rows)
-    table = _Table(_features(contract, rows), rows.label, weight, always, [spec.name for spec in specs])
-    folds = fold_of_groups(rows.group, rows.label, policy.folds_for(len(rows)), policy.seed)
+    table = make_table(_features(contract, rows), rows.label, weight, always, [name for name, _title in titles])
+    everything, folds = np.arange(len(rows)), policy.folds_for(len(rows))
+    fold = fold_of_groups(rows.group, rows.label, folds, policy.seed)
     bins = bins_of_sources(rows.source, policy.source_models)
-    with _Pool(max_workers=policy.workers) as pool:
-        final = pool.submit(_fit, table, policy, policy.trees)
-        of_folds = None if folds is None else _unseen(pool, table, folds, lambda seen: _fit(seen, policy, policy.trees))
-        of_sources = _unseen(
-            pool, table, _bin_of_rows(rows.source, bins), lambda seen: _fit(seen, policy, policy.source_trees)
-        )
+    blocks = blocks_of_time(rows.rows["start"], policy.time_blocks)
+    few = policy.source_trees
+    with Pool(max_workers=policy.workers) as pool:
+        final = pool.submit(fit, table, everything, policy, policy.trees)
+        of_folds = None if fold is None else score_unseen(pool, table, splits_of(fold), policy, policy.trees)
+        of_sources = score_unseen(pool, table, splits_of(bin_of_rows(rows.source, bins)), policy, few)
+        of_kinds = {
+            kind: score_unseen(pool, table, _splits(list(map(name_in, rows.group)), rows, policy), policy, few)
+            for kind, name_in in (("host", host_in), ("look", shape_in))
+        }
+        of_time = score_unseen(pool, table, splits_by_time(blocks), policy, few)
+        of_curve = start_curve(pool, table, rows, policy)
         pool.watch(progress)
         booster = final.result()
-        raw = _raw(booster, table.features) if of_folds is None else of_folds()
-        source_raw = of_sources()
+        raw = raw_scores(booster, table.features) if of_folds is None else of_folds()
+        source_raw, kind_raw, time_raw = of_sources(), {kind: wait() for kind, wait in of_kinds.items()}, of_time()
+        learning_curve = of_curve()
     proposal = _proposal(raw, rows, policy)
-    titles = [(spec.name, spec.title) for spec in specs]
+    found_folds = 0 if fold is None else int(fold.max()) + 1
     report = TrainingReport(
         counts=count_rows(rows.label, rows.source, rows.origin, rows.group)
-        | {
-            "weight": {"positive": _sum(weight, rows.label == 1), "negative": _sum(weight, rows.label == 0)},
-        },
+        | {"weight": {"positive": _sum(weight, rows.label == 1), "negative": _sum(weight, rows.label == 0)}},
+        composition=composition(rows, weight, always, policy),
         proposal=proposal,
-        folds=0 if folds is None else int(folds.max()) + 1,
+        folds=found_folds,
         out_of_fold=measure(raw, table.label, proposal.raw),
         out_of_fold_by_origin=_by_origin(raw, rows, proposal),
+        validations=(
+            *([validation("look and host", raw, table.label, proposal.raw)] if found_folds else []),
+            *(validation(kind, scores, table.label, proposal.raw) for kind, scores in kind_raw.items()),
+        ),
+        by_time=by_time(blocks, time_raw, rows, proposal.raw),
+        learning_curve=learning_curve,
+        complaints=complaints(rows, raw_scores(booster, table.features), raw, proposal),
         left_out=_left_out(source_raw, rows, bins, proposal),
         left_out_models=len(bins) if len(bins) > 1 else 0,
         source_features=features_of_the_source(table.features, titles, rows.label, rows.source),
         importance=_importance(booster, titles),
         policy=policy.to_dict(),
-        notes=tuple(_notes(folds, proposal, rows, len(bins), policy)),
+        parameters=parameters(table, everything, policy, policy.trees) | {"trees": booster.num_trees()},
+        notes=tuple(_notes(fold, proposal, rows, len(bins), policy)),
     )
     return _packed(booster, contract, proposal, report, metadata or {})
 
 
-class _Pool(ThreadPoolExecutor):
-    """Threads that fit models, and how many are done."""
-
-    def __init__(self, max_workers: int) -> None:
-        super().__init__(max_workers=max_workers)
-        self._started: list[Future[Any]] = []
-
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        future = super().submit(fn, *args, **kwargs)
-        self._started.append(future)
-        return future
-
-    def watch(self, progress: Progress | None) -> None:
-        """Tell after each model; where telling raises, the models that wait are not fitted."""
-        if progress is None:
-            return
-        try:
-            for number, _future in enumerate(as_completed(self._started), start=1):
-                progress(number, len(self._started))
-        except BaseException:
-            self.shutdown(wait=False, cancel_futures=True)
-            raise
+def _splits(group: Sequence[str], rows: TrainingRows, policy: TrainingPolicy) -> list[Any]:
+    """Return the folds of these groups; none where they are too few."""
+    fold = fold_of_groups(group, rows.label, policy.folds_for(len(rows)), policy.seed)
+    return [] if fold is None else splits_of(fold)
 
 
 def _features(contract: Contract, rows: TrainingRows) -> NDArray[np.float32]:
@@ -231,157 +177,10 @@ def _proposal(raw: NDArray[np.float64], rows: TrainingRows, policy: TrainingPoli
     return propose(raw, rows.label, prices(rows, policy), false_positive_cost=policy.false_positive_cost)
 
 
-def is_scouting(rows: TrainingRows) -> bool:
-    """Has nobody yet judged sessions of both classes?"""
-    return len(np.unique(rows.label[_judged(rows)])) < 2
-
-
-def _judged(rows: TrainingRows) -> NDArray[np.bool_]:
-    return np.array([origin in JUDGED for origin in rows.origin], dtype=np.bool_)
-
-
-def trust(rows: TrainingRows, policy: TrainingPolicy) -> NDArray[np.float64]:
-    """Return how much each label counts: the row's own weight times its origin's."""
-    trusted: NDArray[np.float64] = rows.weight * np.array([policy.weight_of(origin) for origin in rows.origin])
-    return trusted
-
-
-def prices(rows: TrainingRows, policy: TrainingPolicy) -> NDArray[np.float64]:
-    """Return what a wrong verdict on each row costs, false positives before their cost factor.
-
-    Trust in the label, shared among look-alikes of one class: 100 of them are one mistake."""
-    price = trust(rows, policy)
-    alike = list(zip(rows.group, rows.label.tolist(), strict=True))
-    sizes = Counter(alike)
-    shared: NDArray[np.float64] = price / np.array([sizes[pair] for pair in alike])
-    return shared
-
-
-def seen_by_every_tree(rows: TrainingRows) -> NDArray[np.bool_]:
-    """Return the rows no tree goes without: positives, and what persons judged. The others are drawn."""
-    always: NDArray[np.bool_] = _judged(rows) | (rows.label == 1)
-    return always
-
-
-def draws(
-    label: NDArray[np.int8], always: NDArray[np.bool_], policy: TrainingPolicy, count: int
-) -> list[NDArray[np.intp]]:
-    """Return the rows of each of `count` draws, ascending: those seen always, and background without repetition."""
-    kept, background = np.flatnonzero(always), np.flatnonzero(~always)
-    size = min(len(background), max(1, round(policy.background_per_positive * int((label == 1).sum()))))
-    generator = np.random.default_rng(policy.seed)
-    return [
-        np.sort(np.concatenate([kept, generator.choice(background, size, replace=False)])) for _number in range(count)
-    ]
-
-
-def fold_of_groups(group: Sequence[str], label: NDArray[np.int8], folds: int, seed: int) -> NDArray[np.intp] | None:
-    """Return the fold of every row; a group lies in one fold, and every fold leaves both classes to train on.
-
-    Groups with positives are dealt out first, so that each fold gets some. None where the groups are too few."""
-    has_positive: dict[str, bool] = {}
-    for name, is_positive in zip(group, label.tolist(), strict=True):
-        has_positive[name] = has_positive.get(name, False) or bool(is_positive)
-    dealt: dict[str, int] = {}
-    for kind in (True, False):
-        names = sorted((name for name, found in has_positive.items() if found is kind), key=lambda n: _drawn(seed, n))
-        dealt |= {name: place % folds for place, name in enumerate(names)}
-    fold = np.array([dealt[name] for name in group], dtype=np.intp)
-    used = np.unique(fold)
-    if any(len(np.unique(label[fold != number])) < 2 for number in used):
-        return None
-    return np.searchsorted(used, fold)
-
-
-def _drawn(seed: int, name: str) -> bytes:
-    return hashlib.sha256(f"{seed}|{name}".encode("utf-8", "surrogatepass")).digest()
-
-
-def bins_of_sources(source: Sequence[str], most: int) -> list[list[str]]:
-    """Return the sources to leave out together: each alone while they are few, else dealt by size into equal bins."""
-    sizes: dict[str, int] = {}
-    for name in source:
-        sizes[name] = sizes.get(name, 0) + 1
-    bins: list[list[str]] = [[] for _ in range(min(most, len(sizes)))]
-    filled = [0] * len(bins)
-    for name in sorted(sizes, key=lambda name: (-sizes[name], name)):
-        smallest = filled.index(min(filled))
-        bins[smallest].append(name)
-        filled[smallest] += sizes[name]
-    return bins
-
-
 def _refuse_one_class(rows: TrainingRows) -> None:
     for value, name in ((1, "positive"), (0, "negative")):
         if not (rows.label == value).any():
             raise TrainingImpossible(f"no {name} row among {len(rows):,}: a model needs both classes")
-
-
-def _fit(table: _Table, policy: TrainingPolicy, trees: int) -> Any:
-    import lightgbm  # loaded when first used: nobody but training and explanations needs it
-
-    positives = int((table.label == 1).sum())
-    fixed = {"verbosity": -1, "num_threads": 1, "deterministic": True, "force_row_wise": True}
-    parameters = {
-        **fixed,
-        "objective": "binary",
-        "learning_rate": policy.learning_rate * policy.trees / trees,  # fewer trees go as far in all
-        "num_leaves": policy.leaves,
-        "min_data_in_leaf": max(1, min(policy.rows_per_leaf, positives // 4)),
-        "boost_from_average": False,  # of a draw, it would be an average of nothing
-        "feature_fraction": policy.feature_share,
-        "lambda_l2": policy.leaf_penalty,
-    }
-    parts = draws(table.label, table.always, policy, -(-trees // policy.trees_per_draw))
-    scale = len(parts[0]) / table.weight[parts[0]].sum()  # the penalty means the same whatever the weights
-
-    def dataset(chosen: NDArray[np.intp], like: Any = None) -> Any:
-        taken, label, weight = table.features[chosen], table.label[chosen], table.weight[chosen] * scale
-        return lightgbm.Dataset(
-            taken, label, like, weight, feature_name=table.names, params=fixed, free_raw_data=like is None
-        )
-
-    bins = dataset(np.arange(len(table.label))).construct()  # where a feature may be cut: the same for all draws
-    booster = None
-    for number, part in enumerate(parts):
-        rounds = min(policy.trees_per_draw, trees - number * policy.trees_per_draw)
-        parameters["seed"] = policy.seed + number
-        booster = lightgbm.train(parameters, dataset(part, bins), num_boost_round=rounds, init_model=booster)
-    return booster
-
-
-def _raw(booster: Any, features: NDArray[np.float32]) -> NDArray[np.float64]:
-    raw: NDArray[np.float64] = booster.predict(features, raw_score=True, num_threads=1)
-    return raw
-
-
-def _unseen(
-    pool: ThreadPoolExecutor, table: _Table, fold: NDArray[np.intp], fit: Callable[[_Table], Any]
-) -> Callable[[], NDArray[np.float64]]:
-    """Start one model per fold, trained without it. The answer waits for them and returns the raw score of every row by
-    the model that never saw its fold; NaN where the others lack a class."""
-
-    def score(unseen: NDArray[np.bool_]) -> NDArray[np.float64]:
-        return _raw(fit(table.take(np.flatnonzero(~unseen))), table.features[unseen])
-
-    started = []
-    for number in range(int(fold.max()) + 1):
-        unseen = fold == number
-        if len(np.unique(table.label[~unseen])) == 2:
-            started.append((unseen, pool.submit(score, unseen)))
-
-    def wait() -> NDArray[np.float64]:
-        raw = np.full(len(fold), np.nan)
-        for unseen, future in started:
-            raw[unseen] = future.result()
-        return raw
-
-    return wait
-
-
-def _bin_of_rows(source: Sequence[str], bins: Sequence[Sequence[str]]) -> NDArray[np.intp]:
-    number_of = {name: number for number, names in enumerate(bins) for name in names}
-    return np.array([number_of[name] for name in source], dtype=np.intp)
 
 
 def _left_out(

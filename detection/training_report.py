@@ -12,9 +12,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from detection.fingerprint import title_of
+from detection.learning_curve import Curve, average_precision
 from detection.proposal import Proposal
+from detection.thresholds import sigmoid
+from detection.training_policy import TrainingPolicy, draws
+from detection.training_rows import ORIGINS, TrainingRows
 
 _BINS = 16  # of a feature, missing values apart
+_LISTED = 50  # complaints in a report
 _LEAST_SOURCE_SHARE = 0.05  # a feature that explains less of the source is not worth a line
 
 
@@ -78,6 +84,54 @@ class Importance:
 
 
 @dataclass(frozen=True, slots=True)
+class Validation:
+    """Rows as models saw them that knew nothing of their kind: their host, their look, their time."""
+
+    kind: str
+    rows: int  # that some model could be asked about
+    measure: Measure
+    average_precision: float | None  # whatever the threshold; None without positives
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "kind": self.kind,
+            "rows": self.rows,
+            **self.measure.to_dict(),
+            "average_precision": self.average_precision,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """A stretch of time as a model saw it that was trained on what came before. Times in microseconds, UTC."""
+
+    first: int
+    last: int
+    learnt_from: int  # rows before it
+    sources: int
+    validation: Validation
+
+    def to_dict(self) -> dict[str, Any]:
+        told = {name: getattr(self, name) for name in ("first", "last", "learnt_from", "sources")}
+        return told | self.validation.to_dict()
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What one origin of labels brings into a training."""
+
+    origin: str
+    positive: int
+    negative: int
+    trust: float  # weight of one row
+    weight: float  # of all its rows
+    tree_share: float  # of the weight that one tree sees: background is drawn, and so capped
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
 class TrainingReport:
     """Stored with the version."""
 
@@ -86,24 +140,35 @@ class TrainingReport:
     folds: int  # 0: too few groups, the figures are of rows the model was trained on
     out_of_fold: Measure
     out_of_fold_by_origin: dict[str, Measure]
+    composition: tuple[Share, ...]
+    validations: tuple[Validation, ...]
+    by_time: tuple[Stretch, ...]
+    learning_curve: Curve
+    complaints: dict[str, Any]
     left_out: tuple[SourceMeasure, ...]
     left_out_models: int
     source_features: tuple[SourceFeature, ...]
     importance: tuple[Importance, ...]
     policy: dict[str, Any]
+    parameters: dict[str, Any]  # of LightGBM
     notes: tuple[str, ...] = field(default=())
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
         return {
-            "version": 1,
+            "version": 2,
             "counts": self.counts,
+            "composition": [share.to_dict() for share in self.composition],
             "threshold": self.proposal.to_dict(),
             "out_of_fold": {
                 "folds": self.folds,
                 **self.out_of_fold.to_dict(),
                 "by_origin": {origin: measure.to_dict() for origin, measure in self.out_of_fold_by_origin.items()},
             },
+            "cross_validation": [one.to_dict() for one in self.validations],
+            "by_time": [stretch.to_dict() for stretch in self.by_time],
+            "learning_curve": self.learning_curve.to_dict(),
+            "complaints": self.complaints,
             "leave_one_source_out": {
                 "models": self.left_out_models,
                 "sources": [source.to_dict() for source in self.left_out],
@@ -111,6 +176,7 @@ class TrainingReport:
             "source_features": [feature.to_dict() for feature in self.source_features],
             "importance": [feature.to_dict() for feature in self.importance],
             "policy": self.policy,
+            "parameters": self.parameters,
             "notes": list(self.notes),
         }
 
@@ -124,6 +190,82 @@ def measure(raw: NDArray[np.float64], label: NDArray[np.int8], raw_threshold: fl
         true_positives=int((flagged & positive).sum()),
         false_positives=int((flagged & ~positive).sum()),
     )
+
+
+def validation(kind: str, raw: NDArray[np.float64], label: NDArray[np.int8], raw_threshold: float) -> Validation:
+    """Return the figures of the rows that have a score."""
+    scored = ~np.isnan(raw)
+    raw, label = raw[scored], label[scored]
+    precision = average_precision(raw, label) if (label == 1).any() else None
+    return Validation(kind, len(raw), measure(raw, label, raw_threshold), precision)
+
+
+def by_time(
+    blocks: Sequence[NDArray[np.intp]], raw: NDArray[np.float64], rows: TrainingRows, raw_threshold: float
+) -> tuple[Stretch, ...]:
+    """Return the figures of each stretch but the first."""
+    found, before = [], 0
+    for number, block in enumerate(blocks):
+        starts = [rows.rows["start"][row] for row in block.tolist()]
+        sources = len({rows.source[row] for row in block.tolist()})
+        figures = validation("time", raw[block], rows.label[block], raw_threshold)
+        if number:
+            found.append(Stretch(min(starts), max(starts), before, sources, figures))
+        before += len(block)
+    return tuple(found)
+
+
+def composition(
+    rows: TrainingRows, weight: NDArray[np.float64], always: NDArray[np.bool_], policy: TrainingPolicy
+) -> tuple[Share, ...]:
+    """Return what each origin brings, the strongest first."""
+    drawn = draws(rows.label, always, policy, 1)[0]
+    share_drawn = (~always[drawn]).sum() / max(1, (~always).sum())
+    in_tree = weight * np.where(always, 1.0, share_drawn)
+    origins = np.array(rows.origin, dtype=object)
+    return tuple(
+        Share(
+            origin=origin,
+            positive=int((rows.label[mine] == 1).sum()),
+            negative=int((rows.label[mine] == 0).sum()),
+            trust=policy.weight_of(origin),
+            weight=float(weight[mine].sum()),
+            tree_share=float(in_tree[mine].sum() / in_tree.sum()),
+        )
+        for origin in ORIGINS
+        if (mine := origins == origin).any()
+    )
+
+
+def complaints(
+    rows: TrainingRows, raw: NDArray[np.float64], unseen_raw: NDArray[np.float64], proposal: Proposal
+) -> dict[str, Any]:
+    """Return the confirmed complaints that were trained on, and those that the model flags all the same.
+
+    Above the highest of them a threshold mends them all; what it would lose is counted on rows out of fold."""
+    mine = np.array([origin == "customer" for origin in rows.origin], dtype=np.bool_) & (rows.label == 0)
+    flagged = np.flatnonzero(mine & (raw >= proposal.raw))
+    told: dict[str, Any] = {"rows": int(mine.sum()), "flagged": len(flagged)}
+    if not len(flagged):
+        return told
+    order = sorted(flagged.tolist(), key=lambda row: (-raw[row], rows.key[row]))
+    highest = float(raw[order[0]])
+    positive = rows.label == 1
+    return told | {
+        "highest": sigmoid(highest),
+        "positives": int(positive.sum()),
+        "lost_now": int((unseen_raw[positive] < proposal.raw).sum()),
+        "lost_then": int((unseen_raw[positive] <= highest).sum()),
+        "listed": [
+            {
+                "key": rows.key[row],
+                "source": rows.source[row],
+                "title": title_of({name: column[row] for name, column in rows.rows.items()}),
+                "score": sigmoid(float(raw[row])),
+            }
+            for row in order[:_LISTED]
+        ],
+    }
 
 
 def count_rows(

@@ -91,6 +91,11 @@ def shape_in(group: str) -> str:
     return group.partition("|")[0]
 
 
+def host_in(group: str) -> str:
+    """Return the source host of a group."""
+    return group.partition("|")[2]
+
+
 def exclude(
     rows: TrainingRows, holdout_keys: Collection[str], holdout_pairs: Collection[tuple[str, str]]
 ) -> TrainingRows:

@@ -26,6 +26,7 @@ from models_registry.services.snapshots import receive_snapshot
 from models_registry.services.training import receive_training_set, weak_rows
 
 POLICY = ReferencePolicy()
+CONFIRMED = 2.0  # weight of a complaint that trains: the words of two, the customer and an expert
 GATING = (Source.EXPERT, Source.DUMP)  # rules and language models may train and suggest, never gate
 EXPERTS_NEEDED = 2
 
@@ -184,7 +185,12 @@ class ExpertRow:
     group: str
     positive: bool
     source: str
+    origin: str  # whose word it is: expert, dump, customer
     row: dict[str, Any]
+
+    @property
+    def weight(self) -> float:
+        return CONFIRMED if self.origin == Source.CUSTOMER else 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,34 +224,45 @@ def _expert_rows(detector: Detector) -> Iterator[ExpertRow]:
     """Yield regression rows, and undisputed answers of items that are in no reference row and would not be held out."""
     held_out = _held_out(detector)
     rows = ReferenceRow.objects.in_force().filter(detector=detector, role=Role.REGRESSION)
-    for row in rows.order_by("subject_key", "id"):
+    for row in rows.order_by("subject_key", "id").select_related("item__queue").prefetch_related("labels"):
         if (row.shape, row.host) not in held_out.pairs and row.subject_key not in held_out.keys:
-            yield _expert_row(row.subject_key, row.shape, row.answer, row.source, row.row)
-    for item, answer in _labelled(detector):
+            origin = _origin(row.item, {label.source for label in row.labels.all()})
+            yield _expert_row(row.subject_key, row.shape, row.answer, row.source, origin, row.row)
+    for item, answer, sources in _labelled(detector):
         pair = item.shape, host_of(from_json(item.record.row))
         free = role_by_key(*pair) == Role.REGRESSION and pair not in held_out.pairs
         if free and item.subject_key not in held_out.keys:
-            yield _expert_row(item.subject_key, item.shape, answer, item.source, item.record.row)
+            origin = _origin(item, sources)
+            yield _expert_row(item.subject_key, item.shape, answer, item.source, origin, item.record.row)
 
 
-def _expert_row(key: str, shape: str, answer: str, source: str, row: str) -> ExpertRow:
+def _origin(item: Item | None, sources: set[str]) -> str:
+    """Return whose word a row is: a complaint is the customer's, and an expert confirmed it."""
+    if item is not None and item.queue.kind == Queue.Kind.COMPLAINT:
+        return Source.CUSTOMER.value
+    return Source.DUMP.value if sources == {Source.DUMP} else Source.EXPERT.value
+
+
+def _expert_row(key: str, shape: str, answer: str, source: str, origin: str, row: str) -> ExpertRow:
     values = from_json(row)
-    return ExpertRow(key, group_of(shape, host_of(values)), answer == Answer.POSITIVE, source, values)
+    return ExpertRow(key, group_of(shape, host_of(values)), answer == Answer.POSITIVE, source, origin, values)
 
 
-def _labelled(detector: Detector) -> Iterator[tuple[Item, str]]:
-    """Yield items outside the reference set with the one answer that their labels give."""
+def _labelled(detector: Detector) -> Iterator[tuple[Item, str, set[str]]]:
+    """Yield items outside the reference set with the one answer that their labels give, and the labels' sources."""
     labels = Label.objects.current().filter(detector=detector, answer__in=DECIDED, source__in=GATING)
     answers: dict[int, set[str]] = {}
-    for pk, answer in labels.values_list("item_id", "answer"):
+    sources: dict[int, set[str]] = {}
+    for pk, answer, source in labels.values_list("item_id", "answer", "source"):
         answers.setdefault(pk, set()).add(answer)
+        sources.setdefault(pk, set()).add(source)
     hunted = Item.objects.filter(detector=detector).exclude(queue__kind=Queue.Kind.PROOF)
     outside = hunted.filter(Exists(labels.filter(item=OuterRef("pk"))), reference_rows=None)
-    for item in outside.select_related("record").order_by("subject_key", "id").iterator(chunk_size=500):
+    for item in outside.select_related("record", "queue").order_by("subject_key", "id").iterator(chunk_size=500):
         if item.state == ItemState.SETTLED and item.outcome in DECIDED:
-            yield item, item.outcome
+            yield item, item.outcome, sources[item.pk]
         elif item.state == ItemState.OPEN and len(answers[item.pk]) == 1:
-            yield item, next(iter(answers[item.pk]))
+            yield item, next(iter(answers[item.pk])), sources[item.pk]
 
 
 def _without(weak: TrainingRows, held_out: HeldOut, experts: list[ExpertRow]) -> TrainingRows:
@@ -262,13 +279,12 @@ def _without(weak: TrainingRows, held_out: HeldOut, experts: list[ExpertRow]) ->
 
 
 def _joined(weak: TrainingRows, experts: list[ExpertRow]) -> TrainingRows:
-    origin = ["expert"] * len(experts)
     return TrainingRows(
         rows={name: [*weak.rows[name], *(row.row.get(name) for row in experts)] for name in COLUMN_NAMES},
         label=np.concatenate([weak.label, np.array([row.positive for row in experts], np.int8)]),
-        weight=np.concatenate([weak.weight, np.ones(len(origin))]),
+        weight=np.concatenate([weak.weight, np.array([row.weight for row in experts])]),
         source=[*weak.source, *(row.source for row in experts)],
-        origin=[*weak.origin, *origin],
+        origin=[*weak.origin, *(row.origin for row in experts)],
         group=[*weak.group, *(row.group for row in experts)],
         key=[*weak.key, *(row.key for row in experts)],
     )

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from django import template
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
+from django.utils.translation import gettext_noop, ngettext
 
 from models_registry.models import GateReport, Stage
 
 register = template.Library()
+ORIGINS = {
+    "expert": gettext_noop("expert"),
+    "dump": gettext_noop("saved attack dump"),
+    "customer": gettext_noop("customer"),
+    "rule": gettext_noop("rule"),
+    "language-model": gettext_noop("language model"),
+    "background": gettext_noop("quiet background"),
+}
 
 
 @register.filter
@@ -30,3 +40,15 @@ def gate_sentence(gate: GateReport) -> str:
         "%(version)s at %(threshold)s may not leave: %(n)s checks failed",
         failed,
     ) % (told | {"n": failed})
+
+
+@register.filter
+def origin_name(origin: str) -> str:
+    """Return whose word a label is."""
+    return _(ORIGINS[origin]) if origin in ORIGINS else origin
+
+
+@register.filter
+def microseconds(at: int) -> str:
+    """Return the day and minute, in UTC, of a time in microseconds."""
+    return f"{datetime.fromtimestamp(at / 1e6, UTC):%Y-%m-%d %H:%M}"
