@@ -63,6 +63,8 @@ CLOCK = {
     "ask for suggestions": every(20, "labeling.tasks.ask_suggestions", TRAINING),
     # a few seconds of one process, and only where labels have grown
     "index neighbours": every(300, "labeling.tasks.index_neighbours", TRAINING),
+    # every hour: new versions, and weeks that grew
+    "explain versions": at(crontab(minute="10"), "models_registry.tasks.start_explaining", PIPELINE),
     # every hour: a day that has closed, small segments of the one that goes on
     "compact": at(crontab(minute="50"), "models_registry.tasks.start_compaction", PIPELINE),
     # every hour: each organisation has a midnight of its own

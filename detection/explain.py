@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from detection.contract import Contract, TextInput, encode, seen_bytes, window_halves
+from detection.contract import CONTRACTS, Contract, TextInput, encode, seen_bytes, window_halves
 from detection.features import FeatureSpec, feature_specs, spans
 from detection.scoring import features
 from detection.sessions import Row
@@ -53,7 +53,7 @@ class Explanation:
 
 def contributions(text_model: str, expected_digest: str, contract: Contract, row: Row) -> Explanation:
     """Return why the model gave this session its score; `TamperedModel` when the text is not the expected one."""
-    booster = _booster(text_model, expected_digest)
+    booster = booster_of(text_model, expected_digest)
     values = features(contract, encode(contract, {column: [row[column]] for column in contract.reads}))
     parts = booster.predict(values, pred_contrib=True, num_threads=1)[0]
     specs = feature_specs(contract)
@@ -64,8 +64,18 @@ def contributions(text_model: str, expected_digest: str, contract: Contract, row
     return Explanation(float(parts[-1]), tuple(sorted(found, key=lambda item: (-abs(item.contribution), item.feature))))
 
 
+def warm() -> None:
+    """Load what the first explanation of a process would wait for: the library, and the feature graphs."""
+    import lightgbm  # noqa: F401 (its import is the wait)
+
+    for contract in CONTRACTS.values():
+        empty = encode(contract, {column: [] for column in contract.reads})
+        features(contract, empty)
+
+
 @lru_cache(maxsize=CACHED_MODELS)
-def _booster(text_model: str, expected_digest: str) -> lightgbm.Booster:
+def booster_of(text_model: str, expected_digest: str) -> lightgbm.Booster:
+    """Return the trees of a text model, read once per process; `TamperedModel` when it is not the expected one."""
     digest = hashlib.sha256(text_model.encode()).hexdigest()
     if digest != expected_digest:
         raise TamperedModel(f"the text model has the digest {digest[:12]}, the version says {expected_digest[:12]}")

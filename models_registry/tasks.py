@@ -5,8 +5,8 @@ from __future__ import annotations
 from celery import shared_task
 
 from jobs.models import Job
-from jobs.services import parts, ticks
-from models_registry.services import candidates, compaction, corrections, indicators, ledger_roles, retention
+from jobs.services import jobs, parts, ticks
+from models_registry.services import candidates, compaction, corrections, indicators, insights, ledger_roles, retention
 
 
 @shared_task
@@ -69,3 +69,15 @@ def score_candidate(pk: int) -> None:
 def collect_roles() -> int | None:
     """Enter what the porter wrote about roles into the ledger."""
     return ticks.run("models_registry.collect_roles", ledger_roles.collect)
+
+
+@shared_task
+def start_explaining() -> int | None:
+    """Give versions with a window that nobody looked at a job."""
+    return ticks.run("models_registry.start_explaining", insights.start_due)
+
+
+@shared_task
+def explain_version(pk: int) -> None:
+    """Work out what a version looks at."""
+    jobs.run(pk, insights.explain)

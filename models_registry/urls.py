@@ -2,7 +2,18 @@
 
 from django.urls import path
 
-from models_registry.views import bundles, customers, detectors, gates, indicators, ledger, rollbacks, stages, versions
+from models_registry.views import (
+    bundles,
+    customers,
+    detectors,
+    gates,
+    graphs,
+    indicators,
+    ledger,
+    rollbacks,
+    stages,
+    versions,
+)
 
 app_name = "models_registry"
 urlpatterns = [
@@ -15,6 +26,9 @@ urlpatterns = [
     path("changes/<int:pk>/decline/", detectors.decline_change, name="decline-change"),
     path("models/<slug:name>/", detectors.detector, name="detector"),
     path("models/<slug:name>/<int:number>/", versions.version, name="version"),
+    path("models/<slug:name>/<int:number>/graph/", graphs.version_graph, name="version-graph"),
+    path("models/<slug:name>/<int:number>/model.onnx", graphs.version_file, name="version-file"),
+    path("models/<slug:name>/<int:number>/insight/", versions.insight, name="insight"),
     path("models/<slug:name>/<int:number>/board/", versions.board, name="board"),
     path("models/<slug:name>/<int:number>/scores/", versions.scores, name="scores"),
     path("models/<slug:name>/<int:number>/against/<int:other>/", versions.against, name="against"),
@@ -35,4 +49,8 @@ urlpatterns = [
     path("customers/<int:pk>/sites/new/", customers.create_site, name="create-site"),
     path("bundles/", bundles.bundles, name="bundles"),
     path("bundles/<int:pk>/", bundles.bundle, name="bundle"),
+    path("bundles/<int:pk>/graph/", graphs.bundle_graph, name="bundle-graph"),
+    path("bundles/<int:pk>/bundle.onnx", graphs.bundle_file, name="bundle-file"),
+    path("netron/", graphs.viewer, name="viewer"),
+    path("netron/<str:name>", graphs.viewer_file, name="viewer-file"),
 ]

@@ -25,6 +25,7 @@ from models_registry.models.detectors import (
 from models_registry.models.files import Snapshot, TrainingSet
 from models_registry.models.gates import GateReport
 from models_registry.models.indicators import IndicatorList, IndicatorListVersion, IndicatorMatch
+from models_registry.models.insights import Insight
 from models_registry.models.ledger import LedgerEntry, LedgerHead, LedgerKind
 from models_registry.models.scores import Correction, ScoreFailure, ScoreFile
 from models_registry.models.stages import Rollback, RollbackReview, StageDecision, StageProposal
@@ -52,6 +53,7 @@ __all__ = [
     "IndicatorList",
     "IndicatorListVersion",
     "IndicatorMatch",
+    "Insight",
     "LedgerEntry",
     "LedgerHead",
     "LedgerKind",

@@ -7,9 +7,9 @@ from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from accounts.rights import person, role_required
-from models_registry import charts
+from models_registry import charts, training_charts
 from models_registry.models import Stage
-from models_registry.services import boards, candidates, stages
+from models_registry.services import boards, candidates, insights, stages
 from models_registry.services.scoring import ScoreMismatch
 from models_registry.views import rollbacks
 from models_registry.views.asked import READERS, STAGERS, WINDOWS, version_of, window_of
@@ -23,6 +23,7 @@ def version(request: HttpRequest, name: str, number: int) -> HttpResponse:
     context = {
         "version": found,
         "report": found.report,
+        "learning_curve": training_charts.learning_curve(found.report),
         "coverage": candidates.coverage(found),
         "scoring_job": candidates.newest_job(found),
         "gate_reports": found.gate_reports.select_related("snapshot")[:20],
@@ -62,6 +63,16 @@ def scores(request: HttpRequest, name: str, number: int) -> HttpResponse:
         "threshold_x": round(found.threshold * charts.WIDTH, 2),
     }
     return render(request, "models_registry/_scores.html", context)
+
+
+@require_safe
+@role_required(*READERS)
+def insight(request: HttpRequest, name: str, number: int) -> HttpResponse:
+    """What a version looks at, as its job found it."""
+    found = version_of(name, number)
+    picture = insights.picture(found)
+    weeks = training_charts.drift_bars(picture.weeks) if picture else []
+    return render(request, "models_registry/_insight.html", {"version": found, "picture": picture, "weeks": weeks})
 
 
 @require_safe

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import hashlib
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -55,3 +57,20 @@ def test_features_that_added_nothing_have_no_spans():
     explanation = contributions(TEXT, DIGEST, HTTP_1, ROWS[3])
     assert all(not item.spans for item in explanation.items if not item.contribution)
     assert np.isfinite(explanation.base)
+
+
+def test_a_warmed_process_has_nothing_left_to_load(tmp_path):
+    (tmp_path / "model.txt").write_text(TEXT)
+    code = (
+        "import sys\n"
+        "from detection import explain\n"
+        "from detection.contract import HTTP_1\n"
+        "assert 'lightgbm' not in sys.modules\n"
+        "explain.warm()\n"
+        "loaded = {name.partition('.')[0] for name in sys.modules}\n"
+        f"text = open({str(tmp_path / 'model.txt')!r}).read()\n"
+        f"explain.contributions(text, {DIGEST!r}, HTTP_1, dict.fromkeys(HTTP_1.reads))\n"
+        "print({name.partition('.')[0] for name in sys.modules} - loaded)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout.strip() == "set()"
