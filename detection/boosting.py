@@ -72,17 +72,29 @@ def fit(table: Table, chosen: Rows, policy: TrainingPolicy, trees: int) -> Any:
     parts = draws(table.label[chosen], table.always[chosen], policy, -(-trees // policy.trees_per_draw))
     told = parameters(table, chosen, policy, trees)
     scale = len(parts[0]) / table.weight[chosen[parts[0]]].sum()  # the penalty means the same whatever the weights
-    booster, before = None, None
+    features = table.features if len(chosen) == len(table) else table.features[chosen]
+    raw = np.zeros(len(chosen))  # so far: a draw goes on where the one before stopped
+    grown = []
     for number, part in enumerate(parts):
-        rows = chosen[part]
-        drawn = table.bins.subset(rows.tolist(), params=FIXED).construct()
-        drawn.set_weight(table.weight[rows] * scale)
-        booster = booster or lightgbm.Booster(told, drawn)
-        booster.update(drawn)
-        for _tree in range(1, min(policy.trees_per_draw, trees - number * policy.trees_per_draw)):
+        drawn = table.bins.subset(chosen[part].tolist(), params=FIXED).construct()
+        drawn.set_weight(table.weight[chosen[part]] * scale)
+        drawn.set_init_score(raw[part])
+        booster = lightgbm.Booster(told | {"seed": policy.seed + number}, drawn)
+        for _tree in range(min(policy.trees_per_draw, trees - number * policy.trees_per_draw)):
             booster.update()
-        before = drawn  # noqa: F841 (the library compares the next draw with it: freed, it ends the process)
-    return booster
+        grown.append(booster.model_to_string())
+        raw += raw_scores(booster, features)
+    return lightgbm.Booster(model_str=_joined(grown))
+
+
+def _joined(texts: list[str]) -> str:
+    """Return one model with the trees of all, in their order. LightGBM reads trees one after the other where their
+    sizes are not told."""
+    start, end = "\nTree=", "\nend of trees"
+    head = "\n".join(line for line in texts[0].partition(start)[0].splitlines() if not line.startswith("tree_sizes="))
+    trees = [tree for text in texts for tree in text.partition(end)[0].split(start)[1:]]
+    numbered = [f"{start}{number}\n{tree.partition(chr(10))[2]}" for number, tree in enumerate(trees)]
+    return head + "\n" + "".join(numbered) + end + texts[0].partition(end)[2]
 
 
 def raw_scores(booster: Any, features: NDArray[np.float32]) -> NDArray[np.float64]:

@@ -123,7 +123,7 @@ class Share:
     origin: str
     positive: int
     negative: int
-    trust: float  # weight of one row
+    trust: float  # weight of one row, mean
     weight: float  # of all its rows
     tree_share: float  # of the weight that one tree sees: background is drawn, and so capped
 
@@ -228,7 +228,7 @@ def composition(
             origin=origin,
             positive=int((rows.label[mine] == 1).sum()),
             negative=int((rows.label[mine] == 0).sum()),
-            trust=policy.weight_of(origin),
+            trust=float(weight[mine].mean()),
             weight=float(weight[mine].sum()),
             tree_share=float(in_tree[mine].sum() / in_tree.sum()),
         )

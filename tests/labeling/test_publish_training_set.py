@@ -7,9 +7,10 @@ from typing import Any
 import orjson
 import pytest
 
+from accounts.roles import Role as RoleOfPerson
 from detection.reference import ReferencePolicy, role_of
 from detection.training_rows import read_training_set
-from labeling.models import ReferenceRow, Role
+from labeling.models import Label, Queue, ReferenceRow, Role, Source
 from labeling.services import reference
 from models_registry.services import snapshots
 from models_registry.services.detectors import make_detector
@@ -161,3 +162,34 @@ def test_the_same_answers_give_the_same_bytes(queue, detector, answer, expert, m
     assert published(detector)[0] == first
     assert first.rows == len(rows.key)
     assert first.counts["origin"]["expert"] == first.counts["class"]["positive"] == 1
+
+
+def test_a_confirmed_complaint_is_the_customers_word_with_an_experts(detector):
+    complaints = factories.make_queue(detector=detector, slug="complaints", kind=Queue.Kind.COMPLAINT)
+    item = make_item(complaints, make_row())
+    factories.make_reference_row(item=item, role=Role.REGRESSION, answer="negative")
+    _set, rows = published(detector)
+    assert (rows.origin, rows.label.tolist(), rows.weight.tolist()) == (["customer"], [0], [2.0])
+
+
+def test_a_dump_alone_keeps_its_origin_and_an_expert_makes_it_an_answer(queue, detector, analyst, answer, expert):
+    item = labelled(queue, Role.REGRESSION)
+    Label.objects.create(
+        item=item,
+        detector=detector,
+        subject_kind=item.subject_kind,
+        subject_key=item.subject_key,
+        expert=analyst,
+        source=Source.DUMP,
+        answer="positive",
+    )
+    assert published(detector)[1].origin == ["dump"]
+    answer(item, expert, "positive")
+    training_set, rows = published(detector)
+    assert rows.origin == ["expert"]
+    assert training_set.counts["origin"] == {"expert": 1}
+
+
+@pytest.fixture
+def analyst(db):
+    return factories.make_user(RoleOfPerson.ENGINEER)

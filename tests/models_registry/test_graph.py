@@ -70,10 +70,10 @@ def test_a_graph_is_drawn_with_the_network_shut(
     home = page.context.pages[0]
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
-    page.goto(reverse("models_registry:bundle-graph", args=[bundles.build(CONFIG).pk]))
+    page.goto(reverse("models_registry:version-graph", args=["http-attacks", 1]))
     frame = page.frame_locator("iframe.graph")
     frame.locator("#canvas .node-item-type").first.wait_for(timeout=20_000)
     shown = frame.locator("#canvas").text_content()
     assert "TreeEnsemble" in shown
-    base = home.url.split("/bundles/")[0]
+    base = home.url.split("/models/")[0]
     assert [url for url in asked if not url.startswith((base, "data:", "blob:"))] == []
