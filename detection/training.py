@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from detection.boosting import Pool, Progress, fit, make_table, parameters, raw_scores, score_unseen
+from detection.boosting import Pool, Progress, Table, fit, make_table, parameters, raw_scores, score_unseen
 from detection.contract import Contract, encode
 from detection.cross_validation import (
     bin_of_rows,
@@ -26,6 +26,7 @@ from detection.cross_validation import (
 )
 from detection.features import feature_specs
 from detection.learning_checks import start_curve
+from detection.learning_curve import Curve
 from detection.proposal import Proposal, propose, scout
 from detection.scoring import features as feature_matrix
 from detection.training_policy import TrainingPolicy, is_scouting, prices, seen_by_every_tree, trust
@@ -105,13 +106,59 @@ def train(
     titles = [(spec.name, spec.title) for spec in feature_specs(contract)]
     weight, always = trust(rows, policy), seen_by_every_tree(rows)
     table = make_table(_features(contract, rows), rows.label, weight, always, [name for name, _title in titles])
-    everything, folds = np.arange(len(rows)), policy.folds_for(len(rows))
-    fold = fold_of_groups(rows.group, rows.label, folds, policy.seed)
+    fold = fold_of_groups(rows.group, rows.label, policy.folds_for(len(rows)), policy.seed)
     bins = bins_of_sources(rows.source, policy.source_models)
     blocks = blocks_of_time(rows.rows["start"], policy.time_blocks)
+    told = _ask(table, rows, fold, bins, blocks, policy, progress)
+    proposal = _proposal(told.raw, rows, policy)
+    report = TrainingReport(
+        counts=count_rows(rows.label, rows.source, rows.origin, rows.group)
+        | {"weight": {"positive": _sum(weight, rows.label == 1), "negative": _sum(weight, rows.label == 0)}},
+        composition=composition(rows, weight, always, policy),
+        proposal=proposal,
+        folds=0 if fold is None else int(fold.max()) + 1,
+        out_of_fold=measure(told.raw, table.label, proposal.raw),
+        out_of_fold_by_origin=_by_origin(told.raw, rows, proposal),
+        validations=tuple(validation(kind, scores, table.label, proposal.raw) for kind, scores in told.unseen.items()),
+        by_time=by_time(blocks, told.by_time, rows, proposal.raw),
+        learning_curve=told.curve,
+        complaints=complaints(rows, raw_scores(told.booster, table.features), told.raw, proposal),
+        left_out=_left_out(told.by_source, rows, bins, proposal),
+        left_out_models=len(bins) if len(bins) > 1 else 0,
+        source_features=features_of_the_source(table.features, titles, rows.label, rows.source),
+        importance=_importance(told.booster, titles),
+        policy=policy.to_dict(),
+        parameters=parameters(table, np.arange(len(table)), policy, policy.trees) | {"trees": told.booster.num_trees()},
+        notes=tuple(_notes(fold, proposal, rows, len(bins), policy)),
+    )
+    return _packed(told.booster, contract, proposal, report, metadata or {})
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """The model, and what models that had not seen a row say of it: raw scores, NaN where nobody could be asked."""
+
+    booster: Any
+    raw: NDArray[np.float64]  # of folds by look and host; of the model itself where the groups are too few
+    unseen: dict[str, NDArray[np.float64]]  # by what was not seen
+    by_source: NDArray[np.float64]
+    by_time: NDArray[np.float64]
+    curve: Curve
+
+
+def _ask(
+    table: Table,
+    rows: TrainingRows,
+    fold: NDArray[np.intp] | None,
+    bins: Sequence[Sequence[str]],
+    blocks: Sequence[NDArray[np.intp]],
+    policy: TrainingPolicy,
+    progress: Progress | None,
+) -> _Told:
+    """Fit the model and those that answer questions about it, side by side."""
     few = policy.source_trees
     with Pool(max_workers=policy.workers) as pool:
-        final = pool.submit(fit, table, everything, policy, policy.trees)
+        final = pool.submit(fit, table, np.arange(len(table)), policy, policy.trees)
         of_folds = None if fold is None else score_unseen(pool, table, splits_of(fold), policy, policy.trees)
         of_sources = score_unseen(pool, table, splits_of(bin_of_rows(rows.source, bins)), policy, few)
         of_kinds = {
@@ -121,36 +168,10 @@ def train(
         of_time = score_unseen(pool, table, splits_by_time(blocks), policy, few)
         of_curve = start_curve(pool, table, rows, policy)
         pool.watch(progress)
-        booster = final.result()
-        raw = raw_scores(booster, table.features) if of_folds is None else of_folds()
-        source_raw, kind_raw, time_raw = of_sources(), {kind: wait() for kind, wait in of_kinds.items()}, of_time()
-        learning_curve = of_curve()
-    proposal = _proposal(raw, rows, policy)
-    found_folds = 0 if fold is None else int(fold.max()) + 1
-    report = TrainingReport(
-        counts=count_rows(rows.label, rows.source, rows.origin, rows.group)
-        | {"weight": {"positive": _sum(weight, rows.label == 1), "negative": _sum(weight, rows.label == 0)}},
-        composition=composition(rows, weight, always, policy),
-        proposal=proposal,
-        folds=found_folds,
-        out_of_fold=measure(raw, table.label, proposal.raw),
-        out_of_fold_by_origin=_by_origin(raw, rows, proposal),
-        validations=(
-            *([validation("look and host", raw, table.label, proposal.raw)] if found_folds else []),
-            *(validation(kind, scores, table.label, proposal.raw) for kind, scores in kind_raw.items()),
-        ),
-        by_time=by_time(blocks, time_raw, rows, proposal.raw),
-        learning_curve=learning_curve,
-        complaints=complaints(rows, raw_scores(booster, table.features), raw, proposal),
-        left_out=_left_out(source_raw, rows, bins, proposal),
-        left_out_models=len(bins) if len(bins) > 1 else 0,
-        source_features=features_of_the_source(table.features, titles, rows.label, rows.source),
-        importance=_importance(booster, titles),
-        policy=policy.to_dict(),
-        parameters=parameters(table, everything, policy, policy.trees) | {"trees": booster.num_trees()},
-        notes=tuple(_notes(fold, proposal, rows, len(bins), policy)),
-    )
-    return _packed(booster, contract, proposal, report, metadata or {})
+        raw = raw_scores(final.result(), table.features) if of_folds is None else of_folds()
+        unseen = {} if of_folds is None else {"look and host": raw}
+        unseen |= {kind: wait() for kind, wait in of_kinds.items()}
+        return _Told(final.result(), raw, unseen, of_sources(), of_time(), of_curve())
 
 
 def _splits(group: Sequence[str], rows: TrainingRows, policy: TrainingPolicy) -> list[Any]:

@@ -66,7 +66,7 @@ def test_what_changes_with_time_is_seen_by_time_alone(rows: TrainingRows) -> Non
     turned = replace(rows, label=np.where(late, 1 - rows.label, rows.label).astype(np.int8))
     report = train(turned, HTTP_1, POLICY).report.to_dict()
     assert report["by_time"][-1]["average_precision"] < 0.75  # the share of positives there: no better than a coin
-    assert report["by_time"][0]["average_precision"] > 0.9
+    assert report["by_time"][0]["average_precision"] > 0.8
 
 
 def test_one_host_leaves_nothing_to_ask_about(rows: TrainingRows) -> None:
