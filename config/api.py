@@ -18,7 +18,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from models_registry.api import Detectors, OneDetector, Proposals
+from models_registry.api import Detectors, OneDetector, Proposals, ShipQueries
 from traffic.api import RuleVerdicts, Traffic
 from triage.risk_api import RiskScores
 
@@ -136,4 +136,5 @@ urlpatterns = [
     path("detectors/", Detectors.as_view(), name="detectors"),
     path("detectors/<slug:name>/", OneDetector.as_view(), name="detector"),
     path("detectors/<slug:name>/proposals/", Proposals.as_view(), name="proposals"),
+    path("detectors/<slug:name>/ship-queries/", ShipQueries.as_view(), name="ship-queries"),
 ]

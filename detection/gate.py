@@ -6,17 +6,18 @@ the threshold, or a lost unique detect: a positive row that no rule hits. Forwar
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from dataclasses import asdict, dataclass
+from typing import Any
 
+from detection.gate_report import Check, GatePolicy, Report
+from detection.gate_traffic import ShipFinding, WeekOfTraffic, diff_check, ship_check, traffic_check
 from detection.reference import FORWARD, HOLDOUT, NEGATIVE, POSITIVE, REGRESSION, ROLES
 from detection.thresholds import sigmoid
 
-Level = Literal["block", "warn"]
+NO_TRAFFIC = "no traffic is stored that it could be counted on"
+OF_A_CUSTOMER = "customer "  # sensors of complaints are named so, and keys begin with the sensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,87 +49,6 @@ class SizeResult:
     bytes: int
 
 
-@dataclass(frozen=True, slots=True)
-class GatePolicy:
-    """Stored with every report. Wrong rows and parity mismatches have no limit to set: it is 0."""
-
-    version: int = 1
-    fewest_rows_per_class: int = 1
-    fewest_parity_rows: int = 1
-    most_leaves: int = 20_000  # half of what one core's 2 MB cache holds for a whole bundle
-    most_bytes: int = 8 * 2**20
-
-    def __post_init__(self) -> None:
-        if min(self.fewest_rows_per_class, self.fewest_parity_rows) < 1:
-            raise ValueError("a gate without evidence is no gate: the fewest rows are at least 1")
-
-    def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One question the gate asks. `figure` and `limit` are numbers for machines, `text` is for people."""
-
-    name: str
-    passed: bool
-    level: Level
-    figure: float
-    limit: float
-    text: str
-    rows: tuple[dict[str, Any], ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """What the gate found. Immutable; its digest names it."""
-
-    subject: str
-    threshold: float
-    raw_threshold: float
-    checks: tuple[Check, ...]
-    counts: Mapping[str, Mapping[str, int]]
-    policy: GatePolicy
-    digests: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def passed(self) -> bool:
-        return not self.failures
-
-    @property
-    def failures(self) -> tuple[Check, ...]:
-        return tuple(check for check in self.checks if check.level == "block" and not check.passed)
-
-    @property
-    def sentence(self) -> str:
-        """The answer in one sentence: "http-attacks:2 at 0.71 may leave"."""
-        start = f"{self.subject} at {self.threshold:.6g} may"
-        if self.passed:
-            return f"{start} leave"
-        count = len(self.failures)
-        return f"{start} not leave: {count} check{'' if count == 1 else 's'} failed"
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, finite numbers only: what is stored, shown and digested."""
-        return {
-            "passed": self.passed,
-            "sentence": self.sentence,
-            "subject": self.subject,
-            "threshold": self.threshold,
-            "raw_threshold": self.raw_threshold,
-            "checks": [{**asdict(check), "rows": list(check.rows)} for check in self.checks],
-            "counts": {role: dict(figures) for role, figures in self.counts.items()},
-            "policy": self.policy.to_dict(),
-            "digests": dict(sorted(self.digests.items())),
-        }
-
-    @property
-    def digest(self) -> str:
-        """SHA-256 of the canonical report: the same checks on the same rows give the same digest."""
-        canonical = json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":"), allow_nan=False)
-        return hashlib.sha256(canonical.encode("ascii")).hexdigest()
-
-
 def check(
     cases: Sequence[ReferenceCase],
     *,
@@ -139,9 +59,15 @@ def check(
     policy: GatePolicy,
     subject: str = "this version",
     digests: Mapping[str, str] | None = None,
+    week: WeekOfTraffic | None = None,
+    ship_queries: Sequence[ShipFinding] = (),
+    accepted: Mapping[str, str] | None = None,
+    proof: Mapping[str, Any] | None = None,
 ) -> Report:
     """Return the gate report of a version (`subject`, "http-attacks:2") at a threshold on the rows of a snapshot.
 
+    `week` is what it flags of the last week's traffic; without any the report is incomplete. `accepted` are known
+    attacks that a senior lets it lose, by key with the reason; `proof` is detection.proof.Proof as a dict.
     `digests` names what the report rests on (snapshot, ONNX, rule mapping); it goes into the report's own digest."""
     _refuse_nonsense(cases, threshold, raw_threshold)
     judged = sorted((case for case in cases if case.role != FORWARD), key=_order)
@@ -150,8 +76,14 @@ def check(
         threshold=threshold,
         raw_threshold=raw_threshold,
         checks=(
-            _reference(judged, raw_threshold),
+            *([traffic_check(week)] if week else []),
+            _reference(judged, raw_threshold, accepted or {}),
+            _unique(judged, raw_threshold, accepted or {}),
             _covered(judged, raw_threshold),
+            _complaints(judged, raw_threshold),
+            *(ship_check(found) for found in ship_queries),
+            *([diff_check(week.against)] if week and week.against else []),
+            *([_proof(proof)] if proof else []),
             _evidence(judged, policy),
             _parity(parity, policy),
             *_size(size, policy),
@@ -159,7 +91,14 @@ def check(
         counts=_counts(cases, raw_threshold),
         policy=policy,
         digests=digests or {},
+        traffic=week.to_dict() if week else None,
+        missing=() if week else (NO_TRAFFIC,),
     )
+
+
+def is_lost(case: ReferenceCase, raw_threshold: float) -> bool:
+    """A known attack that nobody catches any more: no rule hits it, and this version loses it."""
+    return case.answer == POSITIVE and not case.rule_hit and not case.raw >= raw_threshold
 
 
 def is_wrong(case: ReferenceCase, raw_threshold: float) -> bool:
@@ -176,12 +115,52 @@ def is_covered_loss(case: ReferenceCase, raw_threshold: float) -> bool:
     return case.answer == POSITIVE and case.rule_hit and case.raw < raw_threshold
 
 
-def _reference(judged: Sequence[ReferenceCase], raw_threshold: float) -> Check:
-    wrong = [case for case in judged if is_wrong(case, raw_threshold)]
-    of_role = {role: sum(case.role == role for case in judged) for role in (REGRESSION, HOLDOUT)}
-    roles = ", ".join(f"{role} {count:,}" for role, count in of_role.items())
-    text = f"{len(wrong):,} wrong of {len(judged):,} ({roles})"
+def _reference(judged: Sequence[ReferenceCase], raw_threshold: float, accepted: Mapping[str, str]) -> Check:
+    wrong = [
+        case
+        for case in judged
+        if is_wrong(case, raw_threshold) and not (is_lost(case, raw_threshold) and case.key in accepted)
+    ]
+    text = f"{len(wrong):,} wrong of {len(judged):,} ({', '.join(_by_role(judged, wrong))})"
     return Check("reference", not wrong, "block", len(wrong), 0, text, _listed(wrong))
+
+
+def _by_role(judged: Sequence[ReferenceCase], wrong: Sequence[ReferenceCase]) -> list[str]:
+    """Return "regression 210, hold-out 3 wrong of 1,202"."""
+    words = []
+    for role in (REGRESSION, HOLDOUT):
+        rows, bad = (sum(case.role == role for case in cases) for cases in (judged, wrong))
+        words.append(f"{role} {bad:,} wrong of {rows:,}" if bad else f"{role} {rows:,}")
+    return words
+
+
+def _unique(judged: Sequence[ReferenceCase], raw_threshold: float, accepted: Mapping[str, str]) -> Check:
+    """Block while a known attack that rules miss is lost and no senior let it go."""
+    lost = [case for case in judged if is_lost(case, raw_threshold)]
+    known = sum(case.answer == POSITIVE and not case.rule_hit for case in judged)
+    left = [case for case in lost if case.key not in accepted]
+    text = f"{len(lost):,} of {known:,} attacks that rules miss are lost"
+    if len(left) < len(lost):
+        text += f", {len(lost) - len(left):,} of them accepted by a senior"
+    rows = tuple(row | {"accepted": accepted.get(row["key"], "")} for row in _listed(lost))
+    return Check("unique detects", not left, "tell", len(left), 0, text, rows)  # they block among the wrong rows
+
+
+def _proof(proof: Mapping[str, Any]) -> Check:
+    """Say what forward rows show; nobody is held to a bound here."""
+    text = (
+        f"at least {100 * proof['precision_bound']:.1f} % right, with 95 % confidence ({proof['errors']:,} wrong of "
+        f"{proof['labels']:,} labels on {proof['hosts']:,} hosts, forward rows only)"
+    )
+    return Check("precision", True, "tell", proof["precision_bound"], None, text)
+
+
+def _complaints(judged: Sequence[ReferenceCase], raw_threshold: float) -> Check:
+    """Count confirmed complaints that this version does not flag; the others are among the wrong rows."""
+    confirmed = [case for case in judged if case.answer == NEGATIVE and case.key.startswith(OF_A_CUSTOMER)]
+    fixed = sum(not is_wrong(case, raw_threshold) for case in confirmed)
+    text = f"{fixed:,} of {len(confirmed):,} confirmed complaints are fixed"
+    return Check("complaints", fixed == len(confirmed), "tell", fixed, len(confirmed), text)
 
 
 def _covered(judged: Sequence[ReferenceCase], raw_threshold: float) -> Check:

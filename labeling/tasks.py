@@ -102,6 +102,12 @@ def gate_nightly() -> int | None:
 
 
 @shared_task
+def gate_version(pk: int) -> None:
+    """Do a job's gate."""
+    jobs.run(pk, gating.gate)
+
+
+@shared_task
 def index_neighbours() -> int | None:
     """Index the labelled sessions that pages show as neighbours, where labels have grown."""
     return ticks.run("labeling.index_neighbours", neighbours.build_due)

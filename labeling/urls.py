@@ -6,6 +6,8 @@ from labeling.views import (
     agreement,
     bulk,
     cycle,
+    dials,
+    diffs,
     evidence,
     hunt_sends,
     hunts,
@@ -106,4 +108,9 @@ urlpatterns = [
     path("reference-proposals/<int:pk>/decide/", reference.decide_proposal, name="decide-proposal"),
     path("disputes/", reference.dispute_list, name="disputes"),
     path("disputes/<int:pk>/decide/", reference.decide_dispute, name="decide-dispute"),
+    path("models/<slug:detector>/<int:number>/dial/", dials.dial, name="dial"),
+    path("thresholds/<int:pk>/decide/", dials.decide_threshold, name="decide-threshold"),
+    path("diffs/<int:pk>/", diffs.verdict_diff, name="verdict-diff"),
+    path("diffs/<int:pk>/review/", diffs.review_diff, name="review-diff"),
+    path("models/<slug:detector>/<int:number>/gate/", diffs.run_gate, name="run-gate"),
 ]

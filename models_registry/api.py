@@ -16,7 +16,9 @@ from rest_framework.views import APIView
 from accounts.api import PersonAuthentication, TokenAuthentication, people
 from accounts.models import User
 from accounts.roles import Role
-from models_registry.models import Detector, DetectorProposal, Version, Weekday
+from detection.ship_queries import POSITIVES, SHARES
+from models_registry.models import Detector, DetectorProposal, ShipQuery, ShipQueryProposal, Version, Weekday
+from models_registry.services import ship_queries
 from models_registry.services.detector_changes import ChangeRefused, propose
 from models_registry.services.detectors import SCHEDULE, DetectorError, make_detector
 
@@ -191,6 +193,80 @@ class Proposals(APIView):
         except ChangeRefused as refusal:
             raise exceptions.ValidationError(str(refusal)) from refusal
         return Response(ProposalSerializer(proposal).data, status=201)
+
+
+class CeilingsSerializer(serializers.Serializer[Any]):
+    """A ceiling in sessions and one in hosts, each as a number, a share (0 to 1), or both."""
+
+    sessions = serializers.IntegerField(min_value=0, max_value=LARGEST, required=False, allow_null=True)
+    hosts = serializers.IntegerField(min_value=0, max_value=LARGEST, required=False, allow_null=True)
+    sessions_share = serializers.FloatField(min_value=0, max_value=1, required=False, allow_null=True)
+    hosts_share = serializers.FloatField(min_value=0, max_value=1, required=False, allow_null=True)
+    of = serializers.ChoiceField(choices=SHARES, default=POSITIVES, help_text="what shares are of")
+
+
+class ExemptionSerializer(serializers.Serializer[Any]):
+    filter = serializers.CharField(max_length=4_000)
+    reason = serializers.CharField(max_length=255)
+
+
+class TermsSerializer(serializers.Serializer[Any]):
+    """detection.ship_queries.Terms; filters are in the language of hunts."""
+
+    filter = serializers.CharField(max_length=4_000)
+    ceilings = CeilingsSerializer()
+    exceptions = ExemptionSerializer(many=True, required=False)
+
+
+class ShipQuerySerializer(serializers.ModelSerializer[ShipQuery]):
+    terms = TermsSerializer()
+    made_by = serializers.CharField()
+    approved_by = serializers.CharField()
+
+    class Meta:
+        model = ShipQuery
+        fields = ["name", "number", "terms", "digest", "made_by", "approved_by", "created_at"]
+
+
+class ShipQueryChangeSerializer(serializers.Serializer[Any]):
+    name = serializers.SlugField(max_length=64)
+    terms = TermsSerializer(allow_null=True, help_text="null: withdraw the query")
+    reason = serializers.CharField(required=False, max_length=255, allow_blank=True)
+
+
+class ShipQueryProposalSerializer(serializers.ModelSerializer[ShipQueryProposal]):
+    class Meta:
+        model = ShipQueryProposal
+        fields = ["id", "name", "digest", "reason", "at"]
+
+
+class ShipQueries(APIView):
+    """Ship queries of a detector: those in force, and a proposal that a second person approves on a page."""
+
+    authentication_classes = [TokenAuthentication, PersonAuthentication]
+    permission_classes = [people(*READERS, writing=MAKERS)]
+
+    @extend_schema(operation_id="list_ship_queries", responses={200: ShipQuerySerializer(many=True)})
+    def get(self, request: Request, name: str) -> Response:
+        found = get_object_or_404(Detector, name=name)
+        return Response(ShipQuerySerializer(ship_queries.in_force(found), many=True).data)
+
+    @extend_schema(
+        operation_id="propose_ship_query",
+        request=ShipQueryChangeSerializer,
+        responses={201: ShipQueryProposalSerializer},
+    )
+    def post(self, request: Request, name: str) -> Response:
+        found = get_object_or_404(Detector, name=name)
+        asked = ShipQueryChangeSerializer(data=request.data)
+        asked.is_valid(raise_exception=True)
+        told = asked.validated_data
+        try:
+            terms = ship_queries.read_terms(told["terms"]) if told["terms"] else None
+            proposal = ship_queries.propose(found, told["name"], terms, _person(request), reason=told.get("reason", ""))
+        except ChangeRefused as refusal:
+            raise exceptions.ValidationError(str(refusal)) from refusal
+        return Response(ShipQueryProposalSerializer(proposal).data, status=201)
 
 
 def _detectors() -> QuerySet[Detector]:

@@ -8,6 +8,7 @@ from django import forms
 from django.utils.translation import gettext_lazy as _
 
 from detection.rules import PROTOCOL_ODDITY
+from detection.ship_queries import POSITIVES, TRAFFIC, ShipQueryError, Terms
 from models_registry.models import Detector, IndicatorList, Weekday
 from models_registry.services.detectors import SCHEDULE, DetectorError, protocols, read_mapping
 
@@ -152,3 +153,71 @@ class ChangeForm(RulesForm, CostForm):
     """What takes two people."""
 
     reason = forms.CharField(required=False, max_length=255, label=_("why"))
+
+
+class ShipQueryForm(forms.Form):
+    """detection.ship_queries.Terms, as people write them."""
+
+    detector = forms.ModelChoiceField(Detector.objects.all(), to_field_name="name", label=_("detector"))
+    name = forms.SlugField(max_length=64, label=_("name"), help_text="ktalk-elsewhere")
+    filter = forms.CharField(
+        max_length=4_000, label=_("finds, among the version's positives"), widget=forms.Textarea(attrs=LINES)
+    )
+    sessions = forms.IntegerField(required=False, min_value=0, label=_("sessions"))
+    sessions_percent = forms.FloatField(required=False, min_value=0, max_value=100, label=_("sessions, %"))
+    hosts = forms.IntegerField(required=False, min_value=0, label=_("hosts"))
+    hosts_percent = forms.FloatField(required=False, min_value=0, max_value=100, label=_("hosts, %"))
+    of = forms.ChoiceField(
+        choices=[(POSITIVES, _("of the version's positives")), (TRAFFIC, _("of all traffic of the protocol"))],
+        label=_("shares are"),
+    )
+    exceptions = LinesField(label=_("except"), help_text=_("one per line: filter # reason"))
+    withdraw = forms.BooleanField(required=False, label=_("withdraw this query"))
+    reason = forms.CharField(required=False, max_length=255, label=_("why"))
+
+    def clean(self) -> dict[str, Any]:
+        told: dict[str, Any] = self.cleaned_data
+        if not self.errors:
+            try:
+                told["terms"] = None if told["withdraw"] else Terms.of(self._written())
+            except ShipQueryError as error:
+                raise forms.ValidationError(str(error)) from error
+        return told
+
+    def _written(self) -> dict[str, Any]:
+        told = self.cleaned_data
+        ceilings = {
+            "sessions": told["sessions"],
+            "hosts": told["hosts"],
+            "sessions_share": _share(told["sessions_percent"]),
+            "hosts_share": _share(told["hosts_percent"]),
+            "of": told["of"],
+        }
+        exceptions = [line.rpartition("#") for line in told["exceptions"]]
+        return {
+            "filter": told["filter"].strip(),
+            "ceilings": ceilings,
+            "exceptions": [{"filter": text.strip(), "reason": reason.strip()} for text, _hash, reason in exceptions],
+        }
+
+    @staticmethod
+    def initial_of(terms: Terms) -> dict[str, Any]:
+        """Return what the form shows of terms in force."""
+        ceilings = terms.ceilings
+        return {
+            "filter": terms.filter,
+            "sessions": ceilings.sessions,
+            "hosts": ceilings.hosts,
+            "sessions_percent": _percent(ceilings.sessions_share),
+            "hosts_percent": _percent(ceilings.hosts_share),
+            "of": ceilings.of,
+            "exceptions": [f"{one.filter} # {one.reason}" for one in terms.exceptions],
+        }
+
+
+def _share(percent: float | None) -> float | None:
+    return None if percent is None else round(percent / 100, 12)
+
+
+def _percent(share: float | None) -> float | None:
+    return None if share is None else round(100 * share, 10)

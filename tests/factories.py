@@ -18,6 +18,7 @@ from detection import tables
 from detection.reference import row_digest
 from detection.rules import RuleMapping
 from detection.sessions import COLUMN_NAMES
+from detection.ship_queries import Terms
 from jobs.models import Job
 from labeling.models import (
     BulkVerdict,
@@ -45,6 +46,7 @@ from models_registry.models import (
     Customer,
     Detector,
     DetectorProposal,
+    DiffGroup,
     GateReport,
     IndicatorList,
     LedgerEntry,
@@ -52,10 +54,14 @@ from models_registry.models import (
     Rollback,
     RuleMappingVersion,
     ScoreFile,
+    ShipQuery,
+    ShipQueryProposal,
     Snapshot,
     StageChange,
     StageProposal,
+    ThresholdProposal,
     TrainingSet,
+    VerdictDiff,
     Version,
 )
 from models_registry.services import ledger
@@ -183,6 +189,48 @@ def make_change(**fields: Any) -> DetectorProposal:
     defaults = {"detector": detector, "after": after, "mapping": after.mapping, "digest": after.digest, "by": by}
     costs = {"old_cost": detector.false_positive_cost, "new_cost": 20.0, "role": by.role}
     return DetectorProposal.objects.create(**defaults | costs | fields)
+
+
+TERMS = {"filter": 'dst.dns == "shop.example"', "ceilings": {"sessions": 0, "hosts": 0}}
+
+
+def make_ship_query_change(**fields: Any) -> ShipQueryProposal:
+    """Return an engineer's proposal of a ship query that waits."""
+    by = fields.get("by") or make_user(Role.ENGINEER)
+    detector = fields.get("detector") or make_detector()
+    terms = Terms.of(TERMS)
+    defaults = {"detector": detector, "name": "elsewhere", "terms": terms.to_dict(), "digest": terms.digest}
+    return ShipQueryProposal.objects.create(**defaults | {"by": by, "role": by.role} | fields)
+
+
+def make_ship_query(**fields: Any) -> ShipQuery:
+    """Return a ship query that two people put in force."""
+    people = {"made_by": make_user(Role.ENGINEER), "approved_by": make_user(Role.SENIOR)}
+    terms = Terms.of(fields.pop("terms", TERMS))
+    defaults = {"name": "elsewhere", "number": 1, "terms": terms.to_dict(), "digest": terms.digest}
+    detector = fields.pop("detector", None) or make_detector()
+    return ShipQuery.objects.create(detector=detector, **defaults | people | fields)
+
+
+def make_verdict_diff(**fields: Any) -> VerdictDiff:
+    """Return a diff of two versions with one group, of a session that does not exist."""
+    version = fields.pop("version", None) or make_version()
+    against = fields.pop("against", None) or make_version(detector=version.detector)
+    defaults = {"threshold": version.threshold, "against_threshold": against.threshold, "since": SOME_TIME}
+    figures = {"gained": 3, "gained_hosts": 2, "lost": 0, "lost_hosts": 0, "until": SOME_TIME, "digest": digest()}
+    asked = {"gained_asked": "dst.port == 443", "lost_asked": "dst.port == 80"}
+    diff = VerdictDiff.objects.create(version=version, against=against, **defaults | figures | asked | fields)
+    DiffGroup.objects.create(diff=diff, direction="gained", shape="ab" * 32, title="GET shop.example/", sessions=3,
+                             hosts=2, rules_hit=0, score=0.9, against_score=0.1, rids=[1 << 32])  # fmt: skip
+    return diff
+
+
+def make_threshold_proposal(**fields: Any) -> ThresholdProposal:
+    """Return an engineer's proposal of a threshold that waits."""
+    version = fields.get("version") or make_version()
+    by = fields.get("by") or make_user(Role.ENGINEER)
+    defaults = {"version": version, "threshold": 0.8, "false_positive_cost": 10.0, "miss_cost": 1.0, "figures": {}}
+    return ThresholdProposal.objects.create(**defaults | {"by": by, "role": by.role} | fields)
 
 
 def make_training_set(**fields: Any) -> TrainingSet:
@@ -643,7 +691,15 @@ URL_ARGS: dict[str, Callable[[], list[Any]]] = {
     "models_registry:change-schedule": lambda: [make_detector().name],
     "models_registry:approve-change": lambda: [make_change().pk],
     "models_registry:decline-change": lambda: [make_change().pk],
+    "labeling:verdict-diff": lambda: [make_verdict_diff().pk],
+    "labeling:review-diff": lambda: [make_verdict_diff().pk],
+    "labeling:dial": _version_of_a_page,
+    "labeling:decide-threshold": lambda: [make_threshold_proposal().pk],
+    "labeling:run-gate": _version_of_a_page,
+    "models_registry:approve-ship-query": lambda: [make_ship_query_change().pk],
+    "models_registry:decline-ship-query": lambda: [make_ship_query_change().pk],
     "api:proposals": lambda: [make_detector().name],
+    "api:ship-queries": lambda: [make_detector().name],
     "api:detector": lambda: [make_detector().name],
     "jobs:job": lambda: [make_job().pk],
     "jobs:state": lambda: [make_job().pk],
@@ -741,5 +797,6 @@ URL_ARGS: dict[str, Callable[[], list[Any]]] = {
     "models_registry:review-rollback": lambda: [make_rollback().pk],
     "models_registry:ledger-entry": lambda: [make_ledger_entry().number],
     "models_registry:gate": lambda: [make_gate_report().pk],
+    "models_registry:accept-loss": lambda: [make_gate_report().pk],
     "models_registry:bundle": lambda: [make_bundle().pk],
 }

@@ -12,13 +12,19 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from detection.contract import TLS_1
-from detection.training import TrainingPolicy, train
+from detection.fingerprint import shape_of, title_of
+from detection.reference import SnapshotRow, counts, write_snapshot
+from detection.sessions import session_key
+from detection.training import TrainingPolicy, train, write_training_set
 from models_registry.models import Version
 from models_registry.services.detectors import make_detector
-from models_registry.services.training import weak_rows
+from models_registry.services.snapshots import receive_snapshot
+from models_registry.services.training import receive_training_set, weak_rows
 from tests.factories import make_version
 from traffic import storage
+from traffic.models import Segment
 from traffic.services import ingest
+from traffic.services.segments import read_rows
 from traffic.simulator.eve import Hit, Wire, lines_of
 from traffic.simulator.handshakes import (
     APPLICATIONS,
@@ -84,9 +90,12 @@ def learn(folder: Path, name: str, positive: str, client: Client) -> Version:
     rules = {"sids": [_RULES[client].sid]}
     detector = make_detector({"name": name, "protocol": "tls", "positive_class": positive, "rules": rules})
     few = TrainingPolicy(trees=30, folds=2, source_models=2, source_trees=10, workers=1)
-    model = train(weak_rows(detector), TLS_1, few)
+    rows = weak_rows(detector)
+    model = train(rows, TLS_1, few)
+    training_set = receive_training_set(detector, write_training_set(rows), rows=len(rows), counts={})
     version = make_version(
         detector=detector,
+        training_set=training_set,
         contract=TLS_1.id,
         onnx_digest=model.onnx_digest,
         text_digest=model.text_digest,
@@ -95,6 +104,19 @@ def learn(folder: Path, name: str, positive: str, client: Client) -> Version:
     storage.put_bytes(version.onnx_path, model.onnx_bytes)
     storage.put_bytes(version.text_path, model.text_model.encode())
     return version
+
+
+def gate_on_two(version: Version) -> None:
+    """Freeze a reference set of two sessions that the version was taught: one with the application, one without."""
+    kinds: dict[str, SnapshotRow] = {}
+    segment = Segment.objects.of_traffic().filter(sensor__name=f"lab-{version.detector.name}").get()
+    for row in read_rows(segment, range(30)):
+        answer = "positive" if row["hits"] else "negative"
+        shape = shape_of(row)
+        kinds[answer] = SnapshotRow(session_key(segment.sensor.name, row), answer, False, "hold-out", shape, shape,
+                                    row["src_ip"], "2026-02-01", "lab", title_of(row), {**row, "hits": []})  # fmt: skip
+    rows = list(kinds.values())
+    receive_snapshot(version.detector, write_snapshot(rows), rows=len(rows), counts=counts(rows))
 
 
 def ktalk(folder: Path) -> Path:

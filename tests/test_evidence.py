@@ -27,12 +27,16 @@ from labeling.models import (
 )
 from labeling.services import reference_events
 from models_registry.models import (
+    AcceptedLoss,
     ApplianceReport,
     Bundle,
     BundleEntry,
     BundleReceipt,
+    Claim,
     DetectorDecision,
     DetectorProposal,
+    DiffGroup,
+    DiffReview,
     FeedFile,
     GateReport,
     IndicatorListVersion,
@@ -44,11 +48,17 @@ from models_registry.models import (
     Rollback,
     RollbackReview,
     RuleMappingVersion,
+    ShipQuery,
+    ShipQueryDecision,
+    ShipQueryProposal,
     Snapshot,
     StageChange,
     StageDecision,
     StageProposal,
+    ThresholdDecision,
+    ThresholdProposal,
     TrainingSet,
+    VerdictDiff,
 )
 from tests import factories, feeds
 from tests.factories import SOME_TIME
@@ -101,6 +111,31 @@ MAKERS: dict[type[models.Model], Callable[[], models.Model]] = {
     DetectorProposal: factories.make_change,
     DetectorDecision: lambda: DetectorDecision.objects.create(
         proposal=factories.make_change(), outcome="declined", by=factories.make_user(), role="senior"
+    ),
+    VerdictDiff: factories.make_verdict_diff,
+    DiffGroup: lambda: factories.make_verdict_diff().groups.get(),
+    DiffReview: lambda: DiffReview.objects.create(
+        group=factories.make_verdict_diff().groups.get(), outcome="accepted", by=factories.make_user(), role="expert"
+    ),
+    Claim: lambda: Claim.objects.create(
+        version=factories.make_version(), threshold=0.5, figures={"precision_bound": 0.9}
+    ),
+    AcceptedLoss: lambda: AcceptedLoss.objects.create(
+        version=(report := factories.make_gate_report()).version,
+        gate_report=report,
+        subject_key="1",
+        title="GET /",
+        reason="gone",
+        by=factories.make_user(),
+    ),
+    ThresholdProposal: factories.make_threshold_proposal,
+    ThresholdDecision: lambda: ThresholdDecision.objects.create(
+        proposal=factories.make_threshold_proposal(), outcome="declined", by=factories.make_user(), role="senior"
+    ),
+    ShipQuery: factories.make_ship_query,
+    ShipQueryProposal: factories.make_ship_query_change,
+    ShipQueryDecision: lambda: ShipQueryDecision.objects.create(
+        proposal=factories.make_ship_query_change(), outcome="declined", by=factories.make_user(), role="senior"
     ),
     Complaint: factories.make_complaint,
     ComplaintState: lambda: factories.make_complaint().states.get(),

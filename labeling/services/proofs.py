@@ -263,16 +263,21 @@ def rows_of(version: Version) -> list[ProofRow]:
     """Return the answered sessions of a version's proof, by their own items alone.
 
     Whatever is not settled as right counts as wrong as soon as anybody did not find it right."""
+    return [row for row, _score in scored_rows(version)]
+
+
+def scored_rows(version: Version) -> list[tuple[ProofRow, float]]:
+    """Return the answered sessions of a version's proof, each with the probability that the version gave it."""
     doubted = Label.objects.current().filter(item=OuterRef("item")).exclude(answer=Answer.POSITIVE)
     drawn = ProofItem.objects.filter(version=version, draw__stratum=FLAGGED)
     found = drawn.annotate(is_doubted=Exists(doubted)).order_by("pk")
     rows = []
-    for chance, host, domain, state, outcome, is_doubted in found.values_list(
-        "probability", "host", "domain", "item__state", "item__outcome", "is_doubted"
+    for chance, host, domain, state, outcome, decision, is_doubted in found.values_list(
+        "probability", "host", "domain", "item__state", "item__outcome", "item__decision", "is_doubted"
     ):
         if state == ItemState.SETTLED or is_doubted:
             wrong = state != ItemState.SETTLED or outcome != Answer.POSITIVE
-            rows.append(ProofRow(chance, wrong, host, domain))
+            rows.append((ProofRow(chance, wrong, host, domain), float(decision.get("score", 0.0))))
     return rows
 
 

@@ -22,18 +22,22 @@ from models_registry.models.detectors import (
     RuleMappingVersion,
     Weekday,
 )
+from models_registry.models.diffs import DiffGroup, DiffReview, Direction, VerdictDiff
 from models_registry.models.files import Snapshot, TrainingSet
-from models_registry.models.gates import GateReport
+from models_registry.models.gates import AcceptedLoss, Claim, GateReport
 from models_registry.models.indicators import IndicatorList, IndicatorListVersion, IndicatorMatch
 from models_registry.models.insights import Insight
 from models_registry.models.ledger import LedgerEntry, LedgerHead, LedgerKind
 from models_registry.models.scores import Correction, ScoreFailure, ScoreFile
+from models_registry.models.ship_queries import ShipQuery, ShipQueryDecision, ShipQueryProposal
 from models_registry.models.stages import Rollback, RollbackReview, StageDecision, StageProposal
+from models_registry.models.thresholds import ThresholdDecision, ThresholdProposal
 from models_registry.models.versions import ROUTED_STAGES, Stage, StageChange, Version
 
 __all__ = [
     "CHANNELS",
     "ROUTED_STAGES",
+    "AcceptedLoss",
     "Appliance",
     "ApplianceReport",
     "ApproverKey",
@@ -41,11 +45,15 @@ __all__ = [
     "BundleEntry",
     "BundleReceipt",
     "Channel",
+    "Claim",
     "Correction",
     "Customer",
     "Detector",
     "DetectorDecision",
     "DetectorProposal",
+    "DiffGroup",
+    "DiffReview",
+    "Direction",
     "EnrolmentCode",
     "FeedFile",
     "GateReport",
@@ -66,13 +74,19 @@ __all__ = [
     "RuleMappingVersion",
     "ScoreFailure",
     "ScoreFile",
+    "ShipQuery",
+    "ShipQueryDecision",
+    "ShipQueryProposal",
     "Site",
     "Snapshot",
     "Stage",
     "StageChange",
     "StageDecision",
     "StageProposal",
+    "ThresholdDecision",
+    "ThresholdProposal",
     "TrainingSet",
+    "VerdictDiff",
     "Version",
     "Weekday",
 ]

@@ -84,6 +84,10 @@ class Asked:
         rows: list[dict[str, Any]] = found.to_pylist()
         return rows
 
+    def keep(self, name: str, select: str) -> None:
+        """Keep what passes as a table of the connection, for questions in several steps."""
+        self.connection.execute(f"CREATE TEMP TABLE {name} AS {self._sql(select)}", self._given({}))
+
     def batches(self, select: str, rows: int) -> Iterator[pa.RecordBatch]:
         """Yield what passes the filter, so many rows at a time."""
         yield from self.connection.sql(self._sql(select), params=self.question.parameters).to_arrow_reader(rows)

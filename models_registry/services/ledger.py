@@ -18,6 +18,7 @@ from django.utils import timezone
 
 from accounts.models import AuditEntry, User
 from models_registry.models import (
+    AcceptedLoss,
     ApproverKey,
     Bundle,
     BundleEntry,
@@ -34,10 +35,15 @@ from models_registry.models import (
     Rollback,
     RollbackReview,
     RuleMappingVersion,
+    ShipQuery,
+    ShipQueryDecision,
+    ShipQueryProposal,
     Snapshot,
     StageChange,
     StageDecision,
     StageProposal,
+    ThresholdDecision,
+    ThresholdProposal,
     TrainingSet,
     Version,
 )
@@ -71,11 +77,18 @@ FIELDS: dict[type[models.Model], tuple[str, ...]] = {
     Release: ("bundle_id", "channel", "customer_id", "path", "digest", "parts", "reason", "by_id", "role", "at"),
     ReleaseSignature: ("release_id", "key_id", "role", "values", "at"),
     Publication: ("bundle_id", "channel", "customer_id", "by_id", "published_at"),
+    ShipQuery: ("detector_id", "name", "number", "terms", "digest", "made_by_id", "approved_by_id", "created_at"),
+    ShipQueryProposal: ("detector_id", "name", "terms", "digest", "after_id", "reason", "by_id", "role", "at"),
+    ShipQueryDecision: (*_DECIDED, "query_id"),
+    ThresholdProposal: ("version_id", "threshold", "false_positive_cost", "miss_cost", "reason", "by_id", "role", "at"),
+    ThresholdDecision: _DECIDED,
+    AcceptedLoss: ("gate_report_id", "version_id", "subject_key", "title", "reason", "by_id", "at"),
     AuditEntry: ("at", "actor_id", "action", "subject", "details"),
 }
 # of these every row has its entry: one without came in by another door
 RECORDED: tuple[type[models.Model], ...] = (
     *(Snapshot, TrainingSet, Version, GateReport, StageChange, StageDecision),
+    *(ShipQuery, ShipQueryDecision, ThresholdDecision, AcceptedLoss),
     *(RuleMappingVersion, DetectorDecision, Bundle, ReleaseSignature, Publication, Rollback, RollbackReview),
 )
 _SHORT = 200  # characters of JSON that stand in an entry as they are; of longer values the digest

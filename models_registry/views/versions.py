@@ -34,6 +34,7 @@ def version(request: HttpRequest, name: str, number: int) -> HttpResponse:
         "moves": stages.MOVES[Stage(found.stage)] if person(request).has_role(*STAGERS) else (),
         "rollbacks": rollbacks.to_review(request, found.detector),
         "emergency": rollbacks.emergency(request, found),
+        "may_gate": person(request).has_role(*STAGERS),
         "active": found.detector.versions.filter(stage=Stage.ACTIVE).exclude(pk=found.pk).first(),
         "bundle_entries": found.bundle_entries.select_related("bundle").order_by("-bundle_id")[:20],
     }

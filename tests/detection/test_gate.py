@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detection.gate import GatePolicy, ParityResult, ReferenceCase, Report, SizeResult, check
+from detection.gate import ParityResult, ReferenceCase, SizeResult, check
+from detection.gate_report import GatePolicy, Report
 
 POLICY = GatePolicy()
 PARITY = ParityResult(rows=1_000, mismatches=0)
@@ -222,7 +223,7 @@ def test_the_digest_names_the_report_and_what_it_rests_on() -> None:
         gate((*GOOD, make_case("3"))),
     ]
     assert len({report.digest for report in reports}) == len(reports)
-    assert gate().digest == "7b95db285a437c9b1b6edacbc73d114614ddc8c7490eee694f5a6501c68977a8"
+    assert gate().digest == "9a5cc08248d310f1014abdee1fd419e4ae607542b31971453ef84e33410374d0"
 
 
 def test_the_report_is_plain_json() -> None:
@@ -230,10 +231,12 @@ def test_the_report_is_plain_json() -> None:
     assert json.loads(json.dumps(values)) == values
     assert [entry["name"] for entry in values["checks"]] == [
         "reference",
+        "unique detects",
         "covered attacks",
+        "complaints",
         "evidence",
         "parity",
         "leaves",
         "bytes",
     ]
-    assert set(values["checks"][0]) == {"name", "passed", "level", "figure", "limit", "text", "rows"}
+    assert set(values["checks"][0]) == {"name", "passed", "level", "figure", "limit", "text", "rows", "asked"}

@@ -17,6 +17,6 @@ def gated(version: Version, *, passed: bool = True, snapshot: Snapshot | None = 
         "sentence": f"{version} may {'' if passed else 'not '}leave",
         "checks": [],
         "counts": {},
-        "digests": gates._digests(version, snapshot),
+        "digests": gates._digests(version, version.threshold, snapshot),
     }
     return factories.make_gate_report(version=version, snapshot=snapshot, passed=passed, report=report)

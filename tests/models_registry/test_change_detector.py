@@ -61,7 +61,7 @@ def test_rules_alone_leave_the_price(detector, senior, engineer):
 def test_a_gate_report_of_the_old_terms_is_not_current(detector, engineer, senior):
     version = make_version(detector=detector)
     report = make_gate_report(version=version)
-    report.report["digests"] = gates._digests(version, report.snapshot)
+    report.report["digests"] = gates._digests(version, version.threshold, report.snapshot)
     assert gates.is_current(report)
     approve(propose(detector, engineer, cost=25), senior)
     version.detector.refresh_from_db()

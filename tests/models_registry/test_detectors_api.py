@@ -9,6 +9,7 @@ from accounts.models import Token
 from accounts.roles import Role
 from accounts.services import tokens
 from models_registry.models import Detector, DetectorProposal
+from models_registry.services import ship_queries
 from tests.factories import make_detector, make_token, make_user, make_version
 
 pytestmark = pytest.mark.django_db
@@ -100,3 +101,21 @@ def test_a_browser_needs_the_forms_token(engineer):
     client.force_login(engineer)
     assert client.post(URL, SPEC, content_type="application/json").status_code == 403
     assert not Detector.objects.exists()
+
+
+def test_ship_queries_are_proposed_by_scripts_and_never_approved_there():
+    detector = make_detector()
+    address = f"{URL}{detector.name}/ship-queries/"
+    owner, script = script_of(Role.ENGINEER)
+    terms = {"filter": 'dst.dns == "shop.example"', "ceilings": {"sessions": 5, "hosts_share": 0.01}}
+    answer = script.post(address, {"name": "elsewhere", "terms": terms}, "application/json")
+    assert answer.status_code == 201, answer.json()
+    assert script.get(address).json() == []
+    senior = make_user(Role.SENIOR)
+    ship_queries.approve(ship_queries.proposals(detector).get(by=owner), senior)
+    [told] = script.get(address).json()
+    assert (told["name"], told["approved_by"]) == ("elsewhere", senior.username)
+    assert told["terms"]["ceilings"]["sessions"] == 5
+    for wrong in ({"filter": "htp.x == 1", "ceilings": terms["ceilings"]}, terms | {"ceilings": {"sessions": 1}}):
+        other = {"name": "other", "terms": wrong}
+        assert script.post(address, other, "application/json").status_code == 400

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from models_registry.models import GateReport, Version
-from models_registry.services import gates, snapshots
+from models_registry.services import gates, scoring, snapshots
 from models_registry.services.gates import run_gate
 from tests.factories import put_rules_in_force
 from tests.models_registry.loop import ATTACK, PAGE, keep_snapshot, make_loop, reference_row, right_rows
@@ -103,3 +103,49 @@ def test_a_snapshot_that_changed_on_disk_is_refused(version: Version) -> None:
     storage.put_bytes(snapshot.path, b"nothing")
     with pytest.raises(snapshots.DamagedFile):
         run_gate(version)
+
+
+def test_the_report_leads_with_what_the_version_flags_of_last_week(version: Version) -> None:
+    keep_snapshot(version.detector, *right_rows())
+    report = run_gate(version).report
+    traffic = report["traffic"]
+    assert traffic["traffic"]["sessions"] == 240
+    files = version.score_files.get()  # the gate had the week scored
+    assert traffic["positives"]["sessions"] == files.covered + files.unique_candidates > 0
+    hosts, days = traffic["traffic"]["hosts"], traffic["days"]
+    assert traffic["per_thousand_hosts_and_day"] == pytest.approx(
+        traffic["positives"]["sessions"] / hosts * 1000 / days
+    )
+    assert report["checks"][0]["name"] == "traffic"
+    assert report["missing"] == []
+
+
+def test_a_segment_that_cannot_be_scored_makes_the_report_incomplete(
+    version: Version, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep_snapshot(version.detector, *right_rows())
+
+    def damaged(*_args: object) -> None:
+        raise OSError("damaged")
+
+    monkeypatch.setattr(scoring, "score_or_note", damaged)
+    report = run_gate(version)
+    assert not report.passed
+    assert "incomplete: 1 of 1 segments have no scores" in check(report, "traffic")["text"]
+
+
+def test_a_senior_lets_a_version_lose_a_named_attack(version: Version, senior: Any, engineer: Any) -> None:
+    keep_snapshot(version.detector, *right_rows(), reference_row(PAGE, "positive", number=3))
+    report = run_gate(version)
+    [row] = check(report, "unique detects")["rows"]
+    with pytest.raises(gates.LossRefused, match="by a senior"):
+        gates.accept_loss(report, row["key"], engineer, "gone")
+    with pytest.raises(gates.LossRefused, match="no such loss"):
+        gates.accept_loss(report, "another", senior, "gone")
+    gates.accept_loss(report, row["key"], senior, "this host is gone")
+    assert not gates.is_current(report)
+    again = run_gate(version)
+    assert again.passed
+    assert check(again, "unique detects")["rows"][0]["accepted"] == "this host is gone"
+    keep_snapshot(version.detector, *right_rows(), reference_row(ATTACK, "negative", number=3))
+    assert not run_gate(version).passed  # a false positive is never accepted

@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 from django.core.management.base import BaseCommand, CommandError
 
-from labeling.services import reference
+from labeling.services import gating, reference
 from models_registry.models import Version
 from models_registry.services import gates
 
@@ -29,6 +29,7 @@ class Command(BaseCommand):
             raise CommandError(f"A threshold is a probability between 0 and 1, not {threshold}.")
         reference.grow(version.detector)
         snapshot = reference.publish_snapshot(version.detector)
+        gating.hand_down(version)
         gate = gates.run_gate(version, threshold, snapshot)
         if options["json"]:
             self.stdout.write(orjson.dumps(gate.report | {"digest": gate.digest}, option=orjson.OPT_INDENT_2).decode())
