@@ -123,7 +123,7 @@ def _portrait() -> Portrait:
     curve = [0.0] * 8 + [0.004, 0.01, 0.02, 0.03, 0.02, 0.01, 0.004, 0.002, 0.001] + [0.0] * 23
     today = DayOf(AT.date(), 15.2, 20.23, [], None)
     picture = pictures.of_entity(counts, 42.0, curve, 20.23, today.value)
-    return Portrait(Entity(name="gerrard"), night, picture, 90, 42.0, 20.23, 2.31, today, [], 42 / 82)
+    return Portrait(Entity(name="gerrard"), night, picture, 90, 42.0, 20.23, 2.31, today, AT.date(), [], 42 / 82)
 
 
 def _heights(n: int) -> tuple[int, int, int]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 from django.contrib import messages
-from django.core.exceptions import ValidationError
+from django.core.exceptions import BadRequest, ValidationError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
@@ -79,9 +81,13 @@ def entity(request: HttpRequest, pk: int) -> HttpResponse:
 @require_safe
 @role_required(*READERS)
 def entity_picture(request: HttpRequest, pk: int) -> HttpResponse:
-    """The picture alone, for the page of an alert."""
+    """The picture alone, for the page of an alert, whose day it marks."""
     found = get_object_or_404(Entity.objects.select_related("organisation"), pk=pk)
-    return render(request, "triage/_portrait.html", {"told": pages.portrait(found)})
+    try:
+        day = date.fromisoformat(request.GET["day"]) if "day" in request.GET else None
+    except ValueError:
+        raise BadRequest("day: expected 2026-11-21") from None
+    return render(request, "triage/_portrait.html", {"told": pages.portrait(found, day)})
 
 
 @require_POST

@@ -132,13 +132,16 @@ def test_a_file_that_was_changed_stops_the_night(organisation: Organisation, set
         nights.close(organisation.weights, FIRST + timedelta(days=2))
 
 
-def test_a_day_without_a_single_score_is_no_quiet_day(organisation: Organisation) -> None:
+def test_a_day_on_which_no_feed_spoke_is_no_quiet_day(organisation: Organisation) -> None:
     quiet_days(organisation, 16)
     before = pages.portrait(Entity.objects.get(name="joe"))
     silent = nights.close(organisation.weights, FIRST + timedelta(days=16))
     after = pages.portrait(Entity.objects.get(name="joe"))
     assert silent.mode == "silent" and silent.missing == silent.entities
     assert (after.periods, after.weight, after.threshold) == (before.periods, before.weight, before.threshold)
+    scores.hear(organisation, [FIRST + timedelta(days=17)])  # alive, and had nothing to tell
+    quiet = nights.close(organisation.weights, FIRST + timedelta(days=17))
+    assert quiet.mode != "silent" and quiet.missing == 0
 
 
 def test_an_entity_that_could_not_be_heard_is_missing(organisation: Organisation) -> None:

@@ -114,6 +114,19 @@ class RiskScore(models.Model):
         return f"{self.entity} {self.day} {self.feature}: {self.score:g}"
 
 
+class HeardDay(models.Model):
+    """A day on which the feeds of an organisation spoke: if they named nobody, it was quiet."""
+
+    organisation = models.ForeignKey(Organisation, on_delete=models.PROTECT, related_name="heard_days")
+    day = models.DateField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["organisation", "day"], name="one_heard_day_per_organisation")]
+
+    def __str__(self) -> str:
+        return f"{self.organisation} {self.day}"
+
+
 class MissingDay(models.Model):
     """A day on which nothing could be heard of an entity, or of all: not a quiet day, none at all."""
 
@@ -225,6 +238,7 @@ class RiskAlert(models.Model):
 
 __all__ = [
     "Entity",
+    "HeardDay",
     "MissingDay",
     "Organisation",
     "RiskAlert",

@@ -55,6 +55,6 @@ def _day(alert: RiskAlert) -> EntityDay:
             "late": alert.late,
             "policy": alert.night.policy.get("version"),
             "page": reverse("triage:entity", args=[entity.pk]),
-            "picture": reverse("triage:entity-picture", args=[entity.pk]),
+            "picture": reverse("triage:entity-picture", args=[entity.pk]) + f"?day={alert.day}",
         },
     )

@@ -23,7 +23,7 @@ from detection.adaptive import POLICY, Calibration, Contribution, Entities, Nigh
 from jobs.services import jobs
 from jobs.services.jobs import Lease
 from traffic import storage
-from triage.models import Entity, MissingDay, Organisation, RiskAlert, RiskNight, RiskScore, RiskWeights
+from triage.models import Entity, HeardDay, MissingDay, Organisation, RiskAlert, RiskNight, RiskScore, RiskWeights
 from triage.services.risk import effects, states
 
 TASK = "triage.tasks.close_risk_days"
@@ -195,9 +195,10 @@ def _members(organisation: Organisation, day: date) -> list[Entity]:
 def _missing(organisation: Organisation, day: date, members: list[Entity], told: Day) -> Any:
     """Return the rows of which nothing could be heard, or which did not exist yet.
 
-    A day without a single score is no quiet day."""
+    A day on which no feed spoke is no quiet day."""
     rows = MissingDay.objects.filter(organisation=organisation, day=day)
-    if not len(told.rows) or rows.filter(entity=None).exists():
+    heard = HeardDay.objects.filter(organisation=organisation, day=day).exists()
+    if not heard or rows.filter(entity=None).exists():
         return np.setdiff1d(np.arange(len(members)), told.rows)
     absent = set(rows.values_list("entity__row", flat=True)) | {one.row for one in members if one.since > day}
     return np.setdiff1d(np.array(sorted(row for row in absent if row < len(members)), np.int64), told.rows)

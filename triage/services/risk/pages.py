@@ -132,6 +132,7 @@ class Portrait:
     threshold: float | None
     newcomer: float | None  # threshold of somebody without history
     today: DayOf | None
+    marked: date | None  # which day that is
     days: list[DayOf]
     own_share: float  # of the blend that its own past is
 
@@ -140,24 +141,27 @@ class Portrait:
         return 100 * self.own_share
 
 
-def portrait(entity: Entity) -> Portrait:
-    """Return what the page of an entity shows."""
+def portrait(entity: Entity, day: date | None = None) -> Portrait:
+    """Return what the page of an entity shows; `day` is marked in the picture, the newest one unless said."""
     organisation = entity.organisation
     weights = nights.in_use(organisation)[0]
     night = weights.nights.order_by("-day").exclude(state_path="").first()
     days = days_of(entity)
     state = states.row_of(night.state_path, entity.row) if night else None
     if night is None or state is None:
-        return Portrait(entity, night, None, 0, 0.0, None, night.cold if night else None, None, days, 0.0)
+        return Portrait(entity, night, None, 0, 0.0, None, night.cold if night else None, None, None, days, 0.0)
     factor, weight, seen = state.as_of(night.day.toordinal())
     threshold = float(state.threshold[0])
     told = threshold if math.isfinite(threshold) else None
-    today = next((one for one in days if one.day == night.day), None)
+    today = next((one for one in days if one.day == (day or night.day)), None)
     picture = pictures.of_entity(
         state.counts[0] * factor[0], float(weight[0]), night.curve, told, today.value if today else 0.0
     )
     share = float(weight[0] / (weight[0] + POLICY.kappa0))
-    return Portrait(entity, night, picture, int(seen[0]), float(weight[0]), told, night.cold, today, days, share)
+    marked = day or night.day
+    return Portrait(
+        entity, night, picture, int(seen[0]), float(weight[0]), told, night.cold, today, marked, days, share
+    )
 
 
 def days_of(entity: Entity, number: int = RECENT) -> list[DayOf]:

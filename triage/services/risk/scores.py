@@ -11,7 +11,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from detection.adaptive import POLICY
-from triage.models import Entity, MissingDay, Organisation, RiskNight, RiskScore
+from triage.models import Entity, HeardDay, MissingDay, Organisation, RiskNight, RiskScore
 from triage.services.risk import organisations
 
 AHEAD = timedelta(minutes=10)  # a clock may be wrong by so much
@@ -47,7 +47,7 @@ class FromTheFuture(ValueError):  # noqa: N818
 def take_in(organisation: Organisation, scores: Sequence[Told], told_by: str) -> Taken:
     """Keep the largest score of each entity, feature and day. Sending the same again changes nothing.
 
-    Raises FromTheFuture, and then keeps nothing."""
+    Sending nothing says that the feed is alive. Raises FromTheFuture, and then keeps nothing."""
     now = timezone.now()
     if future := next((one for one in scores if one.at > now + AHEAD), None):
         raise FromTheFuture(f"{future.at.isoformat()} lies in the future: expected a time until now, in UTC")
@@ -79,7 +79,14 @@ def take_in(organisation: Organisation, scores: Sequence[Told], told_by: str) ->
     ]
     rows = _uncounted(rows)
     kept = _write(rows)
+    hear(organisation, {now.astimezone(zone).date(), *(row.day for row in rows)})
     return Taken(len(rows) - kept, kept, sum(row.late for row in rows if row.pk), len(best) - len(rows))
+
+
+def hear(organisation: Organisation, days: Iterable[date]) -> None:
+    """Note that the feeds spoke on some days."""
+    told = [HeardDay(organisation=organisation, day=day) for day in sorted(days)]
+    HeardDay.objects.bulk_create(told, ignore_conflicts=True)
 
 
 @transaction.atomic

@@ -33,5 +33,6 @@ def live(of: Organisation, habit: Habit, people: int, days: int, seed: int) -> i
             for one in simulation.day(habit, people, ordinal, seed)
         ]
         scores.take_in(of, told, TOLD_BY)
+        scores.hear(of, [day])
         alerts += nights.close(of.weights, day).alerts
     return alerts
