@@ -193,13 +193,31 @@ class _Compiler:
         if op is Op.MISSING:
             return f"{column} IS NULL"
         if op is Op.LIKE:
-            return f"lower({column}) LIKE lower({self._value(str(value).translate(_ESCAPED))}) ESCAPE '\\'"
+            return self._like(column, str(value))
         if isinstance(value, IPv4Network | IPv6Network):
             return self._within(column, value)
         if isinstance(value, tuple):
             values = [self._scalar(test, one) for one in value]
             return f"{column} IN ({', '.join(values)})"
         return f"{column} {_RELATIONS[op]} {self._scalar(test, value)}"
+
+    def _like(self, column: str, pattern: str) -> str:
+        """Ask for a glob; most look for one text somewhere, which is several times as fast asked plainly."""
+        literal = pattern.strip("*")
+        if not literal or "*" in literal or "?" in literal:
+            return f"lower({column}) LIKE lower({self._value(pattern.translate(_ESCAPED))}) ESCAPE '\\'"
+        text = self._value(literal)
+        if not (literal.isascii() and literal.lower() == literal.upper()):  # else case changes nothing
+            column, text = f"lower({column})", f"lower({text})"
+        match (pattern.startswith("*"), pattern.endswith("*")):
+            case (True, True):
+                return f"contains({column}, {text})"
+            case (True, False):
+                return f"ends_with({column}, {text})"
+            case (False, True):
+                return f"starts_with({column}, {text})"
+            case _:
+                return f"{column} = {text}"
 
     def _scalar(self, test: FieldTest, value: str | int | None) -> str:
         parameter = self._value(value)

@@ -10,14 +10,20 @@ from datetime import datetime, timedelta
 
 import pyarrow as pa
 
+from detection.filters.fields import Place
+from detection.filters.predicates import FieldTest, Op, Predicate, conjuncts
 from detection.indicators import HIT_SCHEMA
 from models_registry.models import IndicatorMatch
 from models_registry.services.hunt_hits import hit_counts
-from models_registry.services.hunt_tables import Hunt, offer, opened
+from models_registry.services.hunt_tables import Asked, Hunt, offer, opened
 from models_registry.services.hunts import EPOCH, moment
 
 MOST_STRETCHES = 50_000  # of time: a month in minutes
 MINUTE = 60_000_000  # microseconds
+_SURVEY = """SELECT place, sum(sessions), count(source), sum(hits), epoch_us(min(first)), epoch_us(max(last)) FROM (
+    SELECT s.src_ip AS source, epoch_us(s.start) // $stretch AS place,
+        count(*) AS sessions, {hits} AS hits, min(s.start) AS first, max(s.start) AS last"""
+_SETS = "GROUP BY GROUPING SETS ((source), (place)))"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,31 +45,31 @@ class Bar:
 
 def count(hunt: Hunt) -> Counts:
     """Return what passes the filter, in sessions and hosts."""
-    figures = "count(*), count(DISTINCT s.src_ip), epoch_us(min(s.start)), epoch_us(max(s.start))"
     with opened(hunt) as asked:
-        [(sessions, hosts, first, last)] = asked.rows(f"SELECT {figures}")
-    return _counts(hunt, sessions, hosts, first, last)
+        hits, join = _hits(hunt, asked)
+        figures = f"count(*), count(DISTINCT s.src_ip), {hits}, epoch_us(min(s.start)), epoch_us(max(s.start))"
+        [found] = asked.rows(f"SELECT {figures}", "", join)
+    return _counts(hunt, *found)
 
 
 def survey(hunt: Hunt, columns: int) -> tuple[Counts, list[Bar], int]:
     """Return what `count` does, sessions per stretch of time, and how many seconds a stretch is.
 
-    Short stretches are counted and then joined: the files are read once for all that is asked of time."""
+    Short stretches are counted and then joined: the files are read once for all that is asked."""
     stretch = _stretch(hunt)
-    figures = "count(*), epoch_us(min(s.start)), epoch_us(max(s.start))"
     with opened(hunt) as asked:
-        [(hosts,)] = asked.rows("SELECT count(DISTINCT s.src_ip)")
-        found = asked.rows(
-            f"SELECT epoch_us(s.start) // $stretch AS place, {figures}", "GROUP BY place", stretch=stretch
-        )
-    first, last = min((row[2] for row in found), default=None), max((row[3] for row in found), default=None)
-    counts = _counts(hunt, sum(row[1] for row in found), hosts, first, last)
-    if first is None or last is None:
+        hits, join = _hits(hunt, asked)
+        # by hosts on one side and by stretches on the other; hosts have no place
+        found = asked.rows(_SURVEY.replace("{hits}", hits), f"{_SETS} GROUP BY place", join, stretch=stretch)
+    figures = next((row[1:] for row in found if row[0] is None), (0, 0, 0, None, None))
+    counts = _counts(hunt, *figures)
+    if figures[3] is None:
         return counts, [], stretch // 1_000_000
-    wide = -(-(last - first + 1) // (columns * stretch)) * stretch
+    wide = -(-(figures[4] - figures[3] + 1) // (columns * stretch)) * stretch
     joined: Counter[int] = Counter()
-    for place, sessions, _first, _last in found:
-        joined[place * stretch // wide * wide] += sessions
+    for place, sessions, *_rest in found:
+        if place is not None:
+            joined[place * stretch // wide * wide] += int(sessions)
     bars = [Bar(EPOCH + timedelta(microseconds=at), joined[at]) for at in sorted(joined)]
     return counts, bars, wide // 1_000_000
 
@@ -76,19 +82,24 @@ def _stretch(hunt: Hunt) -> int:
     return MINUTE * max(1, -(-minutes // MOST_STRETCHES))
 
 
-def _counts(hunt: Hunt, sessions: int, hosts: int, first: int | None, last: int | None) -> Counts:
+def _counts(hunt: Hunt, sessions: int, hosts: int, hits: int | None, first: int | None, last: int | None) -> Counts:
     if not sessions:
         return Counts(0, 0, 0, 0, 0, None, None)
-    return Counts(sessions, hosts, _hits(hunt), _attacks(hunt), _indicators(hunt), moment(first), moment(last))
+    found = (int(sessions), hosts, int(hits or 0), _attacks(hunt), _indicators(hunt))
+    return Counts(*found, moment(first), moment(last))
 
 
-def _hits(hunt: Hunt) -> int:
-    counted = hit_counts(hunt.segments)
-    if not len(counted):
-        return 0
-    with opened(hunt) as asked:
-        asked.connection.register("hit_counts", counted)
-        return int(asked.rows("SELECT coalesce(sum(h.hits), 0)", "", "JOIN hit_counts h ON h.rid = s.rid")[0][0])
+def _hits(hunt: Hunt, asked: Asked) -> tuple[str, str]:
+    """Return the SQL of how many hits there are, and the join that it needs."""
+    asked.connection.register("hit_counts", hit_counts(hunt.segments))
+    # of the others nothing is read then
+    only_with_hits = any(map(_asks_hits, conjuncts(hunt.predicate)))
+    return "sum(h.hits)", f"{'' if only_with_hits else 'LEFT '}JOIN hit_counts h ON h.rid = s.rid"
+
+
+def _asks_hits(test: Predicate) -> bool:
+    """Whether a session without hits fails the test."""
+    return isinstance(test, FieldTest) and test.field.place is Place.HIT and test.op is not Op.MISSING
 
 
 def _attacks(hunt: Hunt) -> int:

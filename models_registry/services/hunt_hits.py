@@ -27,10 +27,12 @@ _lock = Lock()
 
 
 def hit_counts(segments: Sequence[Segment]) -> pa.Table:
-    """Return the sessions of some segments that have hits, with their number; late ones are rows of their own."""
+    """Return the sessions of some segments that have hits, each once with their number; late ones count too."""
     with ThreadPoolExecutor(THREADS) as pool:
-        tables = list(pool.map(_of, segments))
-    return pa.concat_tables([SCHEMA.empty_table(), *tables, _late(segments)])
+        found = pa.concat_tables([SCHEMA.empty_table(), *pool.map(_of, segments)])
+    if not len(late := _late(segments)):
+        return found
+    return pa.concat_tables([found, late]).group_by("rid").aggregate([("hits", "sum")]).rename_columns(SCHEMA.names)
 
 
 def _of(segment: Segment) -> pa.Table:
