@@ -25,6 +25,7 @@ from detection.cross_validation import drawn
 
 Rows = NDArray[np.intp]
 REACH = 2.0  # times the labels there are
+FLAT = 0.1  # a power below it: twice the labels take less than 7 % off the error
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +107,7 @@ def curve(errors: Sequence[Sequence[tuple[int, float]]], labels: int, more: int)
     if points[-1].error < 1e-9:
         return Curve(labels, points, why_not="no error left")
     if mean - reach <= 0:
-        return Curve(labels, points, **told, why_not="flat")
+        return Curve(labels, points, **told, why_not="flat" if mean + reach < FLAT else "noisy")
     asked = min(more, int((REACH - 1) * labels))
     factor = (points[-1].labels + asked) / points[-1].labels
     error, low, high = (points[-1].error * factor**-power for power in (mean, mean + reach, mean - reach))

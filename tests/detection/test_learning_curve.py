@@ -44,6 +44,11 @@ def test_noise_is_no_promise() -> None:
     assert found.power_low is not None and found.power_low <= 0
 
 
+def test_folds_that_disagree_promise_nothing_and_deny_nothing() -> None:
+    found = curve([[(n, n**-power) for n in SIZES] for power in (0.0, 0.1, 1.0, 1.5)], labels=500, more=500)
+    assert (found.forecast, found.why_not) == (None, "noisy")
+
+
 def test_no_error_left_is_said() -> None:
     assert curve([[(n, 0.0) for n in SIZES]] * 4, labels=500, more=500).why_not == "no error left"
 

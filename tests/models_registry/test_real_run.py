@@ -18,7 +18,8 @@ def test_a_detector_learns_from_real_labels_and_the_gate_says_what_it_gets_wrong
     _tell(run)
     assert {share["origin"] for share in training["composition"]} == {"dump", "rule", "background"}
     kinds = {one["kind"]: one for one in training["cross_validation"]}
-    assert kinds["look and host"]["average_precision"] > 0.95
+    assert kinds["look and host"]["average_precision"] > 0.8
+    assert kinds["host"]["recall"] < kinds["look and host"]["recall"]
     assert [one["learnt_from"] > 0 for one in training["by_time"]] == [True] * 3
     left_out = {one["source"]: one for one in training["leave_one_source_out"]["sources"]}
     assert left_out["csic"]["recall"] < kinds["look and host"]["recall"]  # another place is harder: nothing flatters
