@@ -48,3 +48,23 @@ class TrainingSet(FrozenFile):
 
     def __str__(self) -> str:
         return f"{self.detector}: training set {self.number}"
+
+
+class Erasure(Evidence):
+    """Rows were taken out of a frozen file because a customer withdrew his consent. The digests stay."""
+
+    path = models.CharField(max_length=255)
+    old_digest = models.CharField(max_length=64)
+    digest = models.CharField(max_length=64)  # of the file as it is now
+    rows = models.PositiveIntegerField()  # that are gone
+    at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering = ["-id"]
+        indexes = [
+            # read by models_registry.services.snapshots
+            models.Index(fields=["path"], name="erasure_by_path"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.rows} rows of {self.path}"

@@ -28,6 +28,7 @@ class LedgerKind(models.TextChoices):
     BUNDLE = "bundle", _("bundle")
     PUBLICATION = "publication", _("publication")
     ROLE = "role", _("role")
+    ERASURE = "erasure", _("rows erased")
 
 
 class LedgerHead(models.Model):

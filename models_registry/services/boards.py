@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import duckdb
@@ -11,6 +11,7 @@ from django.db.models import Count, Max, Min, QuerySet, Sum
 
 from detection.rules import RuleVerdict
 from detection.selection import CELL_CODES, Cell
+from detection.thresholds import raw_threshold
 from models_registry.models import ScoreFile, Version
 from models_registry.services.scoring import COUNTERS, ScoreMismatch
 from traffic import storage
@@ -246,3 +247,30 @@ def seen(version: Version, since: datetime) -> Seen:
         return Seen(0, 0.0)
     [(hosts,)] = _query(files, "SELECT count(DISTINCT src_ip) FROM scores")
     return Seen(hosts, (span["last"] - max(span["first"], since)).total_seconds() / 86_400)
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """Positives of a version that another bar would not flag, in sessions."""
+
+    all: int  # flagged at the lower bar
+    lost: int  # of these, below the higher one
+    lost_unique: int  # of the lost ones, where rules looked and were clean
+
+
+def flagged_between(version: Version, low: float, high: float, window: timedelta) -> Lost:
+    """Return what raising the threshold of a version from one probability to another takes away, counted over the
+    newest traffic it has scored."""
+    newest = ScoreFile.objects.counted().filter(version=version).aggregate(at=Max("segment__last_at"))["at"]
+    since = newest - window if newest else None
+    least = raw_threshold(low)
+    most = f"raw < {raw_threshold(high)!r}" if high < 1 else "true"
+    rows = _query(
+        _files(version, since),
+        f"""
+        SELECT count(*), count(*) FILTER ({most}),
+               count(*) FILTER ({most} AND rules = {RuleVerdict.CLEAN.value})
+        FROM scores WHERE raw >= {least!r}
+        """,  # noqa: S608 - numbers
+    )
+    return Lost(*rows[0]) if rows else Lost(0, 0, 0)

@@ -25,6 +25,7 @@ from models_registry.models import (
     Detector,
     DetectorDecision,
     DetectorProposal,
+    Erasure,
     GateReport,
     LedgerEntry,
     LedgerHead,
@@ -53,6 +54,7 @@ _DECIDED = ("proposal_id", "outcome", "reason", "by_id", "role", "at")
 # what an entry says of a row; a path and the digest with the same first word are a file and what it must be
 FIELDS: dict[type[models.Model], tuple[str, ...]] = {
     Snapshot: _FROZEN,
+    Erasure: ("path", "old_digest", "digest", "rows", "at"),
     TrainingSet: (*_FROZEN, "frozen_at"),
     Version: (
         *("detector_id", "number", "training_set_id", "contract", "threshold", "report", "parameters", "created_at"),
@@ -87,8 +89,8 @@ FIELDS: dict[type[models.Model], tuple[str, ...]] = {
 }
 # of these every row has its entry: one without came in by another door
 RECORDED: tuple[type[models.Model], ...] = (
-    *(Snapshot, TrainingSet, Version, GateReport, StageChange, StageDecision),
     *(ShipQuery, ShipQueryDecision, ThresholdDecision, AcceptedLoss),
+    *(Snapshot, TrainingSet, Erasure, Version, GateReport, StageChange, StageDecision),
     *(RuleMappingVersion, DetectorDecision, Bundle, ReleaseSignature, Publication, Rollback, RollbackReview),
 )
 _SHORT = 200  # characters of JSON that stand in an entry as they are; of longer values the digest

@@ -13,6 +13,7 @@ from django.db import models
 
 from models_registry.models import LedgerEntry, LedgerHead, LedgerKind
 from models_registry.services.ledger import RECORDED, chained, plain, row_name
+from models_registry.services.snapshots import digest_now
 from traffic import storage
 
 CHUNK = 1 << 20  # bytes of a file read at once
@@ -155,7 +156,7 @@ def _files(checked: Checked, said: Said) -> None:
                 wanted.setdefault(path, (row, beside[0], number))
     for path, (row, digest, number) in wanted.items():
         checked.files += 1
-        if told := _damage(path, digest):
+        if told := _damage(path, digest_now(path, digest)):
             checked.findings.append(Finding(number, path, f"{told}; {row} speaks of it"))
 
 

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from django.db import transaction
 
-from models_registry.models import Detector, LedgerKind, Snapshot, TrainingSet
+from models_registry.models import Detector, Erasure, LedgerKind, Snapshot, TrainingSet
 from models_registry.services import ledger
 from traffic import storage
 
@@ -33,9 +33,26 @@ def receive_training_set(detector: Detector, data: bytes, *, rows: int, counts: 
 def read(frozen: Snapshot | TrainingSet) -> bytes:
     """Return the bytes of a frozen file; DamagedFile when its digest is not the one recorded."""
     data = storage.get_bytes(frozen.path)
-    if hashlib.sha256(data).hexdigest() != frozen.digest:
+    if hashlib.sha256(data).hexdigest() != digest_now(frozen.path, frozen.digest):
         raise DamagedFile(f"{frozen.path} has changed since it was frozen: restore it from a backup")
     return data
+
+
+def digest_now(path: str, digest: str) -> str:
+    """Return the digest a frozen file has: as it was frozen, or since rows of it were erased."""
+    erased = Erasure.objects.filter(path=path).order_by("-id").first()
+    return erased.digest if erased else digest
+
+
+def erase_rows(frozen: Snapshot | TrainingSet, data: bytes, rows: int) -> Erasure:
+    """Put a frozen file without some rows in the place of the whole one, and write down that it was done."""
+    digest = hashlib.sha256(data).hexdigest()
+    with transaction.atomic():  # the row first: a file that nobody can explain would be called damaged
+        before = digest_now(frozen.path, frozen.digest)
+        erased = Erasure.objects.create(path=frozen.path, old_digest=before, digest=digest, rows=rows)
+        ledger.record(LedgerKind.ERASURE, erased, detector=frozen.detector, subject=str(frozen))
+        storage.put_bytes(frozen.path, data)
+    return erased
 
 
 def chunks(frozen: Snapshot | TrainingSet) -> Iterator[bytes]:

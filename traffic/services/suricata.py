@@ -170,3 +170,16 @@ def _configure(folder: Path) -> None:
 def _errors(said: Sequence[str]) -> str:
     errors = [line[:300] for line in said if line.startswith("E:") and _GAVE_UP not in line]
     return " / ".join(errors[:_LOG_LINES])
+
+
+def problem_with(rules_text: str) -> str:
+    """Return what Suricata has against some rules; empty where it takes them. SuricataError without the program."""
+    program = _program()
+    with TemporaryDirectory(prefix="etalon-rules-") as name:
+        folder = Path(name)
+        _configure(folder)
+        path = folder / "draft.rules"
+        path.write_text(rules_text + "\n", encoding="utf-8")
+        command = [program, "-T", "-c", f"{folder}/suricata.yaml", "-l", str(folder), "-S", str(path)]
+        code, said = _run(command, folder)
+        return "" if code == 0 else _errors(said) or f"it ended with {code}"
