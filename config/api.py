@@ -20,6 +20,7 @@ from rest_framework.views import APIView
 
 from models_registry.api import Detectors, OneDetector, Proposals, ShipQueries
 from traffic.api import RuleVerdicts, Traffic
+from triage.api import ComplaintEvidence, Complaints, OneComplaint
 from triage.risk_api import RiskScores
 
 METHODS = ("get", "post", "put", "patch", "delete")
@@ -133,6 +134,9 @@ urlpatterns = [
     path("traffic/", Traffic.as_view(), name="traffic"),
     path("rule-verdicts/", RuleVerdicts.as_view(), name="rule-verdicts"),
     path("risk-scores/", RiskScores.as_view(), name="risk-scores"),
+    path("complaints/", Complaints.as_view(), name="complaints"),
+    path("complaints/<int:pk>/", OneComplaint.as_view(), name="complaint"),
+    path("complaints/<int:pk>/evidence/", ComplaintEvidence.as_view(), name="complaint-evidence"),
     path("detectors/", Detectors.as_view(), name="detectors"),
     path("detectors/<slug:name>/", OneDetector.as_view(), name="detector"),
     path("detectors/<slug:name>/proposals/", Proposals.as_view(), name="proposals"),

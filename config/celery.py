@@ -48,6 +48,8 @@ CLOCK = {
     "collect roles": every(30, "models_registry.tasks.collect_roles", NOTICES),
     "watch deadlines": every(30, "triage.tasks.watch_deadlines", NOTICES),
     "open items of hosts at risk": every(30, "triage.tasks.open_risk_items", PIPELINE),
+    "collect announcements": every(30, "triage.tasks.collect_announcements", NOTICES),
+    "deliver announcements": every(5, "triage.tasks.deliver_announcements", NOTICES),
     "sweep": every(10, "jobs.tasks.sweep", NOTICES),
     # each detector has an hour of its own, UTC
     "retrain": {

@@ -43,6 +43,8 @@ PLACES = (
     Place("labeling:experts", _("Experts"), "e"),
     Place("jobs:jobs", _("Jobs"), "j"),
     Place("triage:health-page", _("Health"), "l"),
+    Place("triage:outbox", _("Outbox"), "n"),
+    Place("triage:servings", _("Who serves whom"), "s"),
     Place("accounts:users", _("Users"), "u"),
     Place("accounts:tokens", _("Tokens"), "o"),
     Place("accounts:audit", _("Audit"), "a"),

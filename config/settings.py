@@ -1,6 +1,7 @@
 """All settings, from the environment. Production refuses unsafe defaults."""
 
 from contextlib import suppress
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlparse
@@ -78,6 +79,19 @@ if not ETALON_SUGGESTIONS_KEY.isprintable() or not ETALON_SUGGESTIONS_KEY.isasci
     raise ImproperlyConfigured("ETALON_SUGGESTIONS_KEY has characters that no header may carry.")
 if ETALON_SUGGESTIONS_PER_DAY < 0:
     raise ImproperlyConfigured("ETALON_SUGGESTIONS_PER_DAY must not be negative.")
+
+# the outbox: a mail server ("smtp://USER:PASSWORD@HOST:25", smtp+tls, smtp+ssl; none: nothing is mailed), who writes,
+# and networks of ours that webhooks and syslog may reach beside public addresses ("10.1.2.0/24,127.0.0.1/32")
+EMAIL_HOST = ""
+EMAIL_TIMEOUT = 10  # seconds
+vars().update(env.email_url("EMAIL_URL") if env.str("EMAIL_URL", default="") else {})
+DEFAULT_FROM_EMAIL = env.str("ETALON_MAIL_FROM", default="etalon@localhost")
+ETALON_OUTBOX_NETWORKS = env.list("ETALON_OUTBOX_NETWORKS", default=[])
+for _network in ETALON_OUTBOX_NETWORKS:
+    try:
+        ip_network(_network)
+    except ValueError as error:
+        raise ImproperlyConfigured(f"ETALON_OUTBOX_NETWORKS: {error}.") from None
 
 INSTALLED_APPS = [
     "django.contrib.auth",

@@ -11,7 +11,10 @@ from django.http import HttpRequest
 from django.urls import reverse
 
 from accounts.rights import may_open
+from detection.evidence import LARGEST
 from traffic.services.uploads import BODY_BYTES
+
+EVIDENCE_BYTES = 2 * LARGEST  # of one form
 
 
 class BoundedUpload(FileUploadHandler):
@@ -37,6 +40,10 @@ class BoundedUpload(FileUploadHandler):
 
 def _limit(request: HttpRequest | None) -> int:
     user = getattr(request, "user", None)
-    if request and user and user.is_authenticated and request.path == reverse("traffic:upload"):
-        return BODY_BYTES if may_open(user, request.path) else settings.DATA_UPLOAD_MAX_MEMORY_SIZE
-    return int(settings.DATA_UPLOAD_MAX_MEMORY_SIZE)
+    small = int(settings.DATA_UPLOAD_MAX_MEMORY_SIZE)
+    if request is None or user is None or not user.is_authenticated:
+        return small
+    limits = {reverse("traffic:upload"): BODY_BYTES}
+    if request.path.startswith(reverse("triage:complaints")):  # evidence: filed, previewed, added
+        limits[request.path] = EVIDENCE_BYTES
+    return limits[request.path] if request.path in limits and may_open(user, request.path) else small

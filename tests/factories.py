@@ -14,7 +14,7 @@ from django.utils import timezone
 from accounts.models import Token, User
 from accounts.roles import Role
 from accounts.services import tokens
-from detection import tables
+from detection import clock, tables
 from detection.reference import row_digest
 from detection.rules import RuleMapping
 from detection.sessions import COLUMN_NAMES
@@ -67,7 +67,19 @@ from models_registry.models import (
 from models_registry.services import ledger
 from traffic import storage
 from traffic.models import Intake, RuleSet, Segment, Sensor
-from triage.models import Complaint, ComplaintState, Entity, Organisation
+from triage.models import (
+    Announcement,
+    Attachment,
+    Complaint,
+    ComplaintState,
+    Deadline,
+    Delivery,
+    Entity,
+    Organisation,
+    Serving,
+    Subscription,
+)
+from triage.services import deadlines
 from triage.services.risk import organisations, scores
 from triage.services.risk.scores import Told
 
@@ -83,9 +95,12 @@ def digest() -> str:
 
 def make_user(role: Role = Role.EXPERT, **fields: Any) -> User:
     password = fields.pop("password", PASSWORD)
+    serves_all = fields.pop("serves_all", role == Role.SUPPORT)
     user = User(username=fields.pop("username", f"{Role(role).value}{next(_number)}"), role=role, **fields)
     user.set_password(password)
     user.save()
+    if serves_all:
+        Serving.objects.create(user=user, customer=None)
     return user
 
 
@@ -622,6 +637,11 @@ def make_customer(**fields: Any) -> Customer:
     return Customer.objects.create(**{"name": f"customer {next(_number)}"} | fields)
 
 
+def make_deadline(**fields: Any) -> Deadline:
+    """Return a clock that has been running since `at`."""
+    return deadlines.start(fields.pop("at", timezone.now()), clock.Terms(), **fields)
+
+
 def make_complaint(**fields: Any) -> Complaint:
     """Return a complaint that was received, with its item; the bundle's file does not exist."""
     by = fields.pop("filed_by", None) or make_user(Role.SUPPORT)
@@ -633,6 +653,7 @@ def make_complaint(**fields: Any) -> Complaint:
     row = make_row()
     defaults = {
         "customer": fields.pop("customer", None) or make_customer(),
+        "deadline": make_deadline(at=received),
         "bundle": bundle,
         "detector": version.detector,
         "version": version,
@@ -644,15 +665,61 @@ def make_complaint(**fields: Any) -> Complaint:
         "threshold": 0.7,
         "reproduced": False,
         "received_at": received,
-        "due_at": received + timedelta(hours=24),
         "filed_by": by,
     }
     complaint = Complaint.objects.create(**defaults | fields)
+    due = complaint.deadline.due_at
     flagged = complaint_items.Flagged(
-        complaint.number, complaint.customer.name, complaint.due_at, row, "GET /", version, 0.9, 0.7, []
+        complaint.number, complaint.customer.name, due, row, "GET /", version, 0.9, 0.7, []
     )
     ComplaintState.objects.create(complaint=complaint, state="received", by=by, item=complaint_items.add(flagged))
     return complaint
+
+
+def enter(complaint: Complaint, *states: str, **facts: Any) -> None:
+    """Take a complaint through states that its own may not lead to."""
+    for state in states:
+        reason = "why" if state in ("rejected", "told", "needs-information") else ""
+        ComplaintState.objects.create(complaint=complaint, state=state, **{"reason": reason} | facts)
+        if state in ("published", "told"):
+            deadlines.stop(complaint.deadline)
+        Complaint.objects.filter(pk=complaint.pk).update(state=state)
+        if state == "told":
+            Complaint.objects.filter(pk=complaint.pk).update(told_at=timezone.now())
+    complaint.refresh_from_db()
+
+
+def make_attachment(**fields: Any) -> Attachment:
+    """Return a file that came with a complaint, and lies in the store."""
+    path = f"evidence/{next(_number)}"
+    storage.put_bytes(path, b"GET / HTTP/1.1")
+    defaults = {"name": "request.txt", "kind": "request", "size": 14, "digest": digest(), "path": path}
+    return Attachment.objects.create(
+        **{"complaint": fields.pop("complaint", None) or make_complaint()} | defaults | fields
+    )
+
+
+def make_subscription(**fields: Any) -> Subscription:
+    return Subscription.objects.create(
+        **{"carrier": "webhook", "target": "https://hooks.example/in", "topics": [], "secret": "whsec_c2VjcmV0"}
+        | fields
+    )
+
+
+def make_announcement(**fields: Any) -> Announcement:
+    defaults = {"key": f"made-{next(_number)}", "topic": "test", "subject": "a test", "payload": {"n": 1}}
+    return Announcement.objects.create(**defaults | fields)
+
+
+def make_delivery(**fields: Any) -> Delivery:
+    fields.setdefault("announcement", fields.get("announcement") or make_announcement())
+    return Delivery.objects.create(**{"subscription": fields.pop("subscription", None) or make_subscription()} | fields)
+
+
+def make_unique_detect(**fields: Any) -> Item:
+    """Return an item that experts settled as found by the model alone, long enough ago."""
+    settled = {"state": "settled", "outcome": "positive", "settled_at": timezone.now() - timedelta(hours=13)}
+    return make_session_item(**settled | fields)
 
 
 def _versions_side_by_side() -> list[Any]:
@@ -705,6 +772,24 @@ URL_ARGS: dict[str, Callable[[], list[Any]]] = {
     "jobs:state": lambda: [make_job().pk],
     "jobs:cancel": lambda: [make_job().pk],
     "triage:complaint": lambda: [make_complaint().pk],
+    "triage:stop-gaps": lambda: [make_complaint().pk],
+    "triage:build-stop-gap": lambda: [make_complaint().pk],
+    "triage:ask-customer": lambda: [make_complaint().pk],
+    "triage:reject-complaint": lambda: [make_complaint().pk],
+    "triage:erase-complaint": lambda: [make_complaint().pk],
+    "triage:attachment": lambda: [make_attachment().pk],
+    "triage:customer": lambda: [make_customer().pk],
+    "triage:change-promise": lambda: [make_customer().pk],
+    "triage:end-serving": lambda: [Serving.objects.create(user=make_user(), customer=make_customer()).pk],
+    "triage:gate-fixes": lambda: [make_gate_report().pk],
+    "triage:bundle-fixes": lambda: [make_bundle().pk],
+    "triage:unsubscribe": lambda: [make_subscription().pk],
+    "triage:test-subscription": lambda: [make_subscription(carrier="mail", target="a@b.example").pk],
+    "triage:send-again": lambda: [make_delivery().pk],
+    "triage:draft-rule": lambda: [make_unique_detect().pk],
+    "triage:draft-event": lambda: [make_unique_detect().pk],
+    "api:complaint": lambda: [make_complaint().pk],
+    "api:complaint-evidence": lambda: [make_complaint().pk],
     "triage:flips": lambda: [make_complaint().pk],
     "triage:add-information": lambda: [make_complaint().pk],
     "triage:publish-fix": lambda: [make_complaint().pk],

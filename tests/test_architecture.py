@@ -219,7 +219,7 @@ def test_an_error_of_ours_carries_the_content_policy_too(monkeypatch):
     def broken(reader):
         raise RuntimeError("on purpose")
 
-    monkeypatch.setattr("triage.views.home_services.state", broken)
+    monkeypatch.setattr("triage.views.house.home_services.state", broken)
     client = Client(raise_request_exception=False)
     client.force_login(factories.make_user(Role.EXPERT))
     response = client.get(reverse("triage:home"))

@@ -37,6 +37,7 @@ from models_registry.models import (
     DetectorProposal,
     DiffGroup,
     DiffReview,
+    Erasure,
     FeedFile,
     GateReport,
     IndicatorListVersion,
@@ -62,7 +63,16 @@ from models_registry.models import (
 )
 from tests import factories, feeds
 from tests.factories import SOME_TIME
-from triage.models import Complaint, ComplaintNotice, ComplaintState, RiskWeights
+from triage.models import (
+    Announcement,
+    ComplaintState,
+    DeadlineChange,
+    DeadlineNotice,
+    DeliveryAttempt,
+    Promise,
+    Reproduction,
+    RiskWeights,
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -77,6 +87,14 @@ def make_label() -> Label:
         expert=factories.make_user(),
         answer=Answer.POSITIVE,
     )
+
+
+def make_reproduction() -> Reproduction:
+    about = factories.make_complaint()
+    assert about.bundle
+    assert about.version
+    figures = {"score": 0.9, "threshold": 0.7, "positive": True, "strength": "session", "digest": "0" * 64}
+    return Reproduction.objects.create(complaint=about, bundle=about.bundle, version=about.version, **figures)
 
 
 MAKERS: dict[type[models.Model], Callable[[], models.Model]] = {
@@ -137,11 +155,20 @@ MAKERS: dict[type[models.Model], Callable[[], models.Model]] = {
     ShipQueryDecision: lambda: ShipQueryDecision.objects.create(
         proposal=factories.make_ship_query_change(), outcome="declined", by=factories.make_user(), role="senior"
     ),
-    Complaint: factories.make_complaint,
     ComplaintState: lambda: factories.make_complaint().states.get(),
-    ComplaintNotice: lambda: ComplaintNotice.objects.create(
-        complaint=factories.make_complaint(), kind="warning", **dict.fromkeys(("due_at", "passed_at", "at"), SOME_TIME)
+    DeadlineChange: lambda: factories.make_deadline().changes.get(),
+    DeadlineNotice: lambda: DeadlineNotice.objects.create(
+        deadline=factories.make_deadline(), kind="warning", **dict.fromkeys(("due_at", "passed_at", "at"), SOME_TIME)
     ),
+    Promise: lambda: Promise.objects.create(
+        customer=factories.make_customer(), severity="high", hours=8, by=factories.make_user()
+    ),
+    Reproduction: make_reproduction,
+    Announcement: factories.make_announcement,
+    DeliveryAttempt: lambda: DeliveryAttempt.objects.create(
+        delivery=factories.make_delivery(), delivered=True, answer="200", seconds=0.1
+    ),
+    Erasure: lambda: Erasure.objects.create(path="a", old_digest="0" * 64, digest="1" * 64, rows=1),
     GateReport: factories.make_gate_report,
     IndicatorListVersion: lambda: factories.make_indicator_list().newest,
     LedgerEntry: factories.make_ledger_entry,

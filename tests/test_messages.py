@@ -13,7 +13,7 @@ from tests import messages
 PLACEHOLDER = re.compile(r"%\(\w+\)[a-z]|%[sdr]")
 CYRILLIC = re.compile(r"[а-яё]", re.IGNORECASE)
 # names, units and formats that are the same in both languages
-SAME = {"JA3", "p90", "%(seconds)s s", "sids", "classtypes", "hex"}
+SAME = {"JA3", "p90", "%(seconds)s s", "sids", "classtypes", "hex", "“and”"}
 
 
 def strings(value: str | tuple[str, ...] | list[str]) -> list[str]:

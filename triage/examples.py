@@ -9,6 +9,7 @@ from typing import Any
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
+from detection.clock import Clock, Reading
 from detection.proof import Proof
 from detection.selection import Cell
 from jobs.models import Job, Line, State
@@ -16,7 +17,6 @@ from models_registry import charts
 from models_registry.models import Detector, Version
 from models_registry.services.boards import Bar, Board, BoardCell, Gain
 from triage.models import Entity, RiskNight
-from triage.services.clock import Clock, Reading
 from triage.services.home import Challenge, Precision
 from triage.services.risk import pictures
 from triage.services.risk.pages import DayOf, Portrait
@@ -112,6 +112,7 @@ _CLOCKS = (
     (Clock.PAUSED, timedelta(hours=5), False),
     (Clock.MET, timedelta(hours=9, minutes=1), False),
     (Clock.BREACHED, timedelta(minutes=4), False),
+    (Clock.NONE, timedelta(), False),
 )
 _LOG = ("attempt 1, by core-1:4242", "segment 1: 50,000 sessions, 3 unique candidates", "done")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from celery import shared_task
 
 from jobs.services import jobs, ticks
-from triage.services import complaints, deadlines
+from triage.services import announcements, complaints, deadlines, outbox
 from triage.services.risk import items, nights
 
 
@@ -43,3 +43,15 @@ def close_risk_days(pk: int) -> None:
 def open_risk_items() -> int | None:
     """Ask experts about alerts."""
     return ticks.run("triage.open_risk_items", items.open_waiting)
+
+
+@shared_task
+def collect_announcements() -> int | None:
+    """Find what is worth telling outside: confirmed labels, releases."""
+    return ticks.run("triage.collect_announcements", announcements.collect)
+
+
+@shared_task
+def deliver_announcements() -> int | None:
+    """Try the deliveries that are due."""
+    return ticks.run("triage.deliver_announcements", outbox.deliver)

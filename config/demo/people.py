@@ -9,6 +9,7 @@ from django.db import transaction
 from accounts.models import User
 from accounts.roles import Role
 from accounts.services import users
+from triage.services import served
 
 SECOND_EXPERT = "expert2"  # two people make a reference row
 COLLEAGUES = ("simulated1", "simulated2")  # who answers by itself is called so wherever a name is shown
@@ -25,6 +26,8 @@ def make_people(show: Callable[[str, str], None] | None = None) -> dict[str, Use
             user = User.objects.filter(username=name).first()
             if user is None:
                 user, password = users.make_user(name, role)
+                if role is Role.SUPPORT:
+                    served.serve(user, None)
                 made.append((name, password))
             people[name] = user
     if show is not None:

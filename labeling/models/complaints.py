@@ -15,7 +15,7 @@ class ComplaintItem(models.Model):
     item = models.OneToOneField(Item, on_delete=models.PROTECT, primary_key=True, related_name="complaint_item")
     number = models.CharField(max_length=16)  # "C-12"
     customer = models.CharField(max_length=100)
-    due_at = models.DateTimeField()
+    due_at = models.DateTimeField(null=True)  # None: nothing was promised
     collected_at = models.DateTimeField(null=True)  # mailbox of triage.services.complaints.collect
 
     class Meta:

@@ -10,6 +10,8 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
+from accounts.models import User
+from accounts.services import audit
 from detection.fingerprint import fingerprint, shape_of, title_of
 from detection.selection import Cause, Cell
 from detection.sessions import Row, session_key
@@ -29,7 +31,7 @@ class Flagged:
 
     number: str  # of the complaint
     customer: str
-    due_at: datetime
+    due_at: datetime | None  # None: nothing is promised
     row: Row
     raw: str  # as pasted
     version: Version
@@ -60,7 +62,7 @@ def add(flagged: Flagged) -> Item:
         | {"policy": {"version": 1, "order": "the nearest deadline first"}},
         sensor=storable(f"customer {flagged.customer}", 100),
         source=storable(f"customer {flagged.customer}", 100),
-        priority=_TOP - flagged.due_at.timestamp(),
+        priority=_priority(flagged.due_at),
         cause=Cause.DEADLINE.value,
         first_at=at,
         last_at=at,
@@ -76,6 +78,34 @@ def add(flagged: Flagged) -> Item:
     )
     queues.move(queue.pk, None, ItemState.OPEN)
     return item
+
+
+@transaction.atomic
+def join(item: Item, *, due_at: datetime | None, customer: str) -> bool:
+    """Let an item stand for one more complaint of its look: due as early as the earliest, named by all customers.
+
+    False when its answer was collected already. Until the caller commits, the answer waits for him."""
+    Item.objects.select_for_update(of=("self",)).get(pk=item.pk)
+    told = ComplaintItem.objects.get(pk=item.pk)
+    if told.collected_at is not None:
+        return False
+    if due_at is not None and (told.due_at is None or due_at < told.due_at):
+        told.due_at = due_at
+        Item.objects.filter(pk=item.pk).update(priority=_priority(due_at))
+    if customer not in told.customer.split(", "):
+        told.customer = storable(f"{told.customer}, {customer}", 100)
+    told.save(update_fields=["due_at", "customer"])
+    return True
+
+
+def _priority(due_at: datetime | None) -> float:
+    return _TOP - due_at.timestamp() if due_at is not None else 0.9 * _TOP - timezone.now().timestamp()
+
+
+def looked(reader: User, item: Item) -> None:
+    """Write down that somebody looked at a customer's session; items of our own traffic are not watched."""
+    if item.reason == REASON:
+        audit.record(reader, "complaint-item.viewed", item.complaint_item.number, item=item.pk)
 
 
 def answered() -> list[ComplaintItem]:

@@ -23,6 +23,7 @@ from labeling.models import Item, ItemState, Label, Question, Queue
 from labeling.services import blind as blind_service
 from labeling.services import (
     claims,
+    complaints,
     conflicts,
     cycle,
     details,
@@ -276,6 +277,7 @@ def _bench(request: HttpRequest, in_queue: Queue, shown: Item | None) -> dict[st
     }
     if shown is None:
         return context | {"others": claims.held_by_others(in_queue, user)}
+    complaints.looked(user, shown)
     held = claims.holds(shown, user)
     blind, hidden = blind_service.hides_evidence(shown, user), blind_service.hides_answers(shown, user)
     return context | {

@@ -16,6 +16,7 @@ from accounts.roles import EXPERTS, Role
 from labeling.models import Item, ItemState, Queue, SavedQueue
 from labeling.models.items import CELL_NAMES, REASON_NAMES
 from labeling.services import (
+    complaints,
     missed,
     outcomes,
     proofs,
@@ -93,6 +94,7 @@ def answers(request: HttpRequest) -> HttpResponse:
 @role_required(*READERS)
 def raw_record(request: HttpRequest, pk: int) -> HttpResponse:
     found = get_object_or_404(Item.objects.select_related("record"), pk=pk)
+    complaints.looked(person(request), found)
     return render(request, "labeling/_raw_record.html", {"item": found, "record": _pretty(found.record.raw)})
 
 

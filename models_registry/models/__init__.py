@@ -23,8 +23,8 @@ from models_registry.models.detectors import (
     Weekday,
 )
 from models_registry.models.diffs import DiffGroup, DiffReview, Direction, VerdictDiff
-from models_registry.models.gates import AcceptedLoss, Claim, GateReport
 from models_registry.models.files import Erasure, Snapshot, TrainingSet
+from models_registry.models.gates import AcceptedLoss, Claim, GateReport
 from models_registry.models.indicators import IndicatorList, IndicatorListVersion, IndicatorMatch
 from models_registry.models.insights import Insight
 from models_registry.models.ledger import LedgerEntry, LedgerHead, LedgerKind

@@ -11,6 +11,7 @@ from labeling.services.labels import LabelRefused, UndoRefused
 from tests.factories import make_complaint, make_version
 from triage.models import ComplaintState
 from triage.services import complaints
+from triage.services import states as steps
 
 pytestmark = pytest.mark.django_db
 
@@ -27,7 +28,7 @@ def answer(complaint, expert, said, **details):
 
 
 def state(complaint) -> str:
-    return str(complaints.state_of(complaint))
+    return str(steps.state_of(complaint))
 
 
 def test_one_negative_answer_confirms(complaint, expert):

@@ -15,27 +15,22 @@ from accounts.roles import Role
 from labeling.services import claims, labels
 from models_registry.models import Version
 from models_registry.services import scoring
-from tests.factories import make_bundle, make_complaint, make_customer, make_user, make_version
+from tests.factories import enter, make_bundle, make_complaint, make_customer, make_user, make_version
 from tests.models_registry.loop import http
 from tests.triage.conftest import build
-from triage.models import Complaint, ComplaintState
-from triage.services import complaints
-from triage.services.complaints import NEXT, ComplaintRefused
+from triage.models import Case, Complaint, ComplaintState
+from triage.services import complaints, filing, lists
+from triage.services import states as steps
+from triage.services.states import NEXT, ComplaintRefused
 
 pytestmark = pytest.mark.django_db
 RECORD = json.dumps(http(7, "/?id=1' union select 1,2--"))
 
 
-def enter(complaint: Complaint, *states: str, **facts) -> None:
-    for state in states:
-        reason = "why" if state in ("rejected", "told", "needs-information") else ""
-        ComplaintState.objects.create(complaint=complaint, state=state, reason=reason, **facts)
-
-
 @pytest.fixture
 def confirmed(loud, customer, support, expert) -> Complaint:
     """A complaint about a session the bundle flags, confirmed by an expert."""
-    complaint = complaints.file(customer, RECORD, "soc@acme.example", support)
+    complaint = filing.file(customer, RECORD, "soc@acme.example", support)
     item = complaint.states.get(state="received").item
     claims.claim(item, expert)
     labels.submit(item, expert, "negative")
@@ -87,14 +82,14 @@ def test_the_clock_stops_when_the_fix_is_published_and_closing_takes_an_answer(c
     with pytest.raises(ComplaintRefused):
         complaints.tell(confirmed, "fixed", support)
     assert complaints.publish(confirmed, engineer).bundle == bundle
-    shown = Complaint.objects.with_state().get()
+    shown = Complaint.objects.listed().get()
     with time_machine.travel(timezone.now() + timedelta(days=9)):
-        assert complaints.reading(shown).state == "met"
+        assert shown.reading.state == "met"
     with pytest.raises(ComplaintRefused, match="without an answer"):
         complaints.tell(confirmed, " ", support)
     complaints.tell(confirmed, f"fixed in {bundle}", support)
     assert states(confirmed)[-2:] == ["published", "told"]
-    assert not complaints.unanswered()
+    assert not lists.unanswered(make_user(Role.AUDITOR))
     with pytest.raises(ComplaintRefused):
         complaints.tell(confirmed, "again", support)
 
@@ -129,16 +124,16 @@ def test_a_rejection_is_sent_with_its_reason(client, expert, support):
     client.force_login(support)
     page = client.get(reverse("triage:complaint", args=[complaint.pk])).text
     assert "Rejected:" in page
-    shown = Complaint.objects.with_state().get()
-    assert complaints.reading(shown).state == "running"  # it is the sending that counts
+    shown = Complaint.objects.listed().get()
+    assert shown.reading.state == "running"  # it is the sending that counts
     url = reverse("triage:tell-customer", args=[complaint.pk])
     assert client.post(url, {"answer": ""}).status_code == 409
     assert client.post(url, {"answer": "It is an attack: why"}).status_code == 302
-    assert complaints.reading(Complaint.objects.with_state().get()).state == "met"
+    assert Complaint.objects.listed().get().reading.state == "met"
 
 
 def test_the_expert_is_asked_again_with_what_was_missing(loud, customer, support_client, support, expert):
-    complaint = complaints.file(customer, RECORD, "x", support)
+    complaint = filing.file(customer, RECORD, "x", support)
     first = complaint.states.get(state="received").item
     claims.claim(first, expert)
     labels.submit(first, expert, "undecided", note="which application?")
@@ -146,16 +141,18 @@ def test_the_expert_is_asked_again_with_what_was_missing(loud, customer, support
     url = reverse("triage:add-information", args=[complaint.pk])
     refused = support_client.post(url, {"information": "", "flagged": "{"})
     assert refused.status_code == 409
+    assert support_client.post(url, {"information": "here", "flagged": "{"}).status_code == 409
     assert support_client.post(url, {"information": "our scanner"}).status_code == 302
     assert states(complaint)[-3:] == ["needs-information", "received", "reproduced"]
     again = complaint.states.filter(state="received").last()
-    assert (again.reason, again.item.state) == ("our scanner", "open")
+    assert (again.reason, again.item.state) == ("the customer answered", "open")
+    assert complaint.messages.get(to_customer=False).text == "our scanner"
     assert again.item != first
     assert support_client.post(url, {"information": "more"}).status_code == 409  # nobody asked
     claims.claim(again.item, expert)
     labels.submit(again.item, expert, "negative")
     complaints.collect()
-    assert complaints.state_of(complaint) == "confirmed"
+    assert steps.state_of(complaint) == "confirmed"
 
 
 def test_every_state_leads_to_told_and_told_ends_it():
@@ -186,7 +183,9 @@ def test_the_database_refuses_what_cannot_be(states, facts):
 
 def test_look_alikes_of_other_customers_are_named(support_client):
     one = make_complaint()
-    other = make_complaint(version=one.version, bundle=one.bundle, customer=make_customer(name="Globex"))
+    case = Case.objects.create(detector=one.detector, shape=one.shape)
+    other = make_complaint(version=one.version, bundle=one.bundle, customer=make_customer(name="Globex"), case=case)
+    Complaint.objects.filter(pk=one.pk).update(case=case)
     assert f"{other.number}</a> Globex" in support_client.get(reverse("triage:complaint", args=[one.pk])).text
 
 

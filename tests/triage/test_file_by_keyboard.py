@@ -39,7 +39,7 @@ def test_three_fields_by_keyboard(form):
 def test_a_wrong_paste_is_told_while_it_can_be_mended(form):
     form.keyboard.press("Tab")
     form.keyboard.insert_text("{")
-    form.wait_for_selector("#preview >> text=paste one whole EVE record")
+    form.wait_for_selector("#preview >> text=send the whole file")
     form.wait_for_selector("#id_flagged:focus")
 
 

@@ -15,15 +15,17 @@ from accounts.models import AuditEntry
 from accounts.roles import Role
 from labeling.models import Item
 from labeling.services import claims
-from models_registry.models import Site
+from models_registry.models import Bundle, Site
+from models_registry.services import publications
 from tests.detection import eve
 from tests.factories import make_customer, make_item, make_user
 from tests.models_registry.loop import http
 from tests.triage.conftest import ATTACK, build
 from triage.models import Complaint
-from triage.services import complaints
-from triage.services.complaints import ComplaintRefused, Details
-from triage.services.flagged import CannotScore
+from triage.services import filing
+from triage.services.filing import Details
+from triage.services.reproduction import CannotScore
+from triage.services.states import ComplaintRefused
 
 pytestmark = pytest.mark.django_db
 URL = "/complaints/new/"
@@ -35,7 +37,7 @@ def states(complaint: Complaint) -> list[str]:
 
 
 def test_a_record_is_scored_as_at_the_customer_and_becomes_an_item(loud, customer, support):
-    complaint = complaints.file(customer, RECORD, "soc@acme.example", support)
+    complaint = filing.file(customer, RECORD, "soc@acme.example", support)
     assert complaint.reproduced
     assert complaint.score >= complaint.threshold == loud.threshold
     assert complaint.version == loud
@@ -48,21 +50,22 @@ def test_a_record_is_scored_as_at_the_customer_and_becomes_an_item(loud, custome
 
 
 def test_url_and_headers_are_enough(loud, customer, support):
-    assert complaints.file(customer, ATTACK, "a ticket", support).reproduced
+    assert filing.file(customer, ATTACK, "a ticket", support).reproduced
 
 
 def test_it_is_due_24_hours_after_receipt(loud, customer, support):
     received = timezone.now() - timedelta(hours=5)
-    complaint = complaints.file(customer, ATTACK, "x", support, Details(received_at=received))
-    assert complaint.due_at == received + timedelta(hours=24)
-    shown = Complaint.objects.with_state().get()
+    complaint = filing.file(customer, ATTACK, "x", support, Details(received_at=received))
+    assert complaint.deadline.due_at == received + timedelta(hours=24)
+    shown = Complaint.objects.listed().get()
     with time_machine.travel(received + timedelta(hours=19, minutes=59, seconds=30), tick=False):
-        assert complaints.reading(shown).text == "4 h 0 m"
+        assert shown.reading.text == "4 h 0 m"
 
 
 def test_the_nearest_deadline_is_served_first_and_before_everything_else(loud, customer, support, expert):
-    late = complaints.file(customer, ATTACK, "x", support)
-    soon = complaints.file(customer, ATTACK, "x", support, Details(received_at=timezone.now() - timedelta(hours=3)))
+    late = filing.file(customer, ATTACK, "x", support)
+    three = Details(received_at=timezone.now() - timedelta(hours=3))
+    soon = filing.file(customer, ATTACK.replace("/?id", "/search?id"), "x", support, three)
     queue = Item.objects.first().queue
     make_item(queue=queue, version=loud, priority=1_000_000)
     served = [claims.claim_next(queue, make_user()).pk for _ in range(2)]
@@ -72,37 +75,48 @@ def test_the_nearest_deadline_is_served_first_and_before_everything_else(loud, c
 @pytest.mark.parametrize(("told", "reproduced"), [("", True), ("right", True), ("0.0001", False)])
 def test_the_customers_score_must_come_out_too(loud, customer, support, told, reproduced):
     if told == "right":
-        _scored, said = complaints.preview(RECORD, Details())
+        _scored, said = filing.preview(RECORD, Details())
         told = f"{said.score:.3f}"
-    complaint = complaints.file(customer, RECORD, "x", support, Details(score_told=told))
+    complaint = filing.file(customer, RECORD, "x", support, Details(score_told=told))
     assert complaint.reproduced is reproduced
     assert ("reproduced" in states(complaint)) is reproduced
 
 
 def test_what_the_bundle_does_not_flag_is_filed_and_not_reproduced(loud, customer, support):
-    complaint = complaints.file(customer, json.dumps(http(8, "/index.html")), "x", support)
+    complaint = filing.file(customer, json.dumps(http(8, "/index.html")), "x", support)
     assert not complaint.reproduced
     assert states(complaint) == ["received"]
 
 
 def test_the_bundle_named_is_the_one_that_is_asked(loud, customer, support):
-    first = complaints.newest_bundle()
+    first = Bundle.objects.get()
     silent = build(loud, silent=True)
-    assert complaints.file(customer, RECORD, "x", support).bundle == silent
-    named = complaints.file(customer, RECORD, "x", support, Details(bundle=first))
+    assert filing.file(customer, RECORD, "x", support).bundle == silent
+    publications.publish(first)
+    assert filing.file(customer, RECORD, "x", support).bundle == first
+    named = filing.file(customer, RECORD, "x", support, Details(bundle=first))
     assert (named.bundle, named.reproduced) == (first, True)
     assert not Complaint.objects.get(bundle=silent).reproduced  # a silent version tells the customer nothing
 
 
-def test_without_a_bundle_nothing_can_have_been_flagged(customer, support):
-    with pytest.raises(CannotScore, match="no bundle yet"):
-        complaints.file(customer, ATTACK, "x", support)
+def test_without_a_bundle_it_is_taken_and_evidence_is_asked_for(customer, support):
+    complaint = filing.file(customer, ATTACK, "x", support)
+    assert (complaint.state, complaint.reading.state) == ("needs-information", "paused")
 
 
-def test_nonsense_is_refused_with_what_was_expected_and_nothing_is_kept(loud, customer, support):
-    for pasted, expected in (("{", "whole EVE record"), ("{}", "no http object"), ("/path", "no host")):
-        with pytest.raises(CannotScore, match=expected):
-            complaints.file(customer, pasted, "x", support)
+@pytest.mark.parametrize("said", ["{", "{}", "/path", "the scanner of our branch was flagged at noon"])
+def test_what_shows_no_session_is_taken_and_asked_about_while_the_clock_rests(loud, customer, support, said):
+    complaint = filing.file(customer, said, "x", support)
+    assert states(complaint) == ["received", "needs-information"]
+    assert complaint.number in complaint.messages.get().text
+    assert complaint.deadline.paused_at is not None
+    filing.add_information(complaint, "here it is", support, RECORD)
+    assert states(complaint)[2:] == ["received", "reproduced"]
+    assert complaint.deadline.paused_at is None
+    assert Item.objects.get().state == "open"
+
+
+def test_what_cannot_be_is_refused_and_nothing_is_kept(loud, customer, support):
     other = Site.objects.create(customer=make_customer(), name="Oslo")
     future = timezone.now() + timedelta(hours=1)
     for contact, details in (
@@ -112,13 +126,13 @@ def test_nonsense_is_refused_with_what_was_expected_and_nothing_is_kept(loud, cu
         ("x", Details(score_told="much")),
     ):
         with pytest.raises(ComplaintRefused):
-            complaints.file(customer, ATTACK, contact, support, details)
+            filing.file(customer, ATTACK, contact, support, details)
     assert not Complaint.objects.exists()
     assert not Item.objects.exists()
 
 
 def test_odd_characters_are_kept_storable(loud, customer, support):
-    complaint = complaints.file(customer, ATTACK + "\nX-Odd: a\0b", "so\0c", support)
+    complaint = filing.file(customer, ATTACK + "\nX-Odd: a\0b", "so\0c", support)
     assert "\0" not in complaint.contact + complaint.flagged
 
 
@@ -131,17 +145,18 @@ def test_the_page_files_with_three_fields(loud, customer, support_client):
 
 
 def test_a_refusal_keeps_what_was_written(loud, customer, support_client):
-    answer = support_client.post(URL, {"customer": customer.pk, "flagged": "{<b>", "contact": "soc@acme"})
+    told = {"customer": customer.pk, "flagged": "{<b>", "contact": "soc@acme", "score_told": "much"}
+    answer = support_client.post(URL, told)
     assert answer.status_code == 400
-    assert "whole EVE record" in answer.text
+    assert "is no score" in answer.text
     assert "{&lt;b&gt;" in answer.text
     assert "soc@acme" in answer.text
 
 
 def test_without_customers_or_bundles_the_page_says_who_makes_them(support_client):
-    assert "adds customers" in support_client.get(URL).text
+    assert "engineers add customers" in support_client.get(URL).text
     make_customer()
-    assert "No bundle yet" in support_client.get(URL).text
+    assert "There is no bundle yet" in support_client.get(URL).text
 
 
 def test_the_score_is_shown_before_anything_is_filed(loud, support_client):
@@ -162,6 +177,7 @@ def test_filing_is_for_support(client: Client, role):
     assert URL not in client.get(reverse("triage:complaints")).text
 
 
-def test_a_session_of_another_protocol_than_the_bundle_is_refused(loud, customer, support):
+def test_a_session_of_another_protocol_than_the_bundle_is_no_evidence_for_it(loud, customer, support):
     with pytest.raises(CannotScore, match="reads http sessions, this one is tls"):
-        complaints.file(customer, json.dumps(eve.tls()), "x", support)
+        filing.preview(json.dumps(eve.tls()), Details())
+    assert filing.file(customer, json.dumps(eve.tls()), "x", support).state == "needs-information"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from triage.services.flagged import same_score, score_told
+from triage.services.reproduction import same_score, score_told
 
 
 @pytest.mark.parametrize(

@@ -1,19 +1,20 @@
-"""Complaints: a customer says "false positive". What was received and every state it went through stay as rows."""
+"""Complaints: a customer says "false positive". The head says where one stands; every step stays as a row."""
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.conf import settings
 from django.db import models
-from django.db.models import Case, F, Min, OuterRef, Q, Subquery, When
-from django.db.models.functions import Coalesce
+from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from accounts.evidence import Evidence, EvidenceQuerySet
+from accounts.evidence import Evidence
+from accounts.models import User
+from accounts.roles import Role
+from detection.clock import Reading
 from labeling.models import Item
 from models_registry.models import Bundle, Customer, Detector, Site, Version
+from triage.models.deadlines import Deadline, Severity
 
 
 class State(models.TextChoices):
@@ -28,62 +29,121 @@ class State(models.TextChoices):
     TOLD = "told", _("told")
 
 
-class ComplaintQuerySet(EvidenceQuerySet["Complaint"]):
-    def with_state(self) -> ComplaintQuerySet:
-        """Add `state` (the newest), and what its clock shows: `due_now`, `paused_at`, `stopped_at`."""
-        rows = ComplaintState.objects.filter(complaint=OuterRef("pk")).order_by()
-        newest = rows.order_by("-id")
-        stops = rows.filter(state__in=(State.PUBLISHED, State.TOLD)).values("complaint").annotate(first=Min("at"))
-        return self.annotate(
-            state=Subquery(newest.values("state")[:1]),
-            stopped_at=Subquery(stops.values("first")),
-            due_now=Coalesce(Subquery(newest.exclude(due_at=None).values("due_at")[:1]), F("due_at")),
-            paused_at=Case(When(state=State.NEEDS_INFORMATION, then=Subquery(newest.values("at")[:1]))),
-        )
+class Strength(models.TextChoices):
+    """How much the evidence can show."""
 
-    def running(self) -> ComplaintQuerySet:
-        """Complaints whose clock runs."""
-        waiting: Any = self.unanswered().with_state()
-        running: ComplaintQuerySet = waiting.filter(stopped_at=None, paused_at=None)
-        return running
+    NOTHING = "nothing", _("nothing that can be scored")
+    VECTOR = "vector", _("features alone")  # can be reproduced, not confirmed
+    SESSION = "session", _("a session")
+
+
+class Serving(models.Model):
+    """A person of support serves a customer, or all of them. Others are not theirs to see."""
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="servings")
+    customer = models.ForeignKey(Customer, on_delete=models.CASCADE, null=True, related_name="servings")  # None: all
+    by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, related_name="+")
+    at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [
+            models.UniqueConstraint(fields=["user", "customer"], name="one_serving_per_customer"),
+            models.UniqueConstraint(fields=["user"], condition=Q(customer=None), name="one_serving_of_all"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.user}: {self.customer or '*'}"
+
+
+class Case(models.Model):
+    """All complaints of one look about one detector: one question to an expert, one fix, an answer for each."""
+
+    detector = models.ForeignKey(Detector, on_delete=models.PROTECT, related_name="cases")
+    shape = models.CharField(max_length=64)
+    item = models.ForeignKey(Item, on_delete=models.PROTECT, null=True, related_name="+")  # the newest that asks
+    opened_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [models.UniqueConstraint(fields=["detector", "shape"], name="one_case_per_look")]
+
+    def __str__(self) -> str:
+        return f"case {self.pk}"
+
+
+class ComplaintQuerySet(models.QuerySet["Complaint"]):
+    def visible_to(self, reader: User) -> ComplaintQuerySet:
+        """Complaints of the customers that a person of support serves; everybody else works on all of them."""
+        if not reader.has_role(Role.SUPPORT):
+            return self
+        serves_all = Serving.objects.filter(user=reader, customer=None)
+        served = Serving.objects.filter(user=reader).exclude(customer=None).values("customer")
+        return self.filter(models.Exists(serves_all) | Q(customer__in=served))
 
     def unanswered(self) -> ComplaintQuerySet:
         """Complaints whose customer has no answer yet."""
-        told = ComplaintState.objects.filter(complaint=OuterRef("pk"), state=State.TOLD)
-        return self.exclude(models.Exists(told))
+        return self.filter(told_at=None)
+
+    def listed(self) -> ComplaintQuerySet:
+        """With what a line of a list shows."""
+        return self.select_related("customer", "site", "detector", "bundle", "filed_by", "deadline")
 
 
-class Complaint(Evidence):
-    """What a customer says was flagged, and what the bundle he runs says of it here."""
+class Complaint(models.Model):
+    """What a customer says was flagged, and what the bundle he runs says of it here.
+
+    The head: written by services in the transaction that writes the step. Words and records of the customer lie here
+    and in attachments only, so that they can be erased."""
+
+    class Channel(models.TextChoices):
+        PAGE = "page", _("page")
+        API = "api", _("API")
+        MAIL = "mail", _("e-mail")
 
     customer = models.ForeignKey(Customer, on_delete=models.PROTECT, related_name="complaints")
     site = models.ForeignKey(Site, on_delete=models.PROTECT, null=True, related_name="complaints")
-    bundle = models.ForeignKey(Bundle, on_delete=models.PROTECT, related_name="complaints")
-    detector = models.ForeignKey(Detector, on_delete=models.PROTECT, related_name="complaints")
-    version = models.ForeignKey(Version, on_delete=models.PROTECT, related_name="complaints")  # of the bundle
-    flagged = models.TextField()  # as pasted
-    row = models.TextField()  # the session row that was scored, as JSON
-    shape = models.CharField(max_length=64)  # look-alike key
+    deadline = models.OneToOneField(Deadline, on_delete=models.PROTECT, related_name="complaint")
+    case = models.ForeignKey(Case, on_delete=models.PROTECT, null=True, related_name="complaints")
+    state = models.CharField(max_length=20, choices=State.choices, default=State.RECEIVED)
+    channel = models.CharField(max_length=4, choices=Channel.choices, default=Channel.PAGE)
+    key = models.CharField(max_length=100, blank=True)  # Idempotency-Key of the API
+    key_digest = models.CharField(max_length=64, blank=True)  # of what came with it
+    # what the bundle says here; empty until something could be scored
+    bundle = models.ForeignKey(Bundle, on_delete=models.PROTECT, null=True, related_name="complaints")
+    detector = models.ForeignKey(Detector, on_delete=models.PROTECT, null=True, related_name="complaints")
+    version = models.ForeignKey(Version, on_delete=models.PROTECT, null=True, related_name="complaints")
+    strength = models.CharField(max_length=8, choices=Strength.choices, default=Strength.SESSION)
+    shape = models.CharField(max_length=64, blank=True)  # look-alike key
+    score_told = models.CharField(max_length=24, blank=True)  # as the customer's appliance wrote it
+    score = models.FloatField(null=True)
+    threshold = models.FloatField(null=True)  # of the bundle
+    reproduced = models.BooleanField(default=False)  # positive here too, and the same score where one was told
+    # the customer's own words and data
+    flagged = models.TextField()  # as told
+    row = models.TextField(blank=True)  # the session row that was scored, as JSON
     contact = models.CharField(max_length=200)
     note = models.TextField(blank=True)
-    score_told = models.CharField(max_length=24, blank=True)  # as the customer's appliance wrote it
-    score = models.FloatField()
-    threshold = models.FloatField()  # of the bundle
-    reproduced = models.BooleanField()  # the verdict is positive here too, and the score the same where one was told
     received_at = models.DateTimeField(default=timezone.now)
-    due_at = models.DateTimeField()
-    filed_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    filed_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, related_name="+")
     filed_at = models.DateTimeField(default=timezone.now)
+    told_at = models.DateTimeField(null=True)  # closed: the customer has his answer
+    erased_at = models.DateTimeField(null=True)  # consent was withdrawn: nothing of the customer's is here any more
 
-    objects = ComplaintQuerySet.as_manager()  # type: ignore[misc]  # a manager with more questions
+    objects = ComplaintQuerySet.as_manager()
 
     class Meta:
         ordering = ["-id"]
         indexes = [
-            # read by triage.services.complaints: nearest deadline first
-            models.Index(fields=["due_at"], name="complaint_by_deadline"),
+            # read by lists: what waits, and what was answered
+            models.Index(fields=["customer", "-id"], name="complaint_by_customer"),
+            models.Index(fields=["state"], name="complaint_waiting", condition=Q(told_at=None)),
+            models.Index(fields=["-id"], name="complaint_answered", condition=Q(told_at__isnull=False)),
             # read by the complaint's page: same look at other customers
             models.Index(fields=["detector", "shape"], name="complaint_by_look"),
+        ]
+        constraints = [
+            models.UniqueConstraint(fields=["customer", "key"], condition=~Q(key=""), name="one_complaint_per_key"),
         ]
 
     def __str__(self) -> str:
@@ -92,6 +152,19 @@ class Complaint(Evidence):
     @property
     def number(self) -> str:
         return f"C-{self.pk}"
+
+    @property
+    def state_name(self) -> str:
+        return str(State(self.state).label)
+
+    @property
+    def severity(self) -> str:
+        return str(Severity(self.deadline.severity).label)
+
+    @property
+    def reading(self) -> Reading:
+        """What the clock shows now."""
+        return self.deadline.reading()
 
 
 _ONCE = (State.FIX_IN_CANDIDATE, State.FIXED_IN_BUNDLE, State.PUBLISHED, State.TOLD)
@@ -130,23 +203,64 @@ class ComplaintState(Evidence):
         return f"{self.complaint}: {self.state}"
 
 
-class Notice(models.TextChoices):
-    WARNING = "warning", _("warning")
-    BREACH = "breach", _("breach")
+class Reproduction(Evidence):
+    """The bundle of a customer was asked about his evidence. Digests and figures, nothing of the customer's."""
 
-
-class ComplaintNotice(Evidence):
-    """The clock of a complaint passed a mark. Once for each complaint and mark, even if the deadline moved later."""
-
-    complaint = models.ForeignKey(Complaint, on_delete=models.PROTECT, related_name="notices")
-    kind = models.CharField(max_length=8, choices=Notice.choices)
-    due_at = models.DateTimeField()  # as it was then
-    passed_at = models.DateTimeField()  # the mark itself
-    at = models.DateTimeField()  # when it was noticed
+    complaint = models.ForeignKey(Complaint, on_delete=models.PROTECT, related_name="reproductions")
+    bundle = models.ForeignKey(Bundle, on_delete=models.PROTECT, related_name="+")
+    version = models.ForeignKey(Version, on_delete=models.PROTECT, related_name="+")
+    strength = models.CharField(max_length=8, choices=Strength.choices)
+    digest = models.CharField(max_length=64)  # of the evidence that was scored
+    score = models.FloatField()
+    threshold = models.FloatField()
+    positive = models.BooleanField()  # the customer sees a verdict
+    score_told = models.CharField(max_length=24, blank=True)
+    equal = models.BooleanField(null=True)  # to as many digits as were told; None: nothing was told
+    missing = models.JSONField(default=list)  # columns that a model reads and nobody told
+    seconds = models.FloatField(default=0.0)
+    at = models.DateTimeField(default=timezone.now)
 
     class Meta:
         ordering = ["id"]
-        constraints = [models.UniqueConstraint(fields=["complaint", "kind"], name="one_notice_per_mark")]
 
     def __str__(self) -> str:
-        return f"{self.complaint}: {self.kind}"
+        return f"{self.complaint}: {self.score:.4f}"
+
+
+class Attachment(models.Model):
+    """Evidence as it came. The bytes lie in the store, outside the web root; erased, the digest stays."""
+
+    complaint = models.ForeignKey(Complaint, on_delete=models.PROTECT, related_name="attachments")
+    name = models.CharField(max_length=200)  # as the sender called it; shown, never used
+    kind = models.CharField(max_length=8, blank=True)  # detection.evidence.Kind; empty: refused
+    refusal = models.CharField(max_length=16, blank=True)  # code of docs/formats/evidence.md
+    told = models.CharField(max_length=400, blank=True)  # what became of it
+    size = models.PositiveIntegerField()
+    digest = models.CharField(max_length=64)
+    path = models.CharField(max_length=255, blank=True)  # empty: refused and not kept, or erased
+    by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, related_name="+")
+    at = models.DateTimeField(default=timezone.now)
+    erased_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ["id"]
+
+    def __str__(self) -> str:
+        return f"{self.complaint}: {self.name}"
+
+
+class Message(models.Model):
+    """One message of the thread with a customer. His words can be erased; that there was a message cannot."""
+
+    complaint = models.ForeignKey(Complaint, on_delete=models.PROTECT, related_name="messages")
+    to_customer = models.BooleanField()
+    template = models.CharField(max_length=32, blank=True)
+    text = models.TextField()
+    by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, related_name="+")
+    at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering = ["id"]
+
+    def __str__(self) -> str:
+        return f"{self.complaint}: {self.text[:40]}"

@@ -17,7 +17,7 @@ from models_registry.models import Detector, Rollback, Stage, Version
 from models_registry.services import boards, rollbacks
 from traffic.models import Segment, Sensor
 from traffic.simulator import SYNTHETIC
-from triage.services import complaints
+from triage.services import lists
 
 VERSIONS_SHOWN = 4  # per detector: the active one, then the newest
 WINDOW = timedelta(days=7)
@@ -71,7 +71,7 @@ class State:
     detectors: list[DetectorState]
     queues: list[queues.Load]
     has_traffic: bool
-    complaints: complaints.Figures
+    complaints: lists.Figures
     rollbacks: list[Rollback]  # that nobody has looked at
     week: outcomes.Week | None  # of the reader, who answers or has answered
 
@@ -109,7 +109,7 @@ def state(reader: User) -> State:
         detectors=[_detector_state(detector, by_kind) for detector in Detector.objects.all()],
         queues=loads,
         has_traffic=Segment.objects.sealed().exists(),
-        complaints=complaints.figures(),
+        complaints=lists.figures(reader),
         rollbacks=list(rollbacks.pending()),
         week=week if week.labels or reader.has_role(*EXPERTS) else None,
     )

@@ -17,8 +17,9 @@ from django.utils.translation import gettext_lazy as _
 from accounts import rights
 from accounts.models import User
 from labeling.models import Item, ItemHost, ItemState, Queue
-from models_registry.models import Bundle, Customer, Detector, IndicatorList, Version
+from models_registry.models import Bundle, Detector, IndicatorList, Version
 from triage.models import Complaint
+from triage.services import served
 
 LONGEST = 200  # characters of a question
 EACH = 8  # answers of one kind
@@ -41,7 +42,12 @@ def search(asked: str, reader: User) -> list[Found]:
     asked = asked.replace("\x00", "").strip()[:LONGEST]
     if not asked:
         return []
-    return [found for kind in _KINDS for found in kind(asked) if rights.may_open(reader, found.url.partition("#")[0])]
+    return [
+        found
+        for kind in _KINDS
+        for found in kind(asked, reader)
+        if rights.may_open(reader, found.url.partition("#")[0])
+    ]
 
 
 def _number(asked: str, prefix: str) -> int | None:
@@ -51,15 +57,16 @@ def _number(asked: str, prefix: str) -> int | None:
     return number if number is not None and number <= LARGEST_ID else None
 
 
-def _complaints(asked: str) -> Iterable[Found]:
+def _complaints(asked: str, reader: User) -> Iterable[Found]:
     if (number := _number(asked, "C-")) is None:
         return
-    for complaint in Complaint.objects.filter(pk=number).select_related("customer", "detector"):
+    visible = Complaint.objects.visible_to(reader).filter(pk=number)
+    for complaint in visible.select_related("customer", "detector"):
         url = reverse("triage:complaint", args=[complaint.pk])
-        yield Found(_("complaint"), complaint.number, url, f"{complaint.customer} · {complaint.detector}")
+        yield Found(_("complaint"), complaint.number, url, f"{complaint.customer} · {complaint.detector or '–'}")
 
 
-def _items(asked: str) -> Iterable[Found]:
+def _items(asked: str, reader: User) -> Iterable[Found]:
     items = Item.objects.select_related("detector")
     number = _number(asked, "item")
     found = items.in_bulk([number] if number is not None else [])
@@ -81,7 +88,7 @@ def _starts(field: str, text: str) -> Q:
     return Q(**{f"{field}__gte": text, f"{field}__lt": text + chr(0x10FFFF)})
 
 
-def _versions(asked: str) -> Iterable[Found]:
+def _versions(asked: str, reader: User) -> Iterable[Found]:
     name, colon, number = asked.partition(":")
     if not colon or (number and not number.isascii()) or (number and not number.isdigit()) or len(number) > 9:
         return
@@ -91,17 +98,17 @@ def _versions(asked: str) -> Iterable[Found]:
         yield Found(_("version"), str(version), url, version.get_stage_display())
 
 
-def _detectors(asked: str) -> Iterable[Found]:
+def _detectors(asked: str, reader: User) -> Iterable[Found]:
     for detector in Detector.objects.filter(name__icontains=asked).order_by("name")[:EACH]:
         yield Found(_("detector"), detector.name, reverse("models_registry:detector", args=[detector.name]))
 
 
-def _queues(asked: str) -> Iterable[Found]:
+def _queues(asked: str, reader: User) -> Iterable[Found]:
     for queue in Queue.objects.filter(slug__icontains=asked).select_related("detector").order_by("slug")[:EACH]:
         yield Found(_("queue"), str(queue), reverse("labeling:queue", args=[queue.slug]))
 
 
-def _bundles(asked: str) -> Iterable[Found]:
+def _bundles(asked: str, reader: User) -> Iterable[Found]:
     digest = asked.lower()
     if not re.fullmatch(r"[0-9a-f]{4,64}", digest):
         return
@@ -110,17 +117,17 @@ def _bundles(asked: str) -> Iterable[Found]:
         yield Found(_("bundle"), str(bundle), url, f"{bundle.created_at:%Y-%m-%d}")
 
 
-def _customers(asked: str) -> Iterable[Found]:
-    for customer in Customer.objects.filter(name__icontains=asked).order_by("name")[:EACH]:
-        yield Found(_("customer"), customer.name, reverse("models_registry:customers") + f"#customer-{customer.pk}")
+def _customers(asked: str, reader: User) -> Iterable[Found]:
+    for customer in served.customers_of(reader).filter(name__icontains=asked).order_by("name")[:EACH]:
+        yield Found(_("customer"), customer.name, reverse("triage:customer", args=[customer.pk]))
 
 
-def _indicators(asked: str) -> Iterable[Found]:
+def _indicators(asked: str, reader: User) -> Iterable[Found]:
     for known in IndicatorList.objects.filter(name__icontains=asked).order_by("name")[:EACH]:
         yield Found(_("indicators"), known.name, reverse("models_registry:indicator-list", args=[known.name]))
 
 
-_KINDS: tuple[Callable[[str], Iterable[Found]], ...] = (
+_KINDS: tuple[Callable[[str, User], Iterable[Found]], ...] = (
     _complaints,
     _items,
     _versions,

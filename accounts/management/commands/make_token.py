@@ -1,4 +1,4 @@
-"""`manage.py make_token NAME --kind sensor|system`: what a machine shows; `--revoke PREFIX` ends one."""
+"""`manage.py make_token NAME --kind sensor|system|portal`: what a machine shows; `--revoke PREFIX` ends one."""
 
 from __future__ import annotations
 

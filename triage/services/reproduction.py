@@ -1,31 +1,42 @@
-"""What the bundle at the customer says of a session, asked with the customer's own scorer."""
+"""What the bundle at the customer says of his evidence, asked with his own scorer and his very bundle file."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
 from typing import Any
 
+from django.utils.translation import gettext as _
+
 from appliance.scorer import BundleScorer
+from detection import vectors
+from detection.kits import Kit
 from detection.sessions import Row
 from detection.sources.pasted import record_of
 from detection.sources.suricata import session_row
 from detection.sources.values import BadRecordError
-from models_registry.models import Bundle, BundleEntry, Detector
+from models_registry.models import Bundle, BundleEntry, Customer, Detector
+from models_registry.services import publications
 from traffic import storage
 
 
 class CannotScore(ValueError):  # noqa: N818 (says what is true, as ObjectDoesNotExist does)
-    """What was pasted cannot be scored; the message is for the person who pasted it."""
+    """What was handed in cannot be scored; the message is for the person who did."""
 
 
 @lru_cache(maxsize=16)
 def _scorer(path: str, digest: str) -> BundleScorer:
     return BundleScorer(storage.get_bytes(path), digest)
+
+
+@lru_cache(maxsize=4)
+def _bytes(path: str, digest: str) -> bytes:
+    return storage.get_bytes(path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,18 +57,19 @@ class Said:
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """A pasted session with what the bundle says of it."""
+    """Evidence with what the bundle says of it."""
 
     bundle: Bundle
-    row: Row
+    row: Row | None  # None: a vector alone
     reads: tuple[str, ...]  # columns of the session that the bundle's models read
     said: tuple[Said, ...]  # one per version of the bundle, in its order
     fired: frozenset[str]  # detectors whose verdict the customer sees
+    seconds: float = 0.0
 
     @property
     def missing(self) -> list[str]:
         """Return what a model would have read and was not told; the score may differ from the customer's."""
-        return [name for name in self.reads if self.row[name] is None]
+        return [name for name in self.reads if self.row[name] is None] if self.row else []
 
     def of(self, detector: Detector | None = None) -> Said:
         """Return the loud version of a detector, or of the one that is surest. CannotScore without any."""
@@ -72,10 +84,28 @@ class Scored:
         return said.detector.name in self.fired and (not score_told or same_score(score_told, said.score))
 
 
+def bundle_of(customer: Customer | None, named: Bundle | None = None, digest: str = "") -> Bundle | None:
+    """Return the bundle a customer runs: as named, as his kit says, as was published to him, else the newest."""
+    if named is not None:
+        return named
+    if digest:
+        return Bundle.objects.filter(digest=digest).first()
+    published = publications.in_force(customer) if customer else None
+    return published or Bundle.objects.order_by("-id").first()
+
+
 def score(text: str, bundle: Bundle, received: datetime) -> Scored:
     """Score what was pasted by a bundle. CannotScore says what was expected."""
     try:
         record = record_of(text, received)
+    except BadRecordError as error:
+        raise CannotScore(str(error)) from None
+    return score_record(record, bundle)
+
+
+def score_record(record: dict[str, Any], bundle: Bundle) -> Scored:
+    """Score one parsed EVE record by a bundle. Raises CannotScore."""
+    try:
         row = session_row(record)
     except BadRecordError as error:
         raise CannotScore(str(error)) from None
@@ -84,13 +114,49 @@ def score(text: str, bundle: Bundle, received: datetime) -> Scored:
 
 def score_row(row: Row, bundle: Bundle) -> Scored:
     """Score a session by a bundle. CannotScore where the bundle reads another protocol."""
+    began = time.perf_counter()
     scorer = _scorer(bundle.path, bundle.digest)
     if row["protocol"] != scorer.protocol:
         raise CannotScore(f"bundle {bundle} reads {scorer.protocol} sessions, this one is {row['protocol']}.")
     verdict = scorer.score_row(row, run_silent=True)
-    return Scored(
-        bundle, row, scorer.contract.reads, tuple(_said(bundle, verdict.scores)), frozenset(verdict.detectors)
-    )
+    said = tuple(_said(bundle, verdict.scores))
+    took = time.perf_counter() - began
+    return Scored(bundle, row, scorer.contract.reads, said, frozenset(verdict.detectors), took)
+
+
+def score_best(records: Sequence[dict[str, Any]], bundle: Bundle, detector: Detector | None = None) -> Scored:
+    """Score several sessions and return the one the bundle is surest of: that is what was flagged. CannotScore."""
+    best: Scored | None = None
+    problem = CannotScore(_("There is no session in it."))
+    for record in records:
+        try:
+            scored = score_record(record, bundle)
+            margin = _margin(scored, detector)
+        except CannotScore as error:
+            problem = error
+            continue
+        if best is None or margin > _margin(best, detector):
+            best = scored
+    if best is None:
+        raise problem
+    return best
+
+
+def _margin(scored: Scored, detector: Detector | None) -> tuple[bool, float]:
+    said = scored.of(detector)
+    return said.detector.name in scored.fired, said.score - said.entry.threshold
+
+
+def score_kit(kit: Kit, bundle: Bundle) -> Scored:
+    """Score the feature vector of a kit by a bundle: the same trees, without a session. Raises CannotScore."""
+    began = time.perf_counter()
+    try:
+        found = vectors.scores(_bytes(bundle.path, bundle.digest), kit.features)
+    except vectors.WrongVector as error:
+        raise CannotScore(f"{error}.") from None
+    said = tuple(_said(bundle, found))
+    fired = frozenset(one.detector.name for one in said if one.positive and not one.entry.is_silent)
+    return Scored(bundle, None, (), said, fired, time.perf_counter() - began)
 
 
 def _said(bundle: Bundle, scores: tuple[float, ...]) -> Iterator[Said]:

@@ -1,0 +1,94 @@
+"""What can be done before a fix is trained: a higher threshold, or silence for one customer. Each with its price."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from datetime import timedelta
+
+from django.db import transaction
+from django.utils.translation import gettext as _
+
+from accounts.models import User
+from accounts.services import audit
+from detection.bundle import ConfigError
+from models_registry.models import Bundle, BundleEntry
+from models_registry.services import boards, bundles
+from models_registry.services.gates import NothingToCheck
+from triage.models import Complaint, State
+
+WINDOW = timedelta(days=7)
+HIGHER, SILENT = "threshold", "silent"
+FINEST = 1e-6
+
+
+class NoStopGap(ValueError):  # noqa: N818 (says what is true, as ObjectDoesNotExist does)
+    """It cannot be built; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class StopGap:
+    """One way to keep the customer quiet until the fix, and what it takes from him."""
+
+    how: str
+    threshold: float
+    silent: bool
+    positives: int  # sessions of the last week, on our own traffic, that would not be flagged any more
+    of: int  # that are flagged now
+    unique: int  # of the lost ones, those that no rule hits
+
+
+def of(complaint: Complaint) -> list[StopGap]:
+    """Return the stop-gaps of a complaint, the cheapest first; none where nothing was reproduced."""
+    entry = _entry(complaint)
+    if entry is None or complaint.score is None or complaint.state == State.TOLD:
+        return []
+    found = [_price(entry, entry.threshold, silent=True)]
+    if entry.threshold <= complaint.score < 1 - 2 * FINEST:
+        found.append(_price(entry, _above(complaint.score), silent=False))
+    return sorted(found, key=lambda one: (one.unique, one.positives, one.silent))
+
+
+def _above(score: float) -> float:
+    """Return the lowest threshold, to a millionth, at which a score is no verdict any more."""
+    return min(1 - FINEST, math.floor(score / FINEST) * FINEST + FINEST)
+
+
+def _price(entry: BundleEntry, threshold: float, *, silent: bool) -> StopGap:
+    bars = boards.flagged_between(entry.version, entry.threshold, 1.1 if silent else threshold, WINDOW)
+    return StopGap(SILENT if silent else HIGHER, threshold, silent, bars.lost, bars.all, bars.lost_unique)
+
+
+def build(complaint: Complaint, how: str, by: User) -> Bundle:
+    """Build the bundle the customer runs with one entry changed. Publishing it is a release. Raises NoStopGap."""
+    entry = _entry(complaint)
+    chosen = next((one for one in of(complaint) if one.how == how), None)
+    if entry is None or chosen is None or complaint.bundle is None:
+        raise NoStopGap(_("There is no such stop-gap for %(number)s.") % {"number": complaint.number})
+    config = "models:\n" + "".join(
+        _line(one, chosen if one.pk == entry.pk else None)
+        for one in complaint.bundle.entries.select_related("version__detector").order_by("id")
+    )
+    try:
+        made = bundles.build(config)
+    except (ConfigError, bundles.BundleRefused, NothingToCheck) as refusal:
+        raise NoStopGap(str(refusal)) from None
+    with transaction.atomic():
+        audit.record(by, "complaint.stop-gap", complaint.number, how=how, bundle=str(made))
+    return made
+
+
+def _line(entry: BundleEntry, change: StopGap | None) -> str:
+    threshold = change.threshold if change else entry.threshold
+    silent = change.silent if change else entry.is_silent
+    return (
+        f'- registry_name: "{entry.version.detector.name}"\n  version: {entry.version.number}\n'
+        f"  threshold: {threshold!r}\n  is_silent: {str(silent).lower()}\n"
+    )
+
+
+def _entry(complaint: Complaint) -> BundleEntry | None:
+    if complaint.bundle is None or complaint.version is None:
+        return None
+    entries = complaint.bundle.entries.filter(version=complaint.version, is_silent=False)
+    return entries.select_related("version__detector").first()
