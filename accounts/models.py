@@ -62,9 +62,11 @@ class Token(models.Model):
         APPLIANCE = "appliance", _("appliance")  # fetches bundles at a customer; its messages are signed besides
         RISK = "risk", _("behaviour models")  # tells risk scores of the organisation of its name
         PORTAL = "portal", _("customer's portal")  # files complaints, as the customer of its name
+        SERVICE = "service", _("service")  # asks models about sessions, keeps nothing here
         PERSON = "person", _("person's script")  # does what its owner may; approves nothing
 
-    MADE_BY_HAND = (Kind.SENSOR, Kind.SYSTEM, Kind.RISK, Kind.PORTAL)  # an appliance enrols, a person makes his own
+    # an appliance enrols, a person makes his own
+    MADE_BY_HAND = (Kind.SENSOR, Kind.SYSTEM, Kind.RISK, Kind.PORTAL, Kind.SERVICE)
 
     kind = models.CharField(max_length=9, choices=Kind.choices)
     name = models.CharField(max_length=100)  # of the sensor or of the system; what a person calls the script

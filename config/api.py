@@ -19,6 +19,8 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from models_registry.api import Detectors, OneDetector, Proposals, ShipQueries
+from models_registry.score_api import Scores
+from models_registry.upload_api import Versions
 from traffic.api import RuleVerdicts, Traffic
 from triage.api import ComplaintEvidence, Complaints, OneComplaint
 from triage.risk_api import RiskScores
@@ -137,8 +139,10 @@ urlpatterns = [
     path("complaints/", Complaints.as_view(), name="complaints"),
     path("complaints/<int:pk>/", OneComplaint.as_view(), name="complaint"),
     path("complaints/<int:pk>/evidence/", ComplaintEvidence.as_view(), name="complaint-evidence"),
+    path("score/", Scores.as_view(), name="score"),
     path("detectors/", Detectors.as_view(), name="detectors"),
     path("detectors/<slug:name>/", OneDetector.as_view(), name="detector"),
+    path("detectors/<slug:name>/versions/", Versions.as_view(), name="upload-version"),
     path("detectors/<slug:name>/proposals/", Proposals.as_view(), name="proposals"),
     path("detectors/<slug:name>/ship-queries/", ShipQueries.as_view(), name="ship-queries"),
 ]

@@ -228,6 +228,8 @@ CELERY_BEAT_MAX_LOOP_INTERVAL = 5
 # short in tests; a lease is renewed three times in its length
 JOB_LEASE_SECONDS = env.float("JOB_LEASE_SECONDS", default=60.0)
 JOB_RESEND_SECONDS = env.float("JOB_RESEND_SECONDS", default=300.0)  # a message older than that may be lost
+# registries of models that versions may be taken from and given to: poc=http://…,mvp=https://…
+MLFLOW_SERVERS = env.dict("MLFLOW_SERVERS", default={})
 JOB_HELPERS = env.int("JOB_HELPERS", default=4)  # workers that may share one job
 if min(JOB_LEASE_SECONDS, JOB_RESEND_SECONDS, JOB_HELPERS) <= 0:
     raise ImproperlyConfigured("JOB_LEASE_SECONDS, JOB_RESEND_SECONDS and JOB_HELPERS must be above 0.")

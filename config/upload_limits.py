@@ -1,4 +1,4 @@
-"""How much a form may carry: files of traffic where traffic is uploaded, by whom may; next to nothing elsewhere."""
+"""How much a form may carry: traffic and models where they are uploaded, by whom may; next to nothing elsewhere."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ from django.conf import settings
 from django.core.exceptions import RequestDataTooBig
 from django.core.files.uploadhandler import FileUploadHandler
 from django.http import HttpRequest
-from django.urls import reverse
+from django.urls import Resolver404, resolve, reverse
 
 from accounts.rights import may_open
 from detection.evidence import LARGEST
+from models_registry.upload_api import MODEL_BYTES
 from traffic.services.uploads import BODY_BYTES
 
 EVIDENCE_BYTES = 2 * LARGEST  # of one form
+LARGER = {"traffic:upload": BODY_BYTES, "models_registry:upload-version": MODEL_BYTES}
 
 
 class BoundedUpload(FileUploadHandler):
@@ -39,11 +41,18 @@ class BoundedUpload(FileUploadHandler):
 
 
 def _limit(request: HttpRequest | None) -> int:
+    usual = int(settings.DATA_UPLOAD_MAX_MEMORY_SIZE)
+    if request is None:
+        return usual
+    try:
+        name = resolve(request.path).view_name
+    except Resolver404:
+        return usual
+    if name == "api:upload-version":  # its view looks at the token before it looks at the body
+        return MODEL_BYTES
     user = getattr(request, "user", None)
-    small = int(settings.DATA_UPLOAD_MAX_MEMORY_SIZE)
-    if request is None or user is None or not user.is_authenticated:
-        return small
-    limits = {reverse("traffic:upload"): BODY_BYTES}
+    if user is None or not user.is_authenticated or not may_open(user, request.path):
+        return usual
     if request.path.startswith(reverse("triage:complaints")):  # evidence: filed, previewed, added
-        limits[request.path] = EVIDENCE_BYTES
-    return limits[request.path] if request.path in limits and may_open(user, request.path) else small
+        return EVIDENCE_BYTES
+    return LARGER.get(name, usual)

@@ -106,7 +106,7 @@ def probability(raw: NDArray[np.float64] | float) -> NDArray[np.float64]:
 
 def check_model(onnx_bytes: bytes) -> None:
     """Refuse anything but a plain ONNX file: `RefusedModel` with the reason."""
-    _check_kind(onnx_bytes)
+    check_kind(onnx_bytes)
     import onnx  # only where models come in
 
     model = onnx.ModelProto()
@@ -125,7 +125,8 @@ def check_model(onnx_bytes: bytes) -> None:
         raise RefusedModel(f"the ONNX checker refuses the model: {error}") from error
 
 
-def _check_kind(data: bytes) -> None:
+def check_kind(data: bytes) -> None:
+    """Refuse by the first bytes what is no plain ONNX file: nothing of it is loaded for that."""
     if len(data) > LARGEST_MODEL:
         raise RefusedModel(f"the file has {len(data):,} bytes, more than {LARGEST_MODEL:,}")
     if data[:1] == b"\x80" and data[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05"):

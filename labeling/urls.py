@@ -15,11 +15,16 @@ from labeling.views import (
     reference,
     saved_hunts,
     saved_queues,
+    scoreboards,
     similar,
 )
 
 app_name = "labeling"
 urlpatterns = [
+    path("models/<slug:name>/scoreboard/", scoreboards.scoreboard, name="scoreboard"),
+    path("models/<slug:name>/scoreboard/rows/", scoreboards.standings, name="standings"),
+    path("models/<slug:name>/versus/", scoreboards.versus, name="versus"),
+    path("models/<slug:name>/versus/<int:one>/<int:other>/", scoreboards.versus_counts, name="versus-counts"),
     path("queues/", queues.queues, name="queues"),
     path("queues/<slug:slug>/", queues.queue, name="queue"),
     path("queues/saved/<int:pk>/", saved_queues.saved_queue, name="saved-queue"),

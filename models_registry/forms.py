@@ -7,10 +7,12 @@ from typing import Any
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
+from accounts.models import User
 from detection.rules import PROTOCOL_ODDITY
 from detection.ship_queries import POSITIVES, TRAFFIC, ShipQueryError, Terms
 from models_registry.models import Detector, IndicatorList, Weekday
 from models_registry.services.detectors import SCHEDULE, DetectorError, protocols, read_mapping
+from models_registry.services.foreign import Offer
 
 LINES = {"rows": 4, "class": "wire", "spellcheck": "false"}
 
@@ -33,6 +35,28 @@ class IndicatorsForm(forms.Form):
             raise forms.ValidationError(_("Larger than 32 MiB: use manage.py import_indicators."))
         data: bytes = file.read()
         return data
+
+
+class UploadForm(forms.Form):
+    """A model that was trained elsewhere."""
+
+    model = forms.FileField(label=_("model"), help_text=_("ONNX with the inputs and outputs of a version"))
+    text_model = forms.FileField(label=_("text model"), help_text=_("LightGBM's text of the same trees"))
+    training_set = forms.FileField(
+        required=False, label=_("training set"), help_text=_("the frozen file, where it may come along")
+    )
+    threshold = forms.FloatField(label=_("threshold"), min_value=0, max_value=1, initial=0.5)
+    origin = forms.CharField(required=False, max_length=100, label=_("who trained it, and where"))
+
+    def offer(self, by: User) -> Offer:
+        told = self.cleaned_data
+        return Offer(
+            model=told["model"].read(),
+            text_model=told["text_model"].read(),
+            threshold=told["threshold"],
+            training_set=told["training_set"].read() if told["training_set"] else b"",
+            origin=f"upload: {told['origin'] or by.username}",
+        )
 
 
 class LinesField(forms.CharField):

@@ -13,6 +13,7 @@ from models_registry.views import (
     rollbacks,
     ship_queries,
     stages,
+    uploads,
     versions,
 )
 
@@ -22,6 +23,7 @@ urlpatterns = [
     path("models/new/", detectors.make_detector, name="make-detector"),
     path("models/new/preview/", detectors.preview_rules, name="preview-rules"),
     path("models/<slug:name>/change/", detectors.change_detector, name="change-detector"),
+    path("models/<slug:name>/upload/", uploads.upload_version, name="upload-version"),
     path("models/<slug:name>/schedule/", detectors.change_schedule, name="change-schedule"),
     path("changes/<int:pk>/approve/", detectors.approve_change, name="approve-change"),
     path("changes/<int:pk>/decline/", detectors.decline_change, name="decline-change"),

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from django.db.models import Count, Q
+from django.db.models import Count, Q, QuerySet
 from django.utils import timezone
 
 from accounts.models import User
@@ -126,11 +126,32 @@ def _fixed(version: Version, mine: LabelQuerySet) -> int:
     return sum(key not in wrong for key in asked.values_list("reference_rows__subject_key", flat=True))
 
 
+@dataclass(frozen=True, slots=True)
+class Confirmed:
+    """What experts found of the sessions that a version flagged, in items; MOST looked at for each."""
+
+    unique: int  # positive where rules looked and were clean
+    false_positives: int
+
+
+def confirmed(version: Version, since: datetime) -> Confirmed:
+    """Return what became of items settled since then that a version flagged."""
+    clean = _settled(version, since, Answer.POSITIVE).filter(cell__in=(Cell.UNIQUE, Cell.QUIET))
+    return Confirmed(_flagged_of(clean, version), false_positives(version, since))
+
+
 def false_positives(version: Version, since: datetime) -> int:
     """Return how many items settled since then the version flagged and experts found negative; MOST at most."""
+    return _flagged_of(_settled(version, since, Answer.NEGATIVE), version)
+
+
+def _settled(version: Version, since: datetime, outcome: Answer) -> QuerySet[Item]:
     queues = list(Queue.objects.filter(detector=version.detector_id).values_list("pk", flat=True))
-    settled = Item.objects.settled().filter(queue__in=queues, settled_at__gte=since, outcome=Answer.NEGATIVE)
-    scores = settled.order_by("-settled_at").values_list("record__scores", flat=True)[:MOST]
+    return Item.objects.settled().filter(queue__in=queues, settled_at__gte=since, outcome=outcome)
+
+
+def _flagged_of(items: QuerySet[Item], version: Version) -> int:
+    scores = items.order_by("-settled_at").values_list("record__scores", flat=True)[:MOST]
     return sum(_flagged(text, version.number) for text in scores)
 
 

@@ -83,7 +83,7 @@ def _newest_changes(detector: Detector, at: datetime) -> list[StageChange]:
 
 
 def _ran(change: StageChange, at: datetime) -> Ran:
-    decision = StageDecision.objects.filter(change=change).select_related("by", "proposal__by", "gate_report").first()
+    decision = _decision(change)
     asked = decision.gate_report or decision.proposal.gate_report if decision else None
     entries: QuerySet[BundleEntry] = BundleEntry.objects.filter(version=change.version, bundle__created_at__lte=at)
     return Ran(
@@ -95,6 +95,17 @@ def _ran(change: StageChange, at: datetime) -> Ran:
         list(entries.select_related("bundle").order_by("-bundle_id")[:3]),
         ledger.about(change),
     )
+
+
+def _decision(change: StageChange) -> StageDecision | None:
+    """Return what two people agreed to: this change, or what came back with it when a later one was rolled back."""
+    agreed = StageDecision.objects.filter(outcome=StageDecision.Outcome.APPROVED)
+    agreed = agreed.select_related("by", "proposal__by", "gate_report")
+    own = agreed.filter(change=change).first()
+    if own is not None or change.new != Stage.ACTIVE:
+        return own
+    before = agreed.filter(proposal__version=change.version_id, proposal__new=Stage.ACTIVE, change__lt=change.pk)
+    return before.order_by("-id").first()
 
 
 def _cost(detector: Detector, at: datetime) -> float:

@@ -26,7 +26,8 @@ PAGE = 100  # entries
 @role_required(*READERS)
 def ledger(request: HttpRequest) -> HttpResponse:
     """Newest first, paged by key: the page costs the same however long the ledger is."""
-    detector = Detector.objects.filter(name=request.GET.get("detector", "")).first()
+    detectors = list(Detector.objects.all())
+    detector = next((one for one in detectors if one.name == request.GET.get("detector")), None)
     kind = request.GET.get("kind", "")
     entries = in_force.entries_of(detector, kind)
     before = request.GET.get("before", "")
@@ -40,7 +41,7 @@ def ledger(request: HttpRequest) -> HttpResponse:
         "first": not before,
         "detector": detector,
         "kind": kind,
-        "detectors": Detector.objects.all(),
+        "detectors": detectors,
         "kinds": [one for one in LedgerKind if one is not LedgerKind.BEGINNING],
         "number": number,
         "digest": digest,

@@ -11,8 +11,8 @@ from django.urls import reverse
 
 from accounts.models import User
 from accounts.roles import Role
-from models_registry.models import BundleEntry, LedgerEntry, StageChange
-from models_registry.services import in_force, stages
+from models_registry.models import BundleEntry, LedgerEntry, StageChange, Version
+from models_registry.services import in_force, rollbacks, stages
 from models_registry.views import ledger as pages
 from tests.factories import make_bundle, make_detector, make_ledger_entry, make_user, make_version
 from tests.models_registry.staging import gated
@@ -99,6 +99,18 @@ def test_each_moment_has_its_own_answer(story: datetime) -> None:
     ]
     assert third.ran[0].entry == LedgerEntry.objects.filter(kind="stage").order_by("number").first()
     assert in_force.what_ran(datetime(2026, 2, 1, tzinfo=UTC)) == []
+
+
+def test_what_came_back_by_a_rollback_names_who_had_agreed_to_it(story: datetime, people: tuple[User, User]) -> None:
+    [second] = Version.objects.filter(stage="active")
+    with time_machine.travel(datetime(2026, 3, 5, 9, tzinfo=UTC), tick=False):
+        rollbacks.roll_back(second, people[0], "it flags the whole intranet")
+    [then] = in_force.what_ran(datetime(2026, 3, 5, 12, tzinfo=UTC))
+    assert then.active is not None
+    assert str(then.active.version) == "http-attacks:1"
+    assert then.active.change.reason == "http-attacks:2 was rolled back"
+    assert then.active.decision is not None
+    assert (then.active.decision.proposal.by, then.active.decision.by) == people
 
 
 @pytest.mark.parametrize("wrong", ["yesterday", "2026-13-01", "2026-03-03T25:00", "0001-01-01T00:00x"])
