@@ -718,7 +718,11 @@ def make_delivery(**fields: Any) -> Delivery:
 
 def make_unique_detect(**fields: Any) -> Item:
     """Return an item that experts settled as found by the model alone, long enough ago."""
-    settled = {"state": "settled", "outcome": "positive", "settled_at": timezone.now() - timedelta(hours=13)}
+    settled: dict[str, Any] = {
+        "state": "settled",
+        "outcome": "positive",
+        "settled_at": timezone.now() - timedelta(hours=13),
+    }
     return make_session_item(**settled | fields)
 
 
