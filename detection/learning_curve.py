@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -103,15 +103,15 @@ def curve(errors: Sequence[Sequence[tuple[int, float]]], labels: int, more: int)
     powers = np.array([-slope for slope, _level in slopes])
     mean, spread = float(powers.mean()), float(powers.std(ddof=1)) / math.sqrt(len(powers))
     reach = float(stats.t.ppf(0.975, len(powers) - 1)) * spread
-    told = {"power": mean, "power_low": mean - reach, "power_high": mean + reach}
+    told = Curve(labels, points, power=mean, power_low=mean - reach, power_high=mean + reach)
     if points[-1].error < 1e-9:
         return Curve(labels, points, why_not="no error left")
     if mean - reach <= 0:
-        return Curve(labels, points, **told, why_not="flat" if mean + reach < FLAT else "noisy")
+        return replace(told, why_not="flat" if mean + reach < FLAT else "noisy")
     asked = min(more, int((REACH - 1) * labels))
     factor = (points[-1].labels + asked) / points[-1].labels
     error, low, high = (points[-1].error * factor**-power for power in (mean, mean + reach, mean - reach))
-    return Curve(labels, points, **told, forecast=Forecast(asked, labels + asked, error, low, high))
+    return replace(told, forecast=Forecast(asked, labels + asked, error, low, high))
 
 
 def _point(at: Sequence[tuple[int, float]]) -> Point:

@@ -135,7 +135,9 @@ def _of_training(version: Version) -> _Drawn:
     sample = dice.permutation(everything)[:SESSIONS]
     sought = np.setdiff1d(dice.permutation(positive)[:VERDICTS], sample)
     chosen = rows.take(np.concatenate([sample, sought]))
-    records = [dict(zip(chosen.rows, values, strict=True)) for values in zip(*chosen.rows.values(), strict=True)]
+    records: list[Row] = [
+        dict(zip(chosen.rows, values, strict=True)) for values in zip(*chosen.rows.values(), strict=True)
+    ]
     labels = (chosen.label == 1).tolist()
     return _Drawn(records, [None] * len(records), labels, [number < len(sample) for number in range(len(records))])
 
