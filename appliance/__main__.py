@@ -5,19 +5,24 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from appliance import kit
+from appliance.verbs import VERBS as VERBS_OF_THE_ENVOY
+from appliance.verbs import Verb
 
-VERBS = {"kit": kit}
+HOME = Path("/var/lib/etalon")
+VERBS = {**VERBS_OF_THE_ENVOY, "kit": Verb(kit.add_arguments, kit.run)}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m appliance", description=__doc__)
+    parser.add_argument("--home", type=Path, default=HOME, help=f"the appliance's folder ({HOME})")
     verbs = parser.add_subparsers(dest="verb", required=True)
     for name, verb in VERBS.items():
         verb.add_arguments(verbs.add_parser(name))
     options = parser.parse_args(arguments)
-    return int(VERBS[options.verb].run(options))
+    return VERBS[options.verb].run(options)
 
 
 if __name__ == "__main__":

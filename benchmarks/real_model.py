@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -11,7 +13,7 @@ import numpy as np
 import orjson
 
 from benchmarks.traffic_files import is_session, real_lines
-from detection.bundle import ConfigEntry, Member, build_bundle
+from detection.bundle import BundleTooLarge, ConfigEntry, Member, build_bundle
 from detection.contract import Contract, Inputs, contract_for, encode, session_columns
 from detection.scoring import Scorer, features
 from detection.sources.suricata import session_row
@@ -29,10 +31,11 @@ class RealModel:
     booster: lightgbm.Booster
     scorer: Scorer
     bundle: bytes
+    version: bytes
 
 
-@lru_cache(maxsize=2)
-def real_model(protocol: str = "http") -> RealModel:
+@lru_cache(maxsize=4)
+def real_model(protocol: str = "http", trees: int = TREES, leaves: int = LEAVES) -> RealModel:
     """Return sessions and a model of flows with rule hits; a tenth of wrong labels keeps the trees full."""
     contract = contract_for(protocol)
     records, hit_flows = [], set()
@@ -46,10 +49,21 @@ def real_model(protocol: str = "http") -> RealModel:
     chosen = draw.integers(0, len(records), TRAINING_ROWS)
     label = np.array([record["flow_id"] in hit_flows for record in records])[chosen]
     label ^= draw.random(TRAINING_ROWS) < 0.1
-    parameters = {"objective": "binary", "num_leaves": LEAVES, "min_data_in_leaf": 5, "verbose": -1, "seed": 1}
+    parameters = {"objective": "binary", "num_leaves": leaves, "min_data_in_leaf": 5, "verbose": -1, "seed": 1}
     data = lightgbm.Dataset(features(contract, inputs)[chosen], label.astype(int))
-    booster = lightgbm.train(parameters, data, TREES)
+    booster = lightgbm.train(parameters, data, trees)
     version = build_version_model(contract, booster.dump_model(), {})
-    member = Member(ConfigEntry("web", 1, 0.5, False), version, "", "", protocol, "malicious")
-    bundle = build_bundle([member], config_text="")
-    return RealModel(contract, records, inputs, booster, Scorer(version), bundle)
+    return RealModel(contract, records, inputs, booster, Scorer(version), bundle_of([version], protocol), version)
+
+
+def bundle_of(versions: Sequence[bytes], protocol: str = "http", *, silent: int = 0) -> bytes:
+    """Return one bundle of these versions, each of a detector of its own; the last `silent` of them silent."""
+    members = [
+        Member(
+            ConfigEntry(f"web-{number}", 1, 0.5, number >= len(versions) - silent), one, "", "", protocol, "malicious"
+        )
+        for number, one in enumerate(versions)
+    ]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", BundleTooLarge)  # the sizes are the point
+        return build_bundle(members, config_text="")

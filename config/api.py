@@ -18,6 +18,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from models_registry import feed_api
 from models_registry.api import Detectors, OneDetector, Proposals, ShipQueries
 from models_registry.score_api import Scores
 from models_registry.upload_api import Versions
@@ -140,6 +141,10 @@ urlpatterns = [
     path("complaints/<int:pk>/", OneComplaint.as_view(), name="complaint"),
     path("complaints/<int:pk>/evidence/", ComplaintEvidence.as_view(), name="complaint-evidence"),
     path("score/", Scores.as_view(), name="score"),
+    path("feed/metadata/<str:name>.json", feed_api.FeedMetadata.as_view(), name="feed-metadata"),
+    path("feed/targets/<path:path>", feed_api.FeedTarget.as_view(), name="feed-target"),
+    path("appliances/enrol/", feed_api.Enrol.as_view(), name="enrol"),
+    path("appliances/report/", feed_api.Report.as_view(), name="report"),
     path("detectors/", Detectors.as_view(), name="detectors"),
     path("detectors/<slug:name>/", OneDetector.as_view(), name="detector"),
     path("detectors/<slug:name>/versions/", Versions.as_view(), name="upload-version"),

@@ -71,6 +71,8 @@ CLOCK = {
     "compact": at(crontab(minute="50"), "models_registry.tasks.start_compaction", PIPELINE),
     # every hour: each organisation has a midnight of its own
     "hosts at risk": at(crontab(minute="5"), "triage.tasks.start_risk_days", TRAINING),
+    # signatures of the feed that last for days
+    "refresh the feed": at(crontab(minute="15"), "models_registry.tasks.refresh_feed", NOTICES),
     # the night, UTC
     "discard scores": at(crontab(hour="1", minute="40"), "models_registry.tasks.discard_scores", PIPELINE),
     "discard leftovers": at(crontab(hour="1", minute="0"), "traffic.tasks.discard_leftovers", PIPELINE),

@@ -14,7 +14,7 @@ import json
 import struct
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import chain, pairwise
 from typing import Any
 
@@ -30,6 +30,10 @@ METADATA_PREFIX = "com.etalon."  # keys of the ONNX properties that are ours
 NAN = float("nan")
 _CUT_MARK = np.frombuffer(CUT_MARK, dtype=np.uint8)
 _INT32 = np.dtype("<i4")  # a token as four bytes: the byte, the number of its text, 0, 0
+SEEN_TEXTS = 2048  # of a column that one answer after another meets again; then they are forgotten
+_UNLIKE = frozenset({"uri", "uri_decoded", "referer"})
+# of a text: its bytes as tokens, the second byte of each token, its true length, whether it was cut
+Piece = tuple[bytes, bytes, float, float]
 TEXT = "text"  # name of the input with the tokens of all texts
 NUMBERS = "numbers"  # name of the input with all numbers
 
@@ -103,10 +107,13 @@ class Contract:
         return tuple(dict.fromkeys((*(text.column for text in self.texts), *self.columns, *sources)))
 
     @cached_property
-    def text_plan(self) -> tuple[tuple[int, str, int, bytes, bytes], ...]:
-        """Number, column, limit, table of bytes and second byte of the tokens of each text: what `encode_row` walks."""
+    def text_plan(self) -> tuple[tuple[str, Callable[[str | None], Piece], dict[str | None, Piece] | None], ...]:
+        """Column of each text, how it becomes tokens, and the texts that were seen: what `encode_row` walks.
+
+        Addresses of pages differ from session to session and are not kept."""
         return tuple(
-            (number, text.column, text.limit, text.table, bytes([number])) for number, text in enumerate(self.texts)
+            (text.column, partial(_piece, number, text), None if text.column in _UNLIKE else {})
+            for number, text in enumerate(self.texts)
         )
 
     @cached_property
@@ -367,24 +374,36 @@ def encode_row(contract: Contract, row: Row) -> dict[str, NDArray[Any]]:
     numbers = [NAN if (value := row[column]) is None else value for column in contract.columns]
     for of, first, second in contract.derived_plan:
         numbers.append(of(row[first]) if second is None else of(row[first], row[second]))
-    cuts = [0] * len(contract.texts)
+    cuts: list[float] = []
     text = marks = b""
-    for number, column, limit, table, mark in contract.text_plan:
+    for column, piece_of, seen in contract.text_plan:
         value = row[column]
-        if not value:
-            numbers.append(NAN if value is None else 0)
-            continue
-        data = value.encode() if value.isascii() else value.encode("utf-8", "surrogatepass")
-        length = len(data)
+        piece = None if seen is None else seen.get(value)
+        if piece is None:
+            piece = piece_of(value)
+            if seen is not None:
+                if len(seen) >= SEEN_TEXTS:
+                    seen.clear()
+                seen[value] = piece
+        data, mark, length, cut = piece
+        text += data
+        marks += mark
         numbers.append(length)
-        if length > limit:
-            data, length, cuts[number] = window(data, limit), limit, 1
-        text += data.translate(table)
-        marks += mark * length
+        cuts.append(cut)
     size = len(text) or 1
     tokens = bytearray(4 * size)
     tokens[::4], tokens[1::4] = text or b"\0", marks or b"\0"
     return {TEXT: np.ndarray((1, size), _INT32, tokens), NUMBERS: _number_row(contract, numbers + cuts)}
+
+
+def _piece(number: int, text: TextInput, value: str | None) -> Piece:
+    if not value:
+        return b"", b"", NAN if value is None else 0.0, 0.0
+    data = value.encode() if value.isascii() else value.encode("utf-8", "surrogatepass")
+    length = len(data)
+    if length <= text.limit:
+        return data.translate(text.table), bytes((number,)) * length, length, 0.0
+    return window(data, text.limit).translate(text.table), bytes((number,)) * text.limit, length, 1.0
 
 
 def _number_row(contract: Contract, numbers: list[Any]) -> NDArray[np.float32]:

@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 from celery import shared_task
+from django.utils import timezone
 
 from jobs.models import Job
 from jobs.services import jobs, parts, ticks
-from models_registry.services import candidates, compaction, corrections, indicators, insights, ledger_roles, retention
+from models_registry.services import (
+    candidates,
+    compaction,
+    corrections,
+    feed,
+    indicators,
+    insights,
+    ledger_roles,
+    retention,
+)
 
 
 @shared_task
@@ -37,6 +47,12 @@ def discard_scores() -> int | None:
 def match_indicators() -> int | None:
     """Match what came in, and what is stored when lists change."""
     return ticks.run("models_registry.match_indicators", indicators.match_waiting)
+
+
+@shared_task
+def refresh_feed() -> int | None:
+    """Sign timestamp and snapshot anew before they run out."""
+    return ticks.run("models_registry.refresh_feed", lambda: int(feed.refresh(timezone.now())))
 
 
 @shared_task

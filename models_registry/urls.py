@@ -3,8 +3,10 @@
 from django.urls import path
 
 from models_registry.views import (
+    builder,
     bundles,
     customers,
+    delivery,
     detectors,
     gates,
     graphs,
@@ -56,9 +58,22 @@ urlpatterns = [
     path("customers/new/", customers.create_customer, name="create-customer"),
     path("customers/<int:pk>/sites/new/", customers.create_site, name="create-site"),
     path("bundles/", bundles.bundles, name="bundles"),
+    path("bundles/new/", builder.build_bundle, name="build-bundle"),
+    path("bundles/new/check/", builder.check_config, name="check-config"),
     path("bundles/<int:pk>/", bundles.bundle, name="bundle"),
     path("bundles/<int:pk>/graph/", graphs.bundle_graph, name="bundle-graph"),
     path("bundles/<int:pk>/bundle.onnx", graphs.bundle_file, name="bundle-file"),
     path("netron/", graphs.viewer, name="viewer"),
     path("netron/<str:name>", graphs.viewer_file, name="viewer-file"),
+    path("bundles/<int:pk>/measure/", delivery.measure_bundle, name="measure-bundle"),
+    path("bundles/<int:pk>/release/", delivery.propose_release, name="propose-release"),
+    path("releases/", delivery.release_list, name="releases"),
+    path("releases/anew/", delivery.sign_anew, name="sign-anew"),
+    path("releases/key/", delivery.add_approver_key, name="add-approver-key"),
+    path("releases/<int:pk>/", delivery.release, name="release"),
+    path("releases/<int:pk>/download/", delivery.download_release, name="download-release"),
+    path("releases/<int:pk>/sign/", delivery.sign_release, name="sign-release"),
+    path("sites/", delivery.sites, name="sites"),
+    path("sites/code/", delivery.make_code, name="make-code"),
+    path("sites/<int:pk>/retire/", delivery.retire_appliance, name="retire-appliance"),
 ]

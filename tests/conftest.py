@@ -69,6 +69,7 @@ def house(settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
     Jobs wait in the database: `run_jobs` does what workers would."""
     monkeypatch.setattr(broker, "send", lambda *message, **options: None)
     settings.ETALON_STORAGE = f"file://{tmp_path / 'storage'}"
+    settings.ETALON_FEED_KEYS = str(tmp_path / "feed-keys")
     settings.CACHES = {
         "default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "LOCATION": str(tmp_path)}
     }

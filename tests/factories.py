@@ -743,6 +743,12 @@ def _snapshot_of_a_page() -> list[Any]:
 
 
 # For tests/test_rights.py: URL name → function that makes what the URL's arguments name and returns the arguments.
+def _feeds() -> Any:
+    from tests import feeds  # it is made of these factories
+
+    return feeds
+
+
 URL_ARGS: dict[str, Callable[[], list[Any]]] = {
     "accounts:change-role": lambda: [make_user().pk],
     "accounts:disable-user": lambda: [make_user().pk],
@@ -806,6 +812,14 @@ URL_ARGS: dict[str, Callable[[], list[Any]]] = {
     "triage:entity-picture": lambda: [make_entity().pk],
     "triage:place-entity": lambda: [make_entity().pk],
     "models_registry:create-site": lambda: [make_customer().pk],
+    "models_registry:measure-bundle": lambda: [make_bundle().pk],
+    "models_registry:propose-release": lambda: [make_bundle().pk],
+    "models_registry:release": lambda: [_feeds().make_release().pk],
+    "models_registry:download-release": lambda: [_feeds().make_release().pk],
+    "models_registry:sign-release": lambda: [_feeds().make_release().pk],
+    "models_registry:retire-appliance": lambda: [_feeds().make_appliance().pk],
+    "api:feed-metadata": lambda: ["timestamp"],
+    "api:feed-target": lambda: ["stable/none.http.onnx"],
     "traffic:download-quarantine": lambda: [make_intake().pk],
     "traffic:replay-quarantine": lambda: [make_intake().pk],
     "traffic:quarantine": lambda: [make_intake().pk],

@@ -27,6 +27,7 @@ GROUPS: dict[str, frozenset[Role | None]] = {
     "sensor's token": frozenset(),
     "system's token": frozenset(),
     "behaviour models' token": frozenset(),
+    "appliance's token": frozenset(),
 } | {role.value: frozenset([role]) for role in Role}
 
 

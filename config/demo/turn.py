@@ -25,7 +25,7 @@ from django.utils import timezone
 
 from accounts.models import User
 from appliance.scorer import BundleScorer
-from config.demo import report, world
+from config.demo import delivery, report, world
 from config.demo.experts import Colleague, NotAsExpected, Visitor
 from jobs.models import Job, State
 from labeling import tasks as labeling_tasks
@@ -297,6 +297,8 @@ class _Turn:
                 raise NotAsExpected(f"build_bundle: {error}") from error
         bundle = Bundle.objects.get(digest=orjson.loads(out.getvalue())["digest"])
         self.tell(f"bundle {bundle}: {version} {'loud' if loud else 'silent, the gate did not pass'}")
+        delivery.make_feed(self.engineer.user, self.senior_visitor.user)
+        self.tell(delivery.deliver(bundle, self.engineer, self.senior_visitor.user))
         return bundle
 
     # --- a customer

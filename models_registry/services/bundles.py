@@ -6,9 +6,9 @@ import hashlib
 
 from django.db import transaction
 
-from detection.bundle import ConfigEntry, ConfigError, Member, build_bundle, parse_config, read_metadata
+from detection.bundle import ConfigEntry, Member, build_bundle, parse_config, read_metadata
 from models_registry.models import Bundle, BundleEntry, GateReport, LedgerKind, Version
-from models_registry.services import gates, ledger, snapshots
+from models_registry.services import builder, gates, ledger, snapshots
 from models_registry.services.detectors import rules_in_force
 from traffic import storage
 
@@ -21,17 +21,22 @@ class BundleRefused(ValueError):  # noqa: N818 (says what is true, as ObjectDoes
         super().__init__("\n".join(report.report["sentence"] for report in reports))
 
 
-def build(config: str) -> Bundle:
+def build(config: str, min_product_version: str = "") -> Bundle:
     """Build the bundle that a build_config.yml describes and keep it; the same bytes give the same Bundle.
 
     Raises ConfigError with the line, gates.NothingToCheck, or BundleRefused with every gate report that says no."""
-    entries = [(entry, _version(entry)) for entry in parse_config(config)]
+    entries = [(entry, builder.version_of(entry)) for entry in parse_config(config)]
     reports = {entry: gates.run_gate(version, entry.threshold) for entry, version in entries if not entry.is_silent}
     if refusals := [report for report in reports.values() if not report.passed]:
         raise BundleRefused(refusals)
     detectors = list({version.detector.pk: version.detector for _entry, version in entries}.values())
     members = [_member(entry, version, reports.get(entry)) for entry, version in entries]
-    data = build_bundle(members, config_text=config, ledger=ledger.receipt(detectors))
+    data = build_bundle(
+        members,
+        config_text=config,
+        min_product_version=min_product_version,
+        ledger=ledger.receipt(detectors),
+    )
     digest = hashlib.sha256(data).hexdigest()
     path = f"bundles/{digest}.onnx"
     storage.put_bytes(path, data)
@@ -55,17 +60,6 @@ def build(config: str) -> Bundle:
             alone = detectors[0] if len(detectors) == 1 else None
             ledger.record(LedgerKind.BUNDLE, bundle, *made, detector=alone, subject=f"{bundle}: {names}")
     return bundle
-
-
-def _version(entry: ConfigEntry) -> Version:
-    try:
-        return Version.objects.select_related("detector", "training_set").get(
-            detector__name=entry.registry_name, number=entry.version
-        )
-    except Version.DoesNotExist:
-        known = Version.objects.filter(detector__name=entry.registry_name).values_list("number", flat=True)
-        hint = f"its versions: {', '.join(map(str, known))}" if known else "no such detector has versions"
-        raise ConfigError(entry.line, f"{entry.registry_name} has no version {entry.version} ({hint})") from None
 
 
 def _member(entry: ConfigEntry, version: Version, report: GateReport | None) -> Member:

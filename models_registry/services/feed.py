@@ -149,7 +149,7 @@ def sign_for_stick(now: datetime, validity: timedelta) -> list[FeedFile]:
 
 def _sign_online(now: datetime, snapshot_for: timedelta, timestamp_for: timedelta) -> list[FeedFile]:
     signers = signing_keys.online_signers()
-    versions = {role: version(role) for role in _signed_roles()}
+    versions = {role: version(role) for role in signed_roles()}
     snapshot = tuf.next_snapshot(newest("snapshot"), versions, now + snapshot_for)
     tuf.sign(snapshot, signers["snapshot"])
     timestamp = tuf.next_timestamp(newest("timestamp"), snapshot, now + timestamp_for)
@@ -161,7 +161,7 @@ def _sign_online(now: datetime, snapshot_for: timedelta, timestamp_for: timedelt
     return [_keep("snapshot", snapshot), _keep("timestamp", timestamp)]
 
 
-def _signed_roles() -> list[str]:
+def signed_roles() -> list[str]:
     others = FeedFile.objects.exclude(role__in=("root", "snapshot", "timestamp"))
     return sorted(set(others.order_by().values_list("role", flat=True)))
 

@@ -159,6 +159,21 @@ def verify(key: Key, part: str, signature: str) -> bool:
     return True
 
 
+def describe(parts: dict[str, str]) -> list[str]:
+    """Return what the signed metadata itself says, for the person who signs: no other words count."""
+    lines = []
+    for role, part in sorted(parts.items()):
+        signed = read(part).signed
+        lines.append(f"{role}, version {signed.version}, valid until {signed.expires:%Y-%m-%d}")
+        for path, target in sorted(signed.targets.items()):
+            custom = target.custom or {}
+            lines.append(f"  {path}: bundle {custom.get('bundle', '?')[:12]}, sha256 {target.hashes['sha256']}")
+            for model in custom.get("models", ()):
+                speaks = "silent" if model["is_silent"] else "LOUD"
+                lines.append(f"    {model['registry_name']}:{model['version']} >= {model['threshold']} {speaks}")
+    return lines
+
+
 # What the server signs
 
 

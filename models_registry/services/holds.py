@@ -19,8 +19,12 @@ def lift(source: str) -> int:
     return Hold.objects.open().filter(source=source).update(lifted_at=timezone.now())
 
 
+def open_against(version: Version, threshold: float) -> QuerySet[Hold]:
+    """Return the open holds that speak about a loud version at this threshold."""
+    return Hold.objects.open().filter(version=version, threshold__gte=threshold)
+
+
 def against(bundle: Bundle) -> list[Hold]:
     """Return the open holds that keep a bundle from spreading: of its loud entries, at their threshold or above."""
-    loud = {entry.version_id: entry.threshold for entry in bundle.entries.filter(is_silent=False)}
-    found: QuerySet[Hold] = Hold.objects.open().filter(version__in=loud).select_related("version__detector")
-    return [hold for hold in found if loud[hold.version_id] <= hold.threshold]
+    loud = bundle.entries.filter(is_silent=False).select_related("version__detector")
+    return [hold for entry in loud for hold in open_against(entry.version, entry.threshold)]

@@ -17,6 +17,10 @@ BUDGET = 100.0  # microseconds: p99 of the median window, warm, silent models of
 SHAPES = 500  # real sessions measured in turn
 
 
+class CannotMeasure(ValueError):  # noqa: N818
+    """There is nothing to measure, or nothing to measure on."""
+
+
 def measure(bundle: Bundle, **how: Any) -> BundleReceipt:
     """Measure a bundle and keep the receipt; `how` goes to detection.bundle.measure_latency."""
     measured = measure_latency(storage.get_bytes(bundle.path), _sessions(bundle), **how)
@@ -47,7 +51,11 @@ def refusal(receipt: BundleReceipt) -> str:
 
 def _sessions(bundle: Bundle) -> list[Row]:
     entry = bundle.entries.select_related("version__training_set").first()
-    assert entry is not None  # a bundle without entries cannot be built
-    columns = read_training_set(snapshots.read(entry.version.training_set)).rows
+    if entry is None:
+        raise CannotMeasure("the bundle has no entries")
+    try:
+        columns = read_training_set(snapshots.read(entry.version.training_set)).rows
+    except (OSError, snapshots.DamagedFile) as error:
+        raise CannotMeasure(f"the training set with the sessions to measure on cannot be read: {error}") from error
     count = min(len(next(iter(columns.values()))), SHAPES)
     return [{name: values[number] for name, values in columns.items()} for number in range(count)]

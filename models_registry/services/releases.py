@@ -61,7 +61,7 @@ def propose(bundle: Bundle, channel: str, by: User, *, customer: Customer | None
 def propose_again(by: User, reason: str = "") -> Release:
     """Compose the same feed for new signatures: other approvers' keys, new customers, or validity that runs out."""
     _refuse_role(by)
-    roles = [role for role in feed._signed_roles() if role != TOP]
+    roles = [role for role in feed.signed_roles() if role != TOP]
     parts = _parts(None, TOP) | {role: tuf.text_of(tuf.next_role(feed.newest(role), timezone.now())) for role in roles}
     return _made(parts, by, reason)
 
@@ -168,10 +168,11 @@ def document(release: Release) -> bytes:
     return orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS)
 
 
-def is_open(release: Release) -> bool:
-    """May it still be signed? Not once it is published, or something else was."""
-    is_out = ReleaseOutcome.objects.filter(release=release).exists()
-    return not is_out and feed.version(TOP) == release.after
+def is_open(release: Release, newest: int | None = None) -> bool:
+    """May it still be signed? Not once it is in the feed, or something else is. `newest`: version of the top role."""
+    if hasattr(release, "outcome"):
+        return False
+    return release.after == (feed.version(TOP) if newest is None else newest)
 
 
 def sign(release: Release, keyid: str, values: dict[str, str]) -> Publication | None:

@@ -36,7 +36,9 @@ def version(request: HttpRequest, name: str, number: int) -> HttpResponse:
         "emergency": rollbacks.emergency(request, found),
         "may_gate": person(request).has_role(*STAGERS),
         "active": found.detector.versions.filter(stage=Stage.ACTIVE).exclude(pk=found.pk).first(),
-        "bundle_entries": found.bundle_entries.select_related("bundle").order_by("-bundle_id")[:20],
+        "bundle_entries": found.bundle_entries.select_related("bundle")
+        .prefetch_related("bundle__publications__customer")
+        .order_by("-bundle_id")[:20],
     }
     return render(request, "models_registry/version.html", context)
 

@@ -1,0 +1,69 @@
+"""Delivery in the demo: throw-away keys, a feed, and bundles that two simulated people sign.
+
+In a real house nobody's private key lies on the server; here all of them do, and `make demo-reset` deletes them."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+from django.conf import settings
+from django.core.management import CommandError, call_command
+from django.urls import reverse
+
+from accounts.models import User
+from config.demo.experts import NotAsExpected, Visitor
+from models_registry.models import Bundle, Release
+from models_registry.services import feed, holds
+
+FOLDER = "approvers"  # beside the server's own keys
+
+
+def key_of(user: User) -> Path:
+    return Path(settings.ETALON_FEED_KEYS).parent / FOLDER / f"{user.username}.pem"
+
+
+def make_feed(engineer: User, senior: User) -> None:
+    """Make keys and a first root, once."""
+    if feed.newest_file("root") is not None:
+        return
+    root_key = Path(settings.ETALON_FEED_KEYS).parent / FOLDER / "root.pem"
+    root = root_key.with_name("root.json")
+    for path in (root_key, key_of(engineer), key_of(senior)):
+        if not path.exists():
+            _command("make-key", str(path))
+    for user in (engineer, senior):
+        _command("register-key", user.username, f"{key_of(user)}.pub")
+    _command("prepare-root", str(root), "--root-key", f"{root_key}.pub")
+    _command("sign-root", str(root), "--key", str(root_key))
+    _command("install-root", str(root))
+
+
+def deliver(bundle: Bundle, engineer: Visitor, senior: User) -> str:
+    """Bring a bundle to the canary channel and from there to stable; return what came of it."""
+    for channel in ("canary", "stable"):
+        if channel == "stable" and (held := holds.against(bundle)):
+            return f"{bundle} stays on canary: {', '.join(hold.source for hold in held)}"
+        if bundle.publications.filter(channel=channel).exists():
+            continue
+        if not _release(bundle, channel, engineer, senior):
+            return f"{bundle} was not let onto the {channel} channel"
+    return f"{bundle} is on the stable channel, signed by {engineer.user} and {senior}"
+
+
+def _release(bundle: Bundle, channel: str, engineer: Visitor, senior: User) -> bool:
+    page = engineer.get(reverse("models_registry:bundle", args=[bundle.pk]))
+    engineer.send(page, reverse("models_registry:propose-release", args=[bundle.pk]), channel=channel)
+    release = Release.objects.filter(bundle=bundle, channel=channel).first()
+    if release is None:
+        return False
+    for user in (engineer.user, senior):
+        try:
+            call_command("approve", str(release.pk), key=key_of(user), yes=True, stdout=io.StringIO())
+        except CommandError as error:
+            raise NotAsExpected(f"approve {release} as {user}: {error}") from error
+    return True
+
+
+def _command(*words: str) -> None:
+    call_command("feed", *words, stdout=io.StringIO())

@@ -1,0 +1,70 @@
+"""The builder: versions, thresholds and silent flags become a build_config.yml, and that a bundle."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_http_methods, require_POST
+
+from accounts.rights import role_required
+from accounts.roles import Role
+from detection.bundle import BundleError, ConfigError
+from models_registry.models import Stage, Version
+from models_registry.services import builder, bundles, gates
+
+BUILDERS = (Role.ENGINEER,)
+LONGEST = 20_000  # characters of a configuration
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@role_required(*BUILDERS)
+def build_bundle(request: HttpRequest) -> HttpResponse:
+    """Choose and check; POST builds what stands in the box."""
+    config = request.POST.get("config", "")[:LONGEST] if request.method == "POST" else ""
+    if config:
+        try:
+            made = bundles.build(config, request.POST.get("min_product_version", "")[:32])
+        except (ConfigError, BundleError, bundles.BundleRefused, gates.NothingToCheck) as refusal:
+            messages.error(request, str(refusal))
+        else:
+            messages.success(request, _("Built: %(bundle)s.") % {"bundle": made})
+            return redirect("models_registry:bundle", made.pk)
+    context = {"versions": _versions(), "plan": builder.plan(config) if config else None, "config": config}
+    status = 400 if config else 200
+    return render(request, "models_registry/build_bundle.html", context, status=status)
+
+
+@require_POST
+@role_required(*BUILDERS)
+def check_config(request: HttpRequest) -> HttpResponse:
+    """The box and its checks, while somebody chooses (`choose`) or types."""
+    if "choose" in request.POST:
+        config = builder.config_of(list(_chosen(request)))
+    else:
+        config = request.POST.get("config", "")[:LONGEST]
+    context = {"plan": builder.plan(config) if config else None, "config": config}
+    return render(request, "models_registry/_plan.html", context)
+
+
+def _versions() -> list[Version]:
+    found = Version.objects.exclude(stage=Stage.RETIRED).select_related("detector")
+    return list(found.order_by("detector__protocol", "detector__name", "-number")[:200])
+
+
+def _chosen(request: HttpRequest) -> list[dict[str, Any]]:
+    chosen = []
+    for version in _versions():
+        if request.POST.get(f"use-{version.pk}"):
+            chosen.append(
+                {
+                    "name": version.detector.name,
+                    "version": version.number,
+                    "threshold": request.POST.get(f"threshold-{version.pk}", str(version.threshold)).strip()[:24],
+                    "is_silent": request.POST.get(f"voice-{version.pk}") != "loud",
+                }
+            )
+    return chosen
