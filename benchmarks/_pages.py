@@ -8,7 +8,7 @@ from typing import Any
 
 from benchmarks import _workshop
 
-ROUNDS = 20
+ROUNDS = 12
 WAIT = 200.0  # milliseconds within which 95 of 100 pages are there
 MOST_QUERIES = 60
 
@@ -26,10 +26,9 @@ def rows(name: str, expert: int) -> list[dict[str, Any]]:
     found = []
     for page, path in _pages().items():
         client.get(path)
-        with CaptureQueriesContext(
-            connection,
-        ) as asked:
+        with CaptureQueriesContext(connection) as asked:
             response = client.get(path)
+            queries = len(asked)  # the next request forgets them
         assert response.status_code == 200, (path, response.status_code)
         times = []
         for _ in range(ROUNDS):
@@ -39,16 +38,35 @@ def rows(name: str, expert: int) -> list[dict[str, Any]]:
         p95 = statistics.quantiles(times, n=20)[-1]
         found.append(
             {
-                "name": f"{name}, page {page}, p95 ms (theirs: queries)",
+                "name": f"{name}, page {page}, p95 ms",
                 "ours": round(p95, 1),
-                "against": "-",
-                "theirs": len(asked),
+                "against": "queries",
+                "theirs": queries,
                 "ratio": None,
                 "target": WAIT,
-                "holds": p95 <= WAIT and len(asked) <= MOST_QUERIES,
+                "holds": p95 <= WAIT and queries <= MOST_QUERIES,
             }
         )
     return found
+
+
+def queries_of_an_answer(expert: int, path: str) -> int:
+    """Return how many statements one answer with the next item takes, BEGIN and COMMIT included."""
+    from django.db import connection
+    from django.test import Client
+    from django.test.utils import CaptureQueriesContext
+
+    from accounts.models import User
+    from labeling.models import Item
+
+    client = Client(SERVER_NAME="localhost", headers={"HX-Request": "true"})
+    client.force_login(User.objects.get(pk=expert))
+    client.get(path)
+    held = Item.objects.filter(claimed_by=expert, state="open").latest("claimed_until")
+    with CaptureQueriesContext(connection) as asked:
+        answer = client.post(f"/items/{held.pk}/label/", {"answer": "positive"})
+        assert answer.status_code == 200, answer.status_code
+        return len(asked)
 
 
 def _pages() -> dict[str, str]:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http.client import HTTPConnection
 from pathlib import Path
 
 from benchmarks.traffic_files import ROOT
@@ -54,14 +55,18 @@ def serving(threads: int) -> Iterator[Server]:
 
 
 def _wait(port: int, server: subprocess.Popen[bytes]) -> None:
+    """Wait until it answers: it takes connections long before its workers have loaded what they serve."""
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline and server.poll() is None:
+        probe = HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
         try:
-            socket.create_connection(("127.0.0.1", port), 1).close()
+            probe.request("GET", "/health/live/")
+            if probe.getresponse().status == 200:
+                return
         except OSError:
             time.sleep(0.1)
-        else:
-            return
+        finally:
+            probe.close()
     raise RuntimeError("the web server did not start")
 
 

@@ -4,6 +4,7 @@ Most items are settled and carry two answers, as they would after a year; the ne
 
 from __future__ import annotations
 
+import io
 import tempfile
 import time
 from collections.abc import Mapping
@@ -18,7 +19,7 @@ from django.utils import timezone
 PATTERNS = 40  # real sessions that all items are copies of
 OPEN = 50_000
 EXPERTS = 8
-SPAN = 60 * 86_400  # seconds over which items came in
+SPAN = 365 * 86_400  # seconds over which items came in
 SLUG = "bench-unique"
 
 
@@ -30,12 +31,18 @@ class Workshop:
     labels: int  # the last one
 
 
-def fill(items: int) -> Workshop:
-    """Write a queue of `items` items, OPEN of them open (four fifths of a small queue), into an empty database."""
+def prepare() -> None:
+    """Write people, a queue and PATTERNS items of real sessions into an empty database: what every size begins with."""
     call_command("migrate", verbosity=0)
+    _patterns(_people()[0])
+
+
+def fill(items: int) -> Workshop:
+    """Make it a queue of `items` items, OPEN of them open (four fifths of a small queue), in a prepared database."""
+    from accounts.models import User
+
     open_items = min(OPEN, items * 4 // 5)
-    experts = _people()
-    _patterns(experts[0])
+    experts = list(User.objects.order_by("pk").values_list("pk", flat=True)[:EXPERTS])
     _copy(items - PATTERNS, open_items, experts)
     _finish(open_items)
     return Workshop(items, open_items, experts, _last_label())
@@ -64,7 +71,7 @@ def _patterns(first: int) -> None:
 
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "eve.json"
-        call_command("simulate", out=str(log), hours=1, sessions_per_day=20_000, verbosity=0)
+        call_command("simulate", out=str(log), hours=1, sessions_per_day=20_000, verbosity=0, stdout=io.StringIO())
         ingest.ingest_paths([str(log)], "bench", None)
     segment = Segment.objects.sealed().filter(protocol="http").select_related("sensor")[0]
     rows = segments.read_rows(segment, range(PATTERNS))
@@ -193,6 +200,8 @@ def _prepare(cursor: Any) -> None:
     if connection.vendor == "sqlite":
         import hashlib
 
+        cursor.execute("PRAGMA synchronous = OFF")  # of this connection, which is closed before
+        cursor.execute("PRAGMA cache_size = -1000000")  # KiB: the indexes are filled in memory
         mark = lambda text: hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()  # noqa: E731
         cursor.connection.create_function("etalon_mark", 1, mark, deterministic=True)
 

@@ -1,32 +1,36 @@
 """The label cycle: answer an item and get the next one, through the web server as production runs it.
 
-Each database is filled once per size, in a folder of its own. Experts are processes that read the next item out of the
-answer to the last: one alone, then eight, both without thinking, then eight who think for half a second while traffic
-is taken in at nice 10 as docs/operations/ says. All share the machine with the server, so that a rate is what is left
-for it. Sizes up to 100,000 items unless ETALON_BENCH_ITEMS names others.
+A database is prepared once per run and copied for each size, then filled by statements of its own. Experts are
+processes that read the next item out of the answer to the last: one alone, then eight, both without thinking, then
+eight who think for half a second while traffic is taken in at nice 10 as docs/operations/ says. All share the machine
+with the server, so that a rate is what is left for it. Pages are measured at the largest size. Sizes are up to 100,000
+items unless ETALON_BENCH_ITEMS names others ("1000000": half a minute more to fill each database).
 """
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from benchmarks import _experts, _pages, _serving, _workshop
 from benchmarks._experts import Shift
 from benchmarks.traffic_files import ROOT
 
 SIZES = "10000,100000"
-SECONDS = 10.0
-THINKING = 0.5  # seconds
+SECONDS = 5.0  # of one run without thinking
+THINKING = 0.5  # seconds before each answer
+THOUGHTFUL = 10.0  # seconds of the run with thinking
 RATE, WAIT = 200, 50.0  # cycles/s with eight experts, and milliseconds within which 95 of 100 have their next item
 THREADS = {"sqlite": 1, "postgresql": 2}  # of a worker: writers that wait inside SQLite are served unfairly
 PATH = f"/queues/{_workshop.SLUG}/work/"
@@ -35,55 +39,83 @@ PATH = f"/queues/{_workshop.SLUG}/work/"
 def rows() -> list[dict[str, Any]]:
     sizes = [int(size) for size in os.environ.get("ETALON_BENCH_ITEMS", SIZES).split(",")]
     found = []
-    for size in sizes:
-        with tempfile.TemporaryDirectory(prefix="etalon-bench-") as folder:
-            found += _measured_in(folder, f"sqlite:///{folder}/bench.sqlite3", size)
-        with _postgres() as url, tempfile.TemporaryDirectory(prefix="etalon-bench-") as folder:
-            found += _measured_in(folder, url, size)
+    for house in (_sqlite, _postgres):
+        with tempfile.TemporaryDirectory(prefix="etalon-bench-") as folder, house(folder) as copy:
+            found += [row for size in sizes for row in _measured(folder, copy(size), size, pages=size == max(sizes))]
     return found
 
 
 @contextmanager
-def _postgres() -> Iterator[str]:
-    """Start a server that keeps what it says it keeps."""
+def _sqlite(folder: str) -> Iterator[Callable[[int], str]]:
+    """Prepare a database; yield what copies it for a size and returns the copy's URL."""
+    base = f"{folder}/base.sqlite3"
+    _run_in(folder, f"sqlite:///{base}", "prepare")
+
+    def copy(size: int) -> str:
+        return f"sqlite:///{shutil.copy(base, f'{folder}/items-{size}.sqlite3')}"
+
+    yield copy
+
+
+@contextmanager
+def _postgres(folder: str) -> Iterator[Callable[[int], str]]:
+    """The same on a server of our own that keeps what it says it keeps."""
+    import psycopg
+
     from tests.with_postgres import temporary_server
 
     with temporary_server(durable=True) as url:
-        yield url
+        _run_in(folder, url, "prepare")
+        host = unquote(urlsplit(url).netloc.rpartition("@")[2])
+
+        def copy(size: int) -> str:
+            with psycopg.connect(host=host, user="postgres", dbname="template1", autocommit=True) as server:
+                server.execute(f"CREATE DATABASE items_{size:d} TEMPLATE postgres")
+            return f"{url.rpartition('/')[0]}/items_{size:d}"
+
+        yield copy
 
 
-def _measured_in(folder: str, database: str, size: int) -> list[dict[str, Any]]:
+def _measured(folder: str, database: str, size: int, *, pages: bool) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(_run_in(folder, database, "measure", str(size), *["pages"] * pages))
+    return found
+
+
+def _run_in(folder: str, database: str, *command: str) -> str:
+    """Run this module as a process that has its own database and files; return its last line."""
     environment = os.environ | {
         "ETALON_DEVELOPMENT": "1",
         "DATABASE_URL": database,
         "ETALON_STORAGE": f"file://{folder}/storage",
         "ETALON_VAR": folder,
     }
-    command = [sys.executable, "-m", "benchmarks.label_cycle", str(size)]
-    done = subprocess.run(command, cwd=ROOT, env=environment, check=True, stdout=subprocess.PIPE)
-    found: list[dict[str, Any]] = json.loads(done.stdout.splitlines()[-1])
-    return found
+    process = [sys.executable, "-m", "benchmarks.label_cycle", *command]
+    done = subprocess.run(process, cwd=ROOT, env=environment, check=True, stdout=subprocess.PIPE, text=True)
+    return (done.stdout.splitlines() or [""])[-1]
 
 
-def measure(size: int) -> list[dict[str, Any]]:
+def measure(size: int, *, pages: bool) -> list[dict[str, Any]]:
     from django.db import connection, connections
 
     vendor = connection.vendor
+    began = time.monotonic()
     workshop = _workshop.fill(size)
+    print(f"{size:,} items in {vendor}: filled in {time.monotonic() - began:.0f} s", file=sys.stderr)
     cookies = [_signed_in(pk) for pk in workshop.experts]
     connections.close_all()
     name = f"label cycle, {'SQLite' if vendor == 'sqlite' else 'PostgreSQL'}, {size:,} items"
     with _serving.serving(THREADS[vendor]) as server:
-        _run(server, cookies[:1], 1.0)
+        _run(server, cookies, 1.0)
         before = server.memory()
         found = _closed_loop(f"{name}, 1 expert", server, cookies[:1], target=None)
         found += _closed_loop(f"{name}, 8 experts", server, cookies, target=RATE)
         with _intake():
-            shifts, _cpu = _run(server, cookies, SECONDS, THINKING)
+            shifts, _cpu = _run(server, cookies, THOUGHTFUL, THINKING)
         found.append(_waiting(f"{name}, 8 thinking, beside intake", shifts))
-        found.append(_row(f"{name}, MB of a web process (theirs: before)", server.memory(), before, None))
+        found.append(_row(f"{name}, MB of a web process", server.memory(), None, "before", before))
     found.append(_doubles(f"{name}, items answered twice", workshop.labels))
-    return found + _pages.rows(name, workshop.experts[0])
+    found.append(_row(f"{name}, queries a cycle", _pages.queries_of_an_answer(workshop.experts[0], PATH), None))
+    return found + (_pages.rows(name, workshop.experts[0]) if pages else [])
 
 
 def _closed_loop(
@@ -93,14 +125,9 @@ def _closed_loop(
     cycles = sum(len(shift.times) for shift in shifts)
     answered = sum(len(shift.items) for shift in shifts)
     return [
-        _row(f"{name}, cycles/s", cycles / SECONDS, None, target, at_least=True),
+        _row(f"{name}, cycles/s", cycles / SECONDS, target, at_least=True),
         _waiting(name, shifts),
-        _row(
-            f"{name}, ms of CPU a cycle (server)",
-            cpu / answered * 1000,
-            None,
-            None,
-        ),
+        _row(f"{name}, ms of web CPU a cycle", cpu / answered * 1000, None),
     ]
 
 
@@ -117,18 +144,23 @@ def _run(
 def _waiting(name: str, shifts: Sequence[Shift]) -> dict[str, Any]:
     times = sorted(moment * 1000 for shift in shifts for moment in shift.times)
     p95 = statistics.quantiles(times, n=20)[-1]
-    name = f"{name}, p95 ms (theirs: p50)"
-    return _row(name, p95, statistics.median(times), WAIT)
+    return _row(f"{name}, p95 ms", p95, WAIT, "p50", statistics.median(times))
 
 
 def _row(
-    name: str, ours: float, theirs: float | None, target: float | None, *, at_least: bool = False
+    name: str,
+    ours: float,
+    target: float | None,
+    against: str = "-",
+    theirs: float | None = None,
+    *,
+    at_least: bool = False,
 ) -> dict[str, Any]:
     holds = target is None or (ours >= target if at_least else ours <= target)
     return {
         "name": name,
         "ours": round(ours, 2),
-        "against": "-",
+        "against": against,
         "theirs": None if theirs is None else round(theirs, 2),
         "ratio": None,
         "target": target,
@@ -143,7 +175,7 @@ def _doubles(name: str, last: int) -> dict[str, Any]:
     from labeling.models import Label
 
     answers = Label.objects.filter(pk__gt=last).values("item").annotate(answers=Count("pk"))
-    return _row(name, answers.filter(answers__gt=1).count(), None, 0)
+    return _row(name, answers.filter(answers__gt=1).count(), 0)
 
 
 def _signed_in(pk: int) -> dict[str, str]:
@@ -207,5 +239,7 @@ if __name__ == "__main__":
     _prepare_django()
     if sys.argv[1] == "intake":
         take_in()
+    elif sys.argv[1] == "prepare":
+        _workshop.prepare()
     else:
-        print(json.dumps(measure(int(sys.argv[1]))))
+        print(json.dumps(measure(int(sys.argv[2]), pages="pages" in sys.argv[3:])))

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from datetime import datetime, time, timedelta
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
 from typing import Any
 
 from django import forms
 from django.utils import timezone
+from django.utils.dateparse import parse_date
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from labeling.models import Answer, Queue, ReasonCode, Trigger
+from labeling.models import NO_ANSWER, Answer, Queue, ReasonCode, Trigger
 from labeling.services.details import LONGEST_FAMILY, LONGEST_NOTE, Given
 from labeling.services.queue_rules import MOST_NEEDED
 
-ANSWERS = (
-    (Answer.POSITIVE.value, Answer.POSITIVE.label),
-    *((f"{Answer.NEGATIVE.value}:{code}", label) for code, label in ReasonCode.choices),
-    (Answer.NEGATIVE.value, Answer.NEGATIVE.label),
-    (Answer.UNDECIDED.value, Answer.UNDECIDED.label),
+ANSWERS = frozenset(
+    {*Answer.values, *(f"{Answer.NEGATIVE.value}:{code}" for code in ReasonCode.values)} - set(NO_ANSWER)
 )
+_YES = ("true", "on", "1")
 ON_A_DATE = "date"
 EXPIRIES = (
     ("", _("for good")),
@@ -31,36 +33,61 @@ EXPIRIES = (
 )
 
 
-class LabelForm(forms.Form):
-    """One button is the whole answer: "positive", "undecided", or "negative:" with its reason."""
+class FormRefused(ValueError):  # noqa: N818
+    """No page of ours sends this; the message is for whoever did."""
 
-    answer = forms.ChoiceField(choices=ANSWERS, error_messages={"required": _("No answer was given.")})
-    family = forms.CharField(max_length=LONGEST_FAMILY, required=False)
-    authorised = forms.BooleanField(required=False)
-    note = forms.CharField(max_length=LONGEST_NOTE, required=False)
-    expires = forms.ChoiceField(choices=EXPIRIES, required=False)
-    expires_on = forms.DateField(required=False)
-    alike = forms.BooleanField(required=False)
 
-    def clean(self) -> dict[str, Any]:
-        told = super().clean() or self.cleaned_data
-        if told.get("expires") == ON_A_DATE and not told.get("expires_on") and "expires_on" not in self.errors:
-            self.add_error("expires_on", _("Until which date?"))
-        return told
+@dataclass(frozen=True, slots=True)
+class Word:
+    """What an answer's keys send. One button is the whole answer: "positive", "undecided", "negative:" with its reason.
 
-    def given(self) -> Given:
-        """Return the answer with its details."""
-        answer, _colon, reason = self.cleaned_data["answer"].partition(":")
-        details = {name: self.cleaned_data[name] for name in ("family", "authorised", "note")}
-        return Given(answer, reason, **details, **self._expiry())
+    Read by hand: a form object costs every answer as much as a query."""
 
-    def _expiry(self) -> dict[str, Any]:
-        chosen = self.cleaned_data["expires"]
-        if chosen in Trigger.values:
-            return {"expires_when": chosen}
-        if chosen == ON_A_DATE:  # its first minute where the person is
-            return {"expires_at": timezone.make_aware(datetime.combine(self.cleaned_data["expires_on"], time()))}
-        return {"expires_at": timezone.now() + timedelta(days=int(chosen))} if chosen else {}
+    given: Given
+    alike: bool  # holds for all look-alikes
+
+    @classmethod
+    def of(cls, sent: Mapping[str, str]) -> Word:
+        """Return what was sent; raises FormRefused."""
+        said = sent.get("answer", "")
+        if said not in ANSWERS:
+            nonsense = gettext("“%(answer)s” is not an answer.") % {"answer": said[:40]}
+            raise FormRefused(nonsense if said else gettext("No answer was given."))
+        answer, _separator, reason = said.partition(":")
+        family, note = (_text(sent, name, most) for name, most in (("family", LONGEST_FAMILY), ("note", LONGEST_NOTE)))
+        authorised, alike = (sent.get(name, "") in _YES for name in ("authorised", "alike"))
+        return cls(Given(answer, reason, family, authorised, note, **_expiry(sent)), alike)
+
+
+def _text(sent: Mapping[str, str], name: str, most: int) -> str:
+    text = sent.get(name, "").strip()
+    if len(text) > most:
+        raise FormRefused(
+            gettext("“%(text)s…” is longer than %(most)s characters.") % {"text": text[:20], "most": most}
+        )
+    return text
+
+
+def _expiry(sent: Mapping[str, str]) -> dict[str, Any]:
+    """Return until when the answer holds, as fields of Given."""
+    chosen = sent.get("expires", "")
+    if chosen in Trigger.values:
+        return {"expires_when": chosen}
+    if chosen == ON_A_DATE:  # its first minute where the person is
+        return {"expires_at": timezone.make_aware(datetime.combine(_date(sent.get("expires_on", "")), time()))}
+    if chosen not in dict(EXPIRIES):
+        raise FormRefused(gettext("Until which date?"))
+    return {"expires_at": timezone.now() + timedelta(days=int(chosen))} if chosen else {}
+
+
+def _date(text: str) -> date:
+    try:
+        found = parse_date(text)
+    except ValueError:  # the 31st of February
+        found = None
+    if found is None:
+        raise FormRefused(gettext("Until which date?"))
+    return found
 
 
 class QueueForm(forms.Form):

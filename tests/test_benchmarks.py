@@ -7,6 +7,8 @@ import types
 import pytest
 
 from benchmarks import __main__ as benchmarks
+from benchmarks import _pages, _workshop, label_cycle
+from labeling.models import Item, Label, Queue
 
 ROW = {"name": "batch, rows/s", "ours": 3.0, "against": "x", "theirs": 2.0, "ratio": 1.5, "target": 1.5, "holds": True}
 
@@ -67,3 +69,17 @@ def test_an_unknown_name_is_told_what_there_is(measured, capsys):
     with pytest.raises(SystemExit):
         benchmarks.main(["speed"])
     assert "there are: latency" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.django_db
+def test_the_workshop_of_the_label_cycle_can_be_worked_in(capsys):
+    experts = _workshop._people()
+    _workshop._patterns(experts[0])
+    workshop = _workshop.fill(120)
+    assert Item.objects.count() == 120
+    assert Item.objects.waiting().count() == Queue.objects.get().waiting == workshop.open == 96
+    assert Label.objects.latest("pk").pk == workshop.labels
+    assert _pages.queries_of_an_answer(experts[0], label_cycle.PATH) > 0
+    assert label_cycle._doubles("twice", workshop.labels)["ours"] == 0
+    assert all(row["theirs"] for row in _pages.rows("pages", experts[0]))  # each asks the database something

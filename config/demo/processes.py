@@ -52,7 +52,8 @@ class Child:
 def children(port: int, *, colleagues: bool = True) -> list[Child]:
     """Return the demo's processes; the first is the one people wait for.
 
-    One process each: nothing here is busy enough for pools, and every Python with the science in it takes memory."""
+    One process each but for the pages: nothing else is busy enough, and every Python with the science in it takes
+    memory."""
     return [
         Child("web", _web(port)),
         Child("worker", _worker(PIPELINE, NOTICES), is_patient=True),
@@ -68,7 +69,8 @@ def _module(*arguments: str) -> tuple[str, ...]:
 
 def _web(port: int) -> tuple[str, ...]:
     serve = ("--interface", "wsgi", "--host", LOOPBACK, "--port", str(port), "--no-ws", "--log-level", "warning")
-    return _module("granian", *serve, "--workers", "1", "--blocking-threads", "2", "config.wsgi:application")
+    # one thread each: writers that wait inside SQLite are served unfairly
+    return _module("granian", *serve, "--workers", "2", "--blocking-threads", "1", "config.wsgi:application")
 
 
 def _worker(*queues: str) -> tuple[str, ...]:

@@ -18,10 +18,6 @@ from labeling.models import Item
 from labeling.services.records import from_json, moment
 from labeling.wire import hex_dump, visible
 from models_registry.models import Version
-from models_registry.services import indicators
-from traffic.models import OutsideHit
-
-OUTSIDE_HITS = 50  # of other systems, on one session
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,28 +103,15 @@ class Evidence:
         """The texts a model reads, without marks."""
         return {text.name: visible(self.row[text.column]) for text in texts_of(self.item.version)}
 
-    @cached_property
+    @property
     def hits(self) -> list[dict[str, Any]]:
-        """Rule hits; of other systems those that only this copy tells of: their own rows go as sessions do."""
-        told = {hit.system for hit in self.outside_hits}
-        return [
-            hit | {"on_flow": hit["scope"] == FLOW}
-            for hit in self.row["hits"] or ()
-            if hit["sid"] != OUTSIDE_SID or hit["category"] not in told
-        ]
+        """Hits of the sensor's rules."""
+        return [hit | {"on_flow": hit["scope"] == FLOW} for hit in self.row["hits"] or () if hit["sid"] != OUTSIDE_SID]
 
-    @cached_property
-    def outside_hits(self) -> list[OutsideHit]:
-        """What other expert systems said about this session."""
-        return list(OutsideHit.objects.of_session(self.item.subject_key)[:OUTSIDE_HITS])
-
-    @cached_property
-    def indicators(self) -> list[indicators.Told]:
-        """What the lists in force say about this session; nothing where a list cannot be read."""
-        try:
-            return indicators.of_row(self.row)
-        except OSError:
-            return []
+    @property
+    def copied_hits(self) -> list[dict[str, Any]]:
+        """What other expert systems had said when the item was made; what they say now is in `others`."""
+        return [hit for hit in self.row["hits"] or () if hit["sid"] == OUTSIDE_SID]
 
     @cached_property
     def scores(self) -> list[Bar]:

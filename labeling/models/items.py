@@ -51,7 +51,7 @@ class Queue(models.Model):
         ordering = ["slug"]
 
     def __str__(self) -> str:
-        return f"{self.get_kind_display()} · {self.detector}"
+        return f"{self.Kind(self.kind).label} · {self.detector}"
 
 
 class QueueDay(models.Model):

@@ -11,12 +11,12 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
 from accounts.models import User
+from accounts.prepared import ByKey
 from accounts.roles import EXPERTS, Role
 from accounts.services import audit
 from labeling.models import AskedAgain, Item, ItemState, Label, Queue, Seed, Skip
 from labeling.services import conflicts, seeds
 from labeling.services.filters import ANY, EVERYTHING, ItemFilter
-from labeling.services.prepared import ByKey
 
 LEASE = timedelta(minutes=10)
 LONGEST_HOLD = timedelta(hours=1)  # a page left open overnight must not keep an item from everybody else

@@ -18,6 +18,7 @@ class Turn:
     label: Label
     answered: Item  # as it was before the answer
     following: Item | None
+    today: int | None = None  # answers of the expert, where the turn knows
 
 
 @transaction.atomic
@@ -28,7 +29,8 @@ def answer(pk: int, expert: User, given: Given, wanted: ItemFilter = EVERYTHING)
     given = given.checked()
     item = labels.hold(pk, expert)
     following = claims.claim_next(item.queue, expert, wanted, but=pk)
-    return Turn(labels.write(item, expert, given), item, following)
+    written = labels.write(item, expert, given)
+    return Turn(written.label, item, following, written.today)
 
 
 @transaction.atomic

@@ -12,13 +12,16 @@ from labeling.models import ExpertDay
 _COUNT = """
 INSERT INTO labeling_expertday (expert_id, day, answered) VALUES (%s, %s, %s)
 ON CONFLICT (expert_id, day) DO UPDATE SET answered = labeling_expertday.answered + excluded.answered
+RETURNING answered
 """
 
 
-def count(expert: User, moment: datetime, answers: int = 1) -> None:
-    """Add answers to the day of a moment; negative: take them off."""
+def count(expert: User, moment: datetime, answers: int = 1) -> int:
+    """Add answers to the day of a moment; negative: take them off. Return how many there are."""
     with connection.cursor() as cursor:
         cursor.execute(_COUNT, [expert.pk, _stored(moment), answers])
+        found: list[tuple[int]] = cursor.fetchall()
+    return max(found[0][0], 0)
 
 
 def answered(expert: User, moment: datetime) -> int:

@@ -11,6 +11,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from accounts.models import User
+from accounts.prepared import ByKey
 from accounts.roles import Role
 from labeling.models import (
     DECIDED,
@@ -27,7 +28,6 @@ from labeling.models import (
 from labeling.models.labels import LabelQuerySet
 from labeling.services import chains, conflicts, days
 from labeling.services.details import Given, LabelRefused, refuse_silence
-from labeling.services.prepared import ByKey
 from labeling.services.states import Step, follow, history_of, uncontested
 
 UNDO_WITHIN = timedelta(hours=12)  # later corrections are a matter for a second opinion, not for a key
@@ -78,7 +78,7 @@ def submit(
 ) -> Label:
     """Write the expert's answer and what it makes of the item. Raises NotHolder, LabelRefused."""
     given = Given(answer, reason_code, family, authorised, note, expires_at, expires_when).checked()
-    return write(hold(item.pk, expert), expert, given)
+    return write(hold(item.pk, expert), expert, given).label
 
 
 def hold(pk: int, expert: User) -> Item:
@@ -92,7 +92,15 @@ def hold(pk: int, expert: User) -> Item:
     return locked
 
 
-def write(item: Item, expert: User, given: Given) -> Label:
+@dataclass(frozen=True, slots=True)
+class Written:
+    """An answer that was written, and how many its expert has given that day; None where it is no further one."""
+
+    label: Label
+    today: int | None
+
+
+def write(item: Item, expert: User, given: Given) -> Written:
     """Write an answer that is checked to an item that is held, and what it makes of the item. Raises LabelRefused.
 
     Its count in the queue, for which others wait, is moved last."""
@@ -115,11 +123,10 @@ def write(item: Item, expert: User, given: Given) -> Label:
         **given.on(item),
     )
     conflicts.note(item, label)
-    if not again:
-        days.count(expert, now)
+    today = None if again else days.count(expert, now)
     history.append(Step(expert.pk, Answer(label.answer), expert.role == Role.SENIOR, label.pk))
     follow([item], now, release=True, history={item.pk: history})
-    return label
+    return Written(label, today)
 
 
 @dataclass(frozen=True, slots=True)

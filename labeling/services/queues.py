@@ -8,9 +8,9 @@ from datetime import date, datetime, timedelta
 
 import structlog
 from django.conf import settings
-from django.db import transaction
-from django.db.models import Exists, F, Min, OuterRef, Q
-from django.db.models.functions import Greatest
+from django.db import connection, transaction
+from django.db.models import DateTimeField, Exists, F, OuterRef, Q
+from django.db.models.expressions import RawSQL
 from django.utils import timezone
 
 from accounts.models import User
@@ -20,6 +20,12 @@ from labeling.models import GroupCheck, Item, ItemState, Label, Queue, QueueDay,
 from labeling.services.filters import ItemFilter
 from models_registry.models import Detector
 
+# the first entry of an index for each queue
+_OLDEST = RawSQL(
+    "(SELECT MIN(i.created_at) FROM labeling_item i WHERE i.queue_id = labeling_queue.id AND i.state = 'open')",
+    (),
+    output_field=DateTimeField(),
+)
 log = structlog.get_logger(__name__)
 PAGE = 50
 PROOF_SHARE = SamplingPolicy().second_share
@@ -27,6 +33,8 @@ EXPERT_DAY = 400  # items one expert can look at in a day: what a queue takes in
 EXPIRE_AFTER = timedelta(days=14)
 NEVER_EXPIRE = (Queue.Kind.COMPLAINT,)  # a customer waits for an answer
 _ORDER = {kind: place for place, kind in enumerate(Queue.Kind.values)}
+# a count that was wrong must not stop anybody's work
+_STEP = "{name} = CASE WHEN {name} < %s THEN 0 ELSE {name} + %s END"
 _COUNTERS: dict[str | None, str] = {ItemState.OPEN.value: "waiting", ItemState.CONFLICT.value: "conflicts"}
 
 
@@ -52,8 +60,9 @@ def loads() -> list[Load]:
     """Return all queues with what waits in them, detector by detector."""
     left_out = dict(QueueDay.objects.filter(day=_today()).values_list("queue_id", "left_out"))
     prices = {price.queue_id: price for price in QueuePrice.objects.all()}
-    found = sorted(Queue.objects.select_related("detector"), key=lambda queue: (queue.detector.name, _place(queue)))
-    return [Load(queue, _oldest(queue), left_out.get(queue.pk, 0), _priced(prices, queue)) for queue in found]
+    queues = Queue.objects.select_related("detector").annotate(oldest=_OLDEST)
+    found = sorted(queues, key=lambda queue: (queue.detector.name, _place(queue)))
+    return [Load(queue, queue.oldest, left_out.get(queue.pk, 0), _priced(prices, queue)) for queue in found]
 
 
 def _priced(prices: dict[int, QueuePrice], queue: Queue) -> QueuePrice | None:
@@ -69,14 +78,8 @@ def _place(queue: Queue) -> tuple[int, str]:
 def load(queue: Queue) -> Load:
     """Return what waits in a queue, and since when."""
     day = QueueDay.objects.filter(queue=queue, day=_today()).first()
-    return Load(queue, _oldest(queue), day.left_out if day else 0)
-
-
-def _oldest(queue: Queue) -> datetime | None:
-    if not queue.waiting:
-        return None
-    oldest: datetime | None = Item.objects.filter(queue=queue).waiting().aggregate(oldest=Min("created_at"))["oldest"]
-    return oldest
+    oldest = Queue.objects.filter(pk=queue.pk).values_list(_OLDEST, flat=True)[0]
+    return Load(queue, oldest, day.left_out if day else 0)
 
 
 def queue_of(detector: Detector, kind: Queue.Kind) -> Queue:
@@ -111,8 +114,10 @@ def move(queue_id: int, before: str | None, after: str | None, items: int = 1) -
         return
     steps = {_COUNTERS[state]: step for state, step in ((before, -items), (after, items)) if state in _COUNTERS}
     if steps:
-        # a count that was wrong must not stop anybody's work
-        Queue.objects.filter(pk=queue_id).update(**{name: Greatest(F(name) + step, 0) for name, step in steps.items()})
+        columns = ", ".join(_STEP.format(name=name) for name in steps)
+        both = [value for step in steps.values() for value in (-step, step)]
+        with connection.cursor() as cursor:
+            cursor.execute(f"UPDATE labeling_queue SET {columns} WHERE id = %s", [*both, queue_id])  # noqa: S608 - ours
 
 
 def recount() -> int:

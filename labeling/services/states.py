@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from django.db import connection
 from django.db.models import Q
 
 from accounts.roles import Role
 from labeling.models import NO_ANSWER, Answer, AskedAgain, GroupCheck, Item, ItemState, Label
 from labeling.services.queues import move
 
-FREE: dict[str, Any] = {"claimed_by": None, "claimed_until": None, "opened_at": None}
+MOST_NAMED = 1000  # rows of one statement
+FREE: dict[str, Any] = {"claimed_by_id": None, "claimed_until": None, "opened_at": None}
+
+# every answer of every expert waits for these: Django would write their SQL anew each time
+_HISTORY = """
+SELECT label.item_id, label.id, label.expert_id, label.answer, person.role
+FROM labeling_label label JOIN accounts_user person ON person.id = label.expert_id
+WHERE label.item_id IN ({items}) ORDER BY label.id
+"""
+_CHANGE = "UPDATE labeling_item SET {columns} WHERE id IN ({items})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +94,7 @@ def follow(
         columns = _columns(state, outcome, now, release=release)
         if disputes:
             columns["disputed_at"] = now
-        Item.objects.filter(pk__in=pks).update(**columns)
+        _change(pks, columns)
     for (queue, before, after), count in sorted(moves.items()):
         move(queue, before, after, count)
 
@@ -99,17 +109,43 @@ def _asked(returned: Sequence[int]) -> set[int]:
 
 def history_of(items: Sequence[Item]) -> dict[int, list[Step]]:
     """Return the labels of each item, the oldest first."""
-    labels = Label.objects.filter(item__in=[item.pk for item in items]).order_by("id")
     history: dict[int, list[Step]] = defaultdict(list)
-    for item, pk, expert, answer, role in labels.values_list("item_id", "pk", "expert_id", "answer", "expert__role"):
-        history[item].append(Step(expert, Answer(answer), role == Role.SENIOR, pk))
+    for some in _batched([item.pk for item in items]):
+        with connection.cursor() as cursor:
+            cursor.execute(_HISTORY.format(items=_marks(some)), some)
+            found = cursor.fetchall()
+        for item, pk, expert, answer, role in found:
+            history[item].append(Step(expert, Answer(answer), role == Role.SENIOR, pk))
     return history
+
+
+def _change(items: Sequence[int], columns: Mapping[str, Any]) -> None:
+    """Set columns of items."""
+    names = ", ".join(f"{name} = %s" for name in columns)
+    values = [_stored(value) for value in columns.values()]
+    for some in _batched(items):
+        with connection.cursor() as cursor:
+            cursor.execute(_CHANGE.format(columns=names, items=_marks(some)), [*values, *some])
+
+
+def _batched(items: Sequence[int]) -> Iterator[Sequence[int]]:
+    """Yield as many at a time as a statement may name."""
+    for start in range(0, len(items), MOST_NAMED):
+        yield items[start : start + MOST_NAMED]
+
+
+def _marks(values: Sequence[int]) -> str:
+    return ", ".join(["%s"] * len(values))
+
+
+def _stored(value: Any) -> Any:
+    return connection.ops.adapt_datetimefield_value(value) if isinstance(value, datetime) else value
 
 
 def _columns(state: ItemState, outcome: str, now: datetime, *, release: bool) -> dict[str, Any]:
     settled = state == ItemState.SETTLED
     columns: dict[str, Any] = {
-        "state": state,
+        "state": state.value,
         "outcome": outcome,
         "settled_at": now if settled else None,
         "reference_checked_at": None,

@@ -12,7 +12,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from accounts.rights import person, role_required
 from accounts.roles import EXPERTS, Role
-from labeling.forms import EXPIRIES, LabelForm
+from labeling.forms import EXPIRIES, FormRefused, Word
 from labeling.models import Answer, BulkVerdict, Item, Queue, ReasonCode
 from labeling.services import bulk as bulk_service
 from labeling.services import bulk_previews, details, groups
@@ -30,17 +30,17 @@ def bulk(request: HttpRequest, slug: str) -> HttpResponse:
     wanted = _wanted(request)
     if request.method != "POST":
         return _preview_page(request, queue, wanted)
-    form = LabelForm(request.POST)
-    if not form.is_valid():
-        problem = " ".join(str(error) for errors in form.errors.values() for error in errors)
-        return _preview_page(request, queue, wanted, problem=problem, status=422)
+    try:
+        word = Word.of(request.POST)
+    except FormRefused as refusal:
+        return _preview_page(request, queue, wanted, problem=str(refusal), status=422)
     shown = request.POST.get("shown", "")
     try:
         begun = bulk_service.start(
             queue,
             wanted,
             person(request),
-            form.given(),
+            word.given,
             digest=request.POST.get("digest", ""),
             shown=int(shown) if shown.isdecimal() and len(shown) < 9 else None,
         )

@@ -9,6 +9,7 @@ from django.core.exceptions import BadRequest, PermissionDenied
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBadRequest
 from django.shortcuts import get_object_or_404, redirect, render
+from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
@@ -18,7 +19,8 @@ from accounts.models import User
 from accounts.rights import person, role_required
 from accounts.roles import EXPERTS, Role
 from labeling import evidence
-from labeling.forms import LabelForm
+from labeling.drawing import lease
+from labeling.forms import FormRefused, Word
 from labeling.models import Item, ItemState, Label, Question, Queue
 from labeling.services import blind as blind_service
 from labeling.services import (
@@ -81,22 +83,23 @@ def take_over_item(request: HttpRequest, pk: int) -> HttpResponse:
 @role_required(*EXPERTS)
 def submit_label(request: HttpRequest, pk: int) -> HttpResponse:
     """Answer with the next item: no second request, no waiting."""
-    form, wanted = LabelForm(request.POST), _wanted(request)
-    if not form.is_valid():
-        found = get_object_or_404(claims.items(), pk=pk)
-        problem = " ".join(str(error) for errors in form.errors.values() for error in errors)
-        return _show(request, found.queue, found, problem=problem, status=422)
-    answer = cycle.answer_alike if form.cleaned_data["alike"] else cycle.answer
+    wanted = _wanted(request)
     try:
-        turn = answer(pk, person(request), form.given(), wanted)
+        word = Word.of(request.POST)
+    except FormRefused as refusal:
+        found = get_object_or_404(claims.items(), pk=pk)
+        return _show(request, found.queue, found, problem=str(refusal), status=422)
+    answer = cycle.answer_alike if word.alike else cycle.answer
+    try:
+        turn = answer(pk, person(request), word.given, wanted)
     except Item.DoesNotExist:
         raise Http404 from None
     except details.LabelRefused as refusal:
-        return _refused(request, get_object_or_404(_light(), pk=pk), refusal, form.cleaned_data["note"])
-    told = _told(turn, alike=form.cleaned_data["alike"])
+        return _refused(request, get_object_or_404(_light(), pk=pk), refusal, word.given.note)
+    told = _told(turn, alike=word.alike)
     if not request.htmx:  # type: ignore[attr-defined]
         return _to_work(request, turn.answered.queue, told)
-    return _show(request, turn.answered.queue, turn.following, told=told)
+    return _show(request, turn.answered.queue, turn.following, told=told, today=turn.today)
 
 
 def _told(turn: cycle.Turn, *, alike: bool) -> str:
@@ -181,7 +184,7 @@ def release_item(request: HttpRequest, pk: int) -> HttpResponse:
 def renew_claim(request: HttpRequest, pk: int) -> HttpResponse:
     found = get_object_or_404(_light(), pk=pk)
     renewed = claims.renew(found, person(request))
-    context = {"item": found, "lost": not renewed, "holder": None if renewed else found.holder}
+    context = {"item_number": pk, "lost": not renewed, "holder": None if renewed else found.holder, **lease(found)}
     return render(request, "labeling/_lease.html", context, status=200 if renewed else 409)
 
 
@@ -242,11 +245,20 @@ def _to_work(request: HttpRequest, in_queue: Queue, told: str) -> HttpResponse:
 
 
 def _show(
-    request: HttpRequest, in_queue: Queue, shown: Item | None, *, problem: str = "", told: str = "", status: int = 200
+    request: HttpRequest,
+    in_queue: Queue,
+    shown: Item | None,
+    *,
+    problem: str = "",
+    told: str = "",
+    status: int = 200,
+    today: int | None = None,
 ) -> HttpResponse:
-    template = "labeling/_workbench.html" if request.htmx else "labeling/work.html"  # type: ignore[attr-defined]
-    context = _bench(request, in_queue, shown) | {"problem": problem, "told": told}
-    return render(request, template, context, status=status)
+    context = _bench(request, in_queue, shown, today) | {"problem": problem, "told": told}
+    if not request.htmx:  # type: ignore[attr-defined]
+        return render(request, "labeling/work.html", context, status=status)
+    # what the page around it shows is not asked for
+    return HttpResponse(render_to_string("labeling/_workbench.html", context), status=status)
 
 
 def _refused(request: HttpRequest, found: Item, refusal: details.LabelRefused, note: str = "") -> HttpResponse:
@@ -265,15 +277,18 @@ def _stay(request: HttpRequest, on_screen: Item | None, problem: str, status: in
     return _show(request, on_screen.queue, on_screen, problem=problem, status=status)
 
 
-def _bench(request: HttpRequest, in_queue: Queue, shown: Item | None) -> dict[str, Any]:
-    """Return what the labelling page shows."""
+def _bench(request: HttpRequest, in_queue: Queue, shown: Item | None, today: int | None = None) -> dict[str, Any]:
+    """Return what the labelling page shows; `today` is what the user answered, where that is known already."""
     user = person(request)
+    if today is None and user.has_role(*EXPERTS):
+        today = labels.answered_today(user)
     context: dict[str, Any] = {
+        "user": user,
         "queue": in_queue,
         "item": shown,
         "load": queue_service.Load(in_queue),
         "asked": _asked(_wanted(request)),
-        "answered_today": labels.answered_today(user) if user.has_role(*EXPERTS) else None,
+        "answered_today": today,
     }
     if shown is None:
         return context | {"others": claims.held_by_others(in_queue, user)}
@@ -287,7 +302,8 @@ def _bench(request: HttpRequest, in_queue: Queue, shown: Item | None) -> dict[st
         "held": held,
         "may_claim": not held and shown.holder is None and claims.may_claim(shown, user),
         "may_take_over": not held and claims.may_take_over(shown, user),
-        "answers": [] if blind else _answers(shown, user, hidden),
+        # who holds an open item has not answered it
+        "answers": [] if blind or (held and shown.state == ItemState.OPEN) else _answers(shown, user, hidden),
         "suggestions": [] if hidden else suggestions.of_item(shown),
         **({} if blind else _dispute(shown, user)),
         "families": details.families(shown.detector) if held else [],

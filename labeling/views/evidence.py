@@ -39,7 +39,7 @@ def explanation(request: HttpRequest, pk: int) -> HttpResponse:
         told: dict[str, Any] = {"why": why, "bars": evidence.bars_today(found, why.row)}
     except UNREADABLE as error:
         told = {"error": _told(found, error)}
-    return render(request, "labeling/_explanation.html", {"item": found} | told)
+    return render(request, "labeling/_explanation.html", {"item": found, "others": evidence.Others(found)} | told)
 
 
 @require_safe

@@ -18,6 +18,7 @@ from tests.factories import make_proof_item, make_row, make_session_item
 
 pytestmark = pytest.mark.django_db
 PARTS = ("explanation", "neighbours", "spread", "host")
+FRAGMENTS = (*PARTS, "place")  # the last one when somebody opens it
 LAZY = re.compile(r'data-lazy hx-get="([^"]+)" hx-trigger="load delay:400ms"')
 URLS = Path(__file__).resolve().parents[2] / "labeling" / "urls.py"
 
@@ -37,12 +38,12 @@ def test_every_part_is_asked_for_by_its_own_address(queue, item, expert_client):
 
 
 def test_these_are_all_the_fragments_there_are():
-    """A new one must be refused for drawn sessions too: name it in PARTS."""
+    """A new one must be refused for drawn sessions too: name it in FRAGMENTS."""
     served = set(re.findall(r'items/<int:pk>/\w+/", evidence\.(\w+),', URLS.read_text()))
-    assert served == set(PARTS)
+    assert served == set(FRAGMENTS)
 
 
-@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize("part", FRAGMENTS)
 def test_of_a_drawn_session_every_part_is_refused_before_the_answer(drawn, part, expert_client, senior_client):
     for client in (expert_client, senior_client):
         answer = client.get(reverse(f"labeling:{part}", args=[drawn.pk]))
@@ -52,7 +53,7 @@ def test_of_a_drawn_session_every_part_is_refused_before_the_answer(drawn, part,
             assert secret not in told, secret
 
 
-@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize("part", FRAGMENTS)
 def test_an_item_that_is_not_there_and_a_drawn_one_are_told_apart_by_nothing_else(drawn, part, expert_client):
     assert expert_client.get(reverse(f"labeling:{part}", args=[10**9])).status_code == 404
     assert expert_client.get(reverse(f"labeling:{part}", args=[drawn.pk])).status_code == 403

@@ -6,13 +6,13 @@ import pytest
 from django.db import transaction
 from django.urls import reverse
 
+from accounts.prepared import ByKey
 from labeling.models import Item
 from labeling.services import claims, labels
-from labeling.services.prepared import ByKey
 from tests.factories import make_session_item as make_item
 
 pytestmark = pytest.mark.django_db
-MOST_QUERIES = 17  # of an answer that carries the next item, BEGIN and COMMIT not counted
+MOST_QUERIES = 10  # of an answer that carries the next item, BEGIN and COMMIT not counted
 
 
 def same(found, expected):

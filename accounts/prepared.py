@@ -20,6 +20,7 @@ _STAND_IN = 0  # of the primary key, while the SQL is written
 class _Written:
     """The SQL of a query, and how its columns become rows."""
 
+    model: type[Model]
     sql: str
     converters: Sequence[tuple[int, tuple[Sequence[Callable[..., Any]], Any]]]
     names: Sequence[str]
@@ -37,18 +38,18 @@ class ByKey(Generic[Row]):
 
     def get(self, pk: int) -> Row:
         """Return the row; raises the model's DoesNotExist. A query that locks is called inside atomic()."""
-        model = self._query().model
         written = self._written.get(connection.vendor) or self._write()
         with connection.cursor() as cursor:
             cursor.execute(written.sql, [pk])
             found = cursor.fetchone()
         if found is None:
-            raise model.DoesNotExist  # type: ignore[attr-defined]  # every model has one
+            raise written.model.DoesNotExist  # type: ignore[attr-defined]  # every model has one
         row = list(found)
         for place, (steps, expression) in written.converters:
             for step in steps:
                 row[place] = step(row[place], expression, connection)
-        instance: Row = model.from_db(DEFAULT_DB_ALIAS, written.names, row[written.first : written.last])
+        own = row[written.first : written.last]
+        instance: Row = written.model.from_db(DEFAULT_DB_ALIAS, written.names, own)  # type: ignore[assignment]
         for populator in written.related:
             populator.populate(row, instance)
         return instance
@@ -62,6 +63,7 @@ class ByKey(Generic[Row]):
         fields = compiler.klass_info["select_fields"]
         first, last = fields[0], fields[-1] + 1
         written = _Written(
+            model=query.model,
             sql=sql,
             converters=[
                 (place, (steps, expression))
