@@ -38,7 +38,19 @@ class Evidence(models.Model):
         raise TypeError(f"{type(self).__name__} {REFUSAL}.")
 
 
-def guard(table: str) -> migrations.RunPython:
+class Guard(migrations.RunPython):
+    """A step that reads no models: they need not be drawn up for it, which takes a quarter of a second each time."""
+
+    def database_forwards(self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any) -> None:
+        self.code(None, schema_editor)
+
+    def database_backwards(self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any) -> None:
+        if self.reverse_code is None:
+            raise NotImplementedError("This guard stays.")
+        self.reverse_code(None, schema_editor)
+
+
+def guard(table: str) -> Guard:
     """Return the migration step after which the database refuses to change a table.
 
     SQLite keeps DELETE, because test runs empty tables with it (PostgreSQL has TRUNCATE). A later migration that
@@ -67,4 +79,4 @@ def guard(table: str) -> migrations.RunPython:
         else:
             editor.execute(f"DROP TRIGGER {table}_guard")
 
-    return migrations.RunPython(add, take_away)
+    return Guard(add, take_away)

@@ -34,7 +34,7 @@ FIELDS = {
 }
 ADDRESSES = ("src_ip", "dst_ip")  # leave only where the house allows it
 _HIDDEN = "[address]"
-_ADDRESS = re.compile(
+ADDRESS = re.compile(
     r"(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?![\w.])"  # IPv4
     r"|(?<![\w:])(?:[0-9A-Fa-f]{0,4}:){2,7}[0-9A-Fa-f]{0,4}(?![\w:])"  # IPv6
 )
@@ -63,7 +63,7 @@ def _bounded(value: Any, addresses: bool) -> Any:
         return value
     # lone surrogates cannot be sent
     text = value[:LONGEST_TEXT].encode("utf-8", "replace").decode()
-    return text if addresses else _ADDRESS.sub(_HIDDEN, text)
+    return text if addresses else ADDRESS.sub(_HIDDEN, text)
 
 
 def question(positive: str, negative: str, fields: Mapping[str, Any]) -> list[dict[str, str]]:
@@ -84,7 +84,7 @@ def read_answer(text: str) -> Suggested:
     if len(text) > LONGEST_ANSWER:
         raise NotAnAnswer(f"{len(text):,} characters instead of one sentence")
     try:
-        found = json.loads(text, object_pairs_hook=_once_each)
+        found = json.loads(text, object_pairs_hook=once_each)
     except (json.JSONDecodeError, RecursionError) as error:
         raise NotAnAnswer("no JSON object") from error
     if not isinstance(found, dict) or found.keys() != {"answer", "reason"}:
@@ -95,7 +95,7 @@ def read_answer(text: str) -> Suggested:
     return Suggested(found["answer"], reason.strip()[:LONGEST_REASON])
 
 
-def _once_each(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+def once_each(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
         raise NotAnAnswer("a name twice")

@@ -14,6 +14,7 @@ from labeling.services import (
     expiry,
     gating,
     groups,
+    hunt_proposals,
     hunt_sends,
     imports,
     late_hits,
@@ -57,6 +58,12 @@ def collect_checks() -> int | None:
 def give_bulk_verdict(pk: int) -> None:
     """Answer all that a bulk verdict froze."""
     jobs.run(pk, bulk.give)
+
+
+@shared_task
+def propose_hunt(pk: int) -> None:
+    """Do a job's question for a hunt filter."""
+    jobs.run(pk, hunt_proposals.answer)
 
 
 @shared_task

@@ -24,6 +24,7 @@ from labeling.models import (
     BulkVerdict,
     Contradiction,
     Dispute,
+    HuntProposal,
     HuntSend,
     Item,
     ItemRecord,
@@ -506,6 +507,13 @@ def make_suggestion(**fields: Any) -> Suggestion:
     return Suggestion.objects.create(**defaults | fields)
 
 
+def make_hunt_proposal(**fields: Any) -> HuntProposal:
+    """Return a sentence and the filter that a language model wrote for it."""
+    defaults = {"sentence": "errors of shops", "sent": "errors of shops", "filter": "http.status == 500"}
+    defaults |= {"by": fields.get("by") or make_user(), "model": "local-7b", "answered_at": SOME_TIME}
+    return HuntProposal.objects.create(**defaults | fields)
+
+
 def make_reference_row(**fields: Any) -> ReferenceRow:
     """Return a row of two experts' answers about a session item; `row` is the session, as a dict."""
     session = fields.pop("row", None) or make_row()
@@ -862,6 +870,7 @@ URL_ARGS: dict[str, Callable[[], list[Any]]] = {
     "labeling:undo-one": lambda: [make_label().pk],
     "labeling:raw-record": lambda: [make_session_item().pk],
     "labeling:explanation": lambda: [make_session_item().pk],
+    "labeling:hunt-proposal": lambda: [make_hunt_proposal().pk],
     "labeling:place": lambda: [make_session_item().pk],
     "labeling:neighbours": lambda: [make_session_item().pk],
     "labeling:spread": lambda: [make_session_item().pk],

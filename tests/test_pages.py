@@ -140,10 +140,6 @@ MADE_UP = {"triage:design"}  # its examples are rows of nobody, in English
 
 
 @pytest.mark.slow
-@pytest.mark.xfail(
-    reason="commands and roles named in sentences (gate, grow, retrain, host, training) are not marked as such yet",
-    strict=True,
-)
 def test_no_english_is_left_on_russian_pages():
     left = {}
     for user, pages in looked_at_by(CHANGERS, "ru").items():

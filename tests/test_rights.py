@@ -11,6 +11,7 @@ import pytest
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
+from accounts.models import User
 from accounts.rights import roles_of
 from accounts.roles import Role
 from config import navigation
@@ -115,18 +116,27 @@ def test_every_method_with_every_role_and_with_a_stranger(url_name):
     row = read_table().get(url_name)
     assert row is not None, f"no row in docs/rights.md for {url_name}"
     people = {role: factories.make_user(role) for role in Role}
+    clients: dict[Role | None, Client] = {}  # signing in and starting a client take longer than most requests
     url = None
     for method in METHODS:
         for person in (STRANGER, *Role):
-            # made anew after each change: it may have settled or locked what the URL names
+            # made anew after each change: it may have settled or locked what the URL names, or ended a session
             url = url or reverse(url_name, args=factories.URL_ARGS.get(url_name, list)())
-            client = Client(raise_request_exception=False)
-            if person is not STRANGER:
-                client.force_login(people[person])
+            client = clients.get(person) or _client(people.get(person))
             response = client.generic(method, url)
             _check(row, method, person, response.status_code, response.headers.get("Location", ""))
             if method not in ("GET", "HEAD") and response.status_code < 400:
                 url = None
+                clients.clear()
+            else:
+                clients[person] = client
+
+
+def _client(user: User | None) -> Client:
+    client = Client(raise_request_exception=False)
+    if user is not None:
+        client.force_login(user)
+    return client
 
 
 def _check(row: Row, method: str, person: Role | None, status: int, location: str) -> None:

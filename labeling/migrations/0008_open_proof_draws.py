@@ -1,6 +1,6 @@
 from django.db import migrations
 
-from accounts.evidence import guard
+from accounts.evidence import Guard, guard
 
 closed = guard("labeling_proofdraw")
 
@@ -9,4 +9,4 @@ class Migration(migrations.Migration):
     """The columns of the table change, and SQLite rebuilds it; 0010 guards it again."""
 
     dependencies = [("labeling", "0007_add_complaint_items")]
-    operations = [migrations.RunPython(closed.reverse_code, closed.code)]
+    operations = [Guard(closed.reverse_code, closed.code)]

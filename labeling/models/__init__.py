@@ -9,6 +9,7 @@ from labeling.models.days import ExpertDay
 from labeling.models.disputes import Dispute, DisputeDecision, DisputeOrigin, DisputeReason
 from labeling.models.dumps import DumpLabel
 from labeling.models.figures import AgreementFigure, ExpertFigure, QueuePrice
+from labeling.models.hunt_proposals import HuntProposal
 from labeling.models.hunts import HuntSend, SavedHunt, SentItem
 from labeling.models.imports import ReferenceImport
 from labeling.models.items import Item, ItemHost, ItemRecord, ItemState, NotAdmitted, Queue, QueueDay, Skip, SubjectKind
@@ -48,6 +49,7 @@ __all__ = [
     "ExpertFigure",
     "GroupCheck",
     "GroupVerdict",
+    "HuntProposal",
     "HuntSend",
     "Item",
     "ItemHost",

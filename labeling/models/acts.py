@@ -31,6 +31,14 @@ class GroupCheckQuerySet(models.QuerySet["GroupCheck"]):
         """The mailbox of labeling.services.groups.collect_checks."""
         return self.filter(agreed=None)
 
+    def contesting(self) -> GroupCheckQuerySet:
+        """Answered differently, and not all of the group is told so yet."""
+        return self.filter(agreed=False, collected_at=None)
+
+    def unfinished(self) -> GroupCheckQuerySet:
+        """Those that contest their group still, or may."""
+        return self.filter(models.Q(agreed=None) | models.Q(agreed=False, collected_at=None))
+
 
 class GroupCheck(models.Model):
     """A look-alike that a group verdict left to be answered singly. A differing answer contests the whole group."""
@@ -38,7 +46,8 @@ class GroupCheck(models.Model):
     origin = models.ForeignKey(Label, on_delete=models.PROTECT, related_name="checks")  # the group's answer
     item = models.ForeignKey(Item, on_delete=models.PROTECT, related_name="group_checks")
     agreed = models.BooleanField(null=True)  # null: nobody has answered yet
-    collected_at = models.DateTimeField(null=True)
+    contested_after = models.BigIntegerField(null=True)  # the newest label when it was answered differently
+    collected_at = models.DateTimeField(null=True)  # when its answer had done all it does to the group
 
     objects = GroupCheckQuerySet.as_manager()
 
@@ -47,6 +56,11 @@ class GroupCheck(models.Model):
         indexes = [
             # read by labeling.services.groups.collect_checks
             models.Index(fields=["item"], name="group_check_waiting", condition=models.Q(agreed=None)),
+            models.Index(
+                fields=["id"],
+                name="group_check_contesting",
+                condition=models.Q(agreed=False, collected_at=None),
+            ),
         ]
 
     def __str__(self) -> str:

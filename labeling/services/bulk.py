@@ -13,6 +13,8 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, gettext_noop
 
 from accounts.models import User
+from accounts.roles import EXPERTS, Role
+from accounts.services import audit
 from detection.groups import draw_checks
 from jobs.services import jobs
 from jobs.services.jobs import Lease
@@ -181,10 +183,15 @@ def why_left_out(bulk: BulkVerdict) -> list[tuple[str, int]]:
     return [(str(WHY_LEFT_OUT.get(why, why)), len(pks)) for why, pks in sorted(bulk.left_out.items())]
 
 
+def may_end(bulk: BulkVerdict, expert: User) -> bool:
+    """Say whether a person may cancel or undo it: who gave it, and any senior expert."""
+    return (bulk.by_id == expert.pk and expert.has_role(*EXPERTS)) or expert.has_role(Role.SENIOR)
+
+
 def cancel(bulk: BulkVerdict, expert: User) -> None:
     """Ask its job to end; what it has answered by then stays answered, until it is undone. Raises BulkRefused."""
-    if bulk.by_id != expert.pk:
-        raise BulkRefused(_("A bulk verdict is cancelled by who gave it."))
+    if not may_end(bulk, expert):
+        raise BulkRefused(_("A bulk verdict is cancelled by who gave it, or by a senior expert."))
     if bulk.job is None or not jobs.cancel(bulk.job, expert):
         raise BulkRefused(_("It has ended already."))
 
@@ -196,8 +203,8 @@ def cancel(bulk: BulkVerdict, expert: User) -> None:
 def undo(bulk: BulkVerdict, expert: User) -> BulkVerdict:
     """Have a job withdraw every answer of a bulk verdict. What is in the reference set stays. Raises BulkRefused."""
     bulk = BulkVerdict.objects.select_for_update(of=("self",)).select_related("job", "label").get(pk=bulk.pk)
-    if bulk.by_id != expert.pk:
-        raise BulkRefused(_("A bulk verdict is undone by who gave it."))
+    if not may_end(bulk, expert):
+        raise BulkRefused(_("A bulk verdict is undone by who gave it, or by a senior expert."))
     if bulk.job is not None and bulk.job.is_live:
         raise BulkRefused(_("It is still being given: cancel it first."))
     if bulk.undo_job is not None:
@@ -208,6 +215,8 @@ def undo(bulk: BulkVerdict, expert: User) -> BulkVerdict:
         raise BulkRefused(_("It is older than %(days)s days.") % {"days": UNDO_WITHIN.days})
     bulk.undo_job = jobs.start(TAKE_BACK, f"{UNDO_KIND} {bulk.pk}", {"bulk": bulk.pk}, kind=UNDO_KIND, by=expert)
     bulk.save(update_fields=["undo_job"])
+    if bulk.by_id != expert.pk:
+        audit.record(expert, "bulk-verdict.undone", f"bulk verdict {bulk.pk}", of=str(bulk.by), answers=bulk.applied)
     return bulk
 
 
@@ -235,7 +244,8 @@ def _take_back_some(lease: Lease, pk: int) -> BulkVerdict | None:
     rows = ReferenceRow.objects.filter(item__in=items, labels__in=labels)
     inside = set(rows.values_list("item_id", flat=True))
     now = timezone.now()
-    chains.end([label for label in labels if label.item_id not in inside], Answer.WITHDRAWN, now)
+    note = f"undone by {lease.job.created_by}" if lease.job.created_by_id not in (None, bulk.by_id) else ""
+    chains.end([label for label in labels if label.item_id not in inside], Answer.WITHDRAWN, now, note)
     if bulk.label in labels and bulk.label.item_id not in inside:
         days.count(bulk.by, bulk.label.created_at, -1)
     follow(uncontested([item for item in items if item.pk not in inside]), now, release=False)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime
 from random import Random, SystemRandom
 from typing import Any
 
@@ -24,6 +23,7 @@ from labeling.services.states import follow
 POLICY = CheckPolicy()
 APART = (Queue.Kind.PROOF, Queue.Kind.COMPLAINT, Queue.Kind.RISK)  # each of their items wants an answer of its own
 MOST = 200  # look-alikes of one verdict; a look has one item per queue and cell
+PART = 200  # items of a contested group per transaction: who answers singly waits that long at most
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +123,11 @@ def collect_checks() -> int:
     """Compare the answers to checks with those of their groups; return how many checks were answered."""
     waiting = GroupCheck.objects.waiting().filter(origin__superseded_by=None)
     answered = waiting.filter(Exists(_answers(OuterRef("item"), OuterRef("origin__created_at"))))
-    return sum(_collect(pk) for pk in list(answered.order_by("pk").values_list("pk", flat=True)))
+    collected = sum(_collect(pk) for pk in list(answered.order_by("pk").values_list("pk", flat=True)))
+    for pk in list(GroupCheck.objects.contesting().order_by("pk").values_list("pk", flat=True)):
+        while _contest_some(pk):
+            pass
+    return collected
 
 
 def _answers(item: Any, since: Any) -> QuerySet[Label]:
@@ -136,33 +140,41 @@ def _collect(pk: int) -> bool:
     given = set(_answers(check.item_id, check.origin.created_at).values_list("answer", flat=True))
     if check.agreed is not None or not given:
         return False
-    agreed = given == {check.origin.answer}
-    GroupCheck.objects.filter(pk=pk).update(agreed=agreed, collected_at=timezone.now())
-    if not agreed:
-        _contest(check)
-    elif not GroupCheck.objects.waiting().filter(origin=check.origin_id).exists():
-        _let_in(check.origin)
+    if given == {check.origin.answer}:
+        GroupCheck.objects.filter(pk=pk).update(agreed=True, collected_at=timezone.now())
+        if not GroupCheck.objects.unfinished().filter(origin=check.origin_id).exists():
+            _let_in(check.origin)
+    else:
+        newest = Label.objects.aggregate(newest=Max("pk"))["newest"]
+        GroupCheck.objects.filter(pk=pk).update(agreed=False, contested_after=newest)
     return True
 
 
-def _contest(check: GroupCheck) -> None:
-    """Send the whole group to a senior expert, with the item that was answered differently.
+@transaction.atomic
+def _contest_some(pk: int) -> bool:
+    """Send a part of a group to a senior expert, with the item that was answered differently; False when none is left.
 
-    What is in the reference set already stays: that is a matter for a dispute."""
-    answered = Label.objects.current().with_heirs(check.origin).values_list("item_id", flat=True)
-    items = chains.locked({*answered, check.item_id})
-    newest, now = Label.objects.aggregate(newest=Max("pk"))["newest"], timezone.now()
-    for start in range(0, len(items), chains.BATCH):  # a bulk verdict may stand for thousands
-        _contest_some(items[start : start + chains.BATCH], newest, now)
+    A bulk verdict may stand for thousands: in one transaction all who answer would wait for them. Nothing of the group
+    enters the reference set meanwhile (`checked`). What is in it already stays: that is a matter for a dispute."""
+    check = GroupCheck.objects.select_for_update(of=("self",)).select_related("origin").get(pk=pk)
+    if check.agreed is not False or check.collected_at is not None:
+        return False
+    some = list(_to_contest(check).order_by("pk").values_list("pk", flat=True)[:PART])
+    items = chains.locked(some)
+    Item.objects.filter(pk__in=some).update(contested_after=check.contested_after)
+    for item in items:
+        item.contested_after = check.contested_after
+    follow(items, timezone.now(), release=False)
+    if len(some) < PART:
+        GroupCheck.objects.filter(pk=pk).update(collected_at=timezone.now())
+    return len(some) == PART
 
 
-def _contest_some(items: Sequence[Item], newest: int, now: datetime) -> None:
-    inside = set(ReferenceRow.objects.filter(item__in=items).values_list("item_id", flat=True))
-    contested = [item for item in items if item.pk not in inside]
-    Item.objects.filter(pk__in=[item.pk for item in contested]).update(contested_after=newest)
-    for item in contested:
-        item.contested_after = newest
-    follow(contested, now, release=False)
+def _to_contest(check: GroupCheck) -> QuerySet[Item]:
+    answered = Label.objects.current().with_heirs(check.origin).values("item")
+    untold = Q(contested_after=None) | Q(contested_after__lt=check.contested_after)
+    found = Item.objects.filter(untold, Q(pk__in=answered) | Q(pk=check.item_id))
+    return found.exclude(Exists(ReferenceRow.objects.filter(item=OuterRef("pk"))))
 
 
 def _let_in(origin: Label) -> None:
@@ -173,8 +185,8 @@ def _let_in(origin: Label) -> None:
 
 
 def checked(given: Iterable[Label]) -> list[Label]:
-    """Return the answers that no waiting check may still contest."""
+    """Return the answers that no check contests or may still contest."""
     found = list(given)
     origins = {origin for label in found for origin in (label.pk, label.inherited_from_id) if origin}
-    waiting = set(GroupCheck.objects.waiting().filter(origin__in=origins).values_list("origin_id", flat=True))
-    return [label for label in found if not {label.pk, label.inherited_from_id} & waiting]
+    open_ones = set(GroupCheck.objects.unfinished().filter(origin__in=origins).values_list("origin_id", flat=True))
+    return [label for label in found if not {label.pk, label.inherited_from_id} & open_ones]

@@ -11,8 +11,9 @@ from django.utils import timezone
 
 from accounts.models import User
 from detection.selection import Cell
-from labeling.models import Answer, BulkVerdict, Item, Label, Queue, ReferenceRow, Role
+from labeling.models import Answer, BulkVerdict, Item, Label, Queue, ReferenceRow, Role, Seed
 from labeling.models.labels import LabelQuerySet
+from labeling.services import seeds
 from labeling.services.labels import UNDO_WITHIN
 from labeling.services.labels import undoable as undoable_labels
 from labeling.services.records import from_json
@@ -173,6 +174,7 @@ class Fate:
     heirs: int = 0  # answers in force that were inherited from it
     bulk: int | None = None  # the bulk verdict that it stands for
     is_undoable: bool = False
+    seed: Seed | None = None  # it was a settled case, asked once more; None as long as nobody is told
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,12 +218,14 @@ def _fates(labels: Sequence[Label], expert: User) -> list[Fate]:
     )
     bulks = dict(BulkVerdict.objects.filter(label__in=labels).values_list("label_id", "pk"))
     undoable = {label.pk for label in undoable_labels(expert)} - bulks.keys()
+    told = seeds.told_of(labels)
     return [
         replace(
             _fate(label, versions, entries),
             heirs=heirs.get(label.pk, 0),
             bulk=bulks.get(label.pk),
             is_undoable=label.pk in undoable,
+            seed=told.get(label.item_id),
         )
         for label in labels
     ]

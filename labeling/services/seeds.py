@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from django.conf import settings
@@ -146,6 +147,13 @@ def told(now: datetime | None = None) -> LabelQuerySet:
     found = Label.objects.current().filter(item__state=ItemState.SEED, created_at__lte=limit)
     assert isinstance(found, LabelQuerySet)
     return found
+
+
+def told_of(labels: Sequence[Label]) -> dict[int, Seed]:
+    """Return the seeds among the items of some answers, as far as their experts may know of them, by item."""
+    seen = told().filter(pk__in=[label.pk for label in labels if label.item.state == ItemState.SEED]).values("item")
+    found = Seed.objects.filter(item__in=seen).select_related("original__detector", "original__queue")
+    return {seed.item_id: seed for seed in found}
 
 
 def counted(detector: Detector, since: datetime, now: datetime) -> dict[int, tuple[int, int]]:

@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from detection import suggestions
 from detection.suggestions import NotAnAnswer
-from labeling.models import DECIDED, Item, ItemState, Queue, Suggestion
+from labeling.models import DECIDED, HuntProposal, Item, ItemState, Queue, Suggestion
 from labeling.services import chat
 from labeling.services.chat import Endpoint, Unanswered
 from labeling.services.records import from_json
@@ -73,6 +73,7 @@ def left_today() -> int:
     """Return how many more questions the day (UTC) may cost; errors cost too."""
     midnight = timezone.now().replace(hour=0, minute=0, second=0, microsecond=0)
     asked = Suggestion.objects.filter(created_at__gte=midnight).count()
+    asked += HuntProposal.objects.filter(created_at__gte=midnight).count()
     return max(settings.ETALON_SUGGESTIONS_PER_DAY - asked, 0)
 
 

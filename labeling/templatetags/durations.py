@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from django import template
+from django.utils.formats import number_format
 from django.utils.translation import gettext as _
 
 register = template.Library()
@@ -17,7 +18,7 @@ def lasting(value: timedelta | None) -> str:
         return "–"
     seconds = value.total_seconds()
     if seconds < 10:
-        return _("%(n)s s") % {"n": f"{seconds:.1f}"}
+        return _("%(n)s s") % {"n": number_format(seconds, 1)}
     if seconds < 99.5:
         return _("%(n)s s") % {"n": round(seconds)}
     minutes = round(seconds / 60)

@@ -1,7 +1,9 @@
 """Template filters for what came from the wire."""
 
 from django import template
+from django.utils.formats import number_format
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
 
 from labeling import wire
 
@@ -21,6 +23,18 @@ def visible_record(text: object) -> SafeString:
 
 
 @register.filter
+def octets(number: object) -> str:
+    """Write a number of bytes, and "?" where the sensor did not say."""
+    return _("%(n)s B") % {"n": digits(number)}
+
+
+@register.filter
+def fine_seconds(seconds: float) -> str:
+    """Write a short time to the millisecond."""
+    return _("%(n)s s") % {"n": number_format(seconds, 3)}
+
+
+@register.filter
 def digits(number: object) -> str:
-    """Write a number with its thousands apart, and "?" where the sensor did not say."""
-    return f"{number:,}" if isinstance(number, int) else "?"
+    """Write a number with its thousands apart as the reader's language has them, "?" where the sensor did not say."""
+    return number_format(number, force_grouping=True) if isinstance(number, int) else "?"

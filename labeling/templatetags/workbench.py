@@ -24,7 +24,7 @@ from labeling.forms import EXPIRIES
 from labeling.models import Item, ReasonCode
 from labeling.services import postponed
 from labeling.templatetags.verdict_keys import negative_key, positive_key
-from labeling.templatetags.wire import digits
+from labeling.templatetags.wire import digits, fine_seconds, octets
 from labeling.wire import visible
 from models_registry.models import Detector
 from models_registry.templatetags.registry import stage_name
@@ -190,8 +190,8 @@ def http_panel(evidence: Evidence) -> SafeString:
             "status": status,
             "version": visible(row["http_version"]),
             "content_type": texts["content_type"],
-            "bytes": digits(row["response_bytes"]),
-            "seconds": floatformat(duration.total_seconds(), 3) if duration is not None else "",
+            "bytes": octets(row["response_bytes"]),
+            "seconds": fine_seconds(duration.total_seconds()) if duration is not None else "",
             "uri_decoded": texts["uri_decoded"],
             "uri": texts["uri"],
             "uri_hex": evidence.uri_hex,
@@ -246,11 +246,11 @@ def who_panel(item: Item, evidence: Evidence) -> SafeString:
             "sensor": visible(item.sensor),
             "source": visible(item.source),
             "sessions": ngettext("%(n)s session", "%(n)s sessions", sessions) % {"n": sessions},
-            "bytes_up": digits(row["bytes_to_server"]),
+            "bytes_up": octets(row["bytes_to_server"]),
             "packets_up": digits(row["packets_to_server"]),
-            "bytes_down": digits(row["bytes_to_client"]),
+            "bytes_down": octets(row["bytes_to_client"]),
             "packets_down": digits(row["packets_to_client"]),
-            "file_bytes": digits(row["file_bytes"]),
+            "file_bytes": octets(row["file_bytes"]),
             "file_sha": visible(row["file_sha256"]),
         },
         has_org=bool(row["dst_org"]),

@@ -126,7 +126,7 @@ def _context(request: HttpRequest, pk: int) -> dict[str, Any]:
     found = get_object_or_404(given, pk=pk)
     job, undo_job = found.job, found.undo_job
     is_live = any(one is not None and one.is_live for one in (job, undo_job))
-    mine = found.by_id == person(request).pk and person(request).has_role(*EXPERTS)
+    mine = bulk_service.may_end(found, person(request))
     return {
         "bulk": found,
         "is_live": is_live,

@@ -19,7 +19,7 @@ from detection.filters import FIELDS, FilterError, quoted
 from detection.filters.fields import FUNCTIONS, Place
 from labeling.charts import bar_columns
 from labeling.models import SavedHunt
-from labeling.services import hunt_examples, hunts, saved_hunts, sessions
+from labeling.services import hunt_examples, hunt_proposals, hunts, saved_hunts, sessions
 from labeling.services.hunt_sends import SENDERS
 from labeling.views.queues import READERS
 from models_registry.models import Version
@@ -91,6 +91,7 @@ def hunt(request: HttpRequest) -> HttpResponse:
         "examples": [] if request.GET.get("q") else hunt_examples.examples(),
         "may_send": person(request).has_role(*SENDERS),
         "names": _names(),
+        "proposes": hunt_proposals.is_open_to(person(request)),
     }
     try:
         context["hunt"] = _prepared(request)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import structlog
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
@@ -16,6 +17,8 @@ from models_registry.forms import IndicatorsForm
 from models_registry.models import IndicatorList
 from models_registry.services import indicators as indicator_service
 from models_registry.views.asked import READERS, STAGERS
+
+log = structlog.get_logger(__name__)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -59,7 +62,8 @@ def indicator_list(request: HttpRequest, name: str) -> HttpResponse:
         try:
             context |= {"hits": indicator_service.newest_hits(found)}
         except OSError as error:  # the rest of the page is of use without them
-            context |= {"error": error}
+            log.warning("indicators.unreadable", list=found.name, error=str(error))  # where files lie is for the log
+            context |= {"error": _("a file is missing or cannot be read")}
         context |= {"matched": indicator_service.sessions_matched(found)}
     return render(request, "models_registry/indicator_list.html", context)
 

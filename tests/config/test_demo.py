@@ -210,7 +210,10 @@ def turn(tell, *, people):
     return {"people": sorted(people)}
 
 sys.modules["config.demo.turn"] = types.SimpleNamespace(turn=turn)
+from config.management.commands import demo
 from django.core.management import call_command
+demo.call_command = lambda *words, **options: print("noise of", *words)  # ten seconds of migrations
+demo.people.make_people = lambda: ["expert1", "expert2"]
 call_command("demo", "--once", "--json", "--state", sys.argv[1])
 """
     command = [sys.executable, "-c", code, str(tmp_path)]
@@ -220,6 +223,7 @@ call_command("demo", "--once", "--json", "--state", sys.argv[1])
     assert "expert2" in json.loads(told.stdout)["people"]
     assert "turning" in told.stderr
     assert "noise of a library" in told.stderr
+    assert "noise of migrate" in told.stderr
 
 
 def test_a_second_turn_in_the_same_folder_is_refused_in_one_line(tmp_path):

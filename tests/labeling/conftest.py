@@ -23,6 +23,7 @@ from labeling.services import claims
 from models_registry.models import ScoreFile, Version
 from tests import factories
 from tests.factories import make_row, make_session_item
+from tests.labeling.language_model import model  # noqa: F401  # a fixture
 from traffic import storage
 from traffic.models import Segment
 from traffic.services import ingest, segments

@@ -5,9 +5,11 @@ from __future__ import annotations
 from random import Random
 
 import pytest
+from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
+from accounts.models import AuditEntry
 from jobs.models import Job, State
 from labeling.models import BulkVerdict, GroupCheck, Item, ItemState, Label, Queue, ReferenceRow
 from labeling.services import bulk, bulk_previews, claims, groups, labels, queues, reference
@@ -238,13 +240,24 @@ class TestUndo:
             labels.undo(expert)
         assert refused.value.bulk == given
 
-    def test_only_who_gave_it_takes_it_back_and_only_when_it_ended(self, queue, scans, expert, senior, run_jobs):
+    def test_nobody_else_takes_it_back_and_only_when_it_ended(self, queue, scans, expert, run_jobs):
         started = begin(queue, expert)
         with pytest.raises(bulk.BulkRefused, match="cancel it first"):
             bulk.undo(started, expert)
         run_jobs()
         with pytest.raises(bulk.BulkRefused, match="who gave it"):
-            bulk.undo(started, senior)
+            bulk.undo(started, factories.make_user())
+
+    def test_a_senior_takes_it_back_on_the_record(self, queue, scans, expert, senior, senior_client, run_jobs):
+        given = done(queue, expert, run_jobs)
+        url = reverse("labeling:undo-bulk", args=[given.pk])
+        assert url in senior_client.get(reverse("labeling:bulk-verdict", args=[given.pk])).text
+        senior_client.post(url)
+        run_jobs()
+        assert not Label.objects.current().exists()
+        assert {label.note for label in Label.objects.filter(answer="withdrawn")} == {f"undone by {senior}"}
+        entry = AuditEntry.objects.get(action="bulk-verdict.undone")
+        assert (entry.actor, entry.details["of"], entry.details["answers"]) == (senior, str(expert), given.applied)
 
 
 class TestPages:
@@ -288,11 +301,13 @@ class TestPages:
         assert response.status_code == 409
         assert "note" in response.text
 
-    def test_a_waiting_one_is_cancelled_by_who_gave_it(self, queue, scans, expert, expert_client, senior_client):
+    def test_a_waiting_one_is_cancelled_by_who_gave_it(self, queue, scans, expert, expert_client):
         self.send(expert_client, queue, expert)
         given = BulkVerdict.objects.get()
         url = reverse("labeling:cancel-bulk", args=[given.pk])
-        senior_client.post(url)
+        other = Client()
+        other.force_login(factories.make_user())
+        other.post(url)
         assert Job.objects.get().state == State.WAITING
         expert_client.post(url)
         assert Job.objects.get().state == State.CANCELLED

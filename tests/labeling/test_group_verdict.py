@@ -190,6 +190,23 @@ class TestCheck:
         assert reference.grow() == 1
         assert Item.objects.get(not_admitted="pair-is-in")
 
+    def test_a_group_is_contested_in_parts_and_enters_nothing_meanwhile(self, settled, answer, monkeypatch):
+        items, kept = settled
+        answer(kept, factories.make_user(), "negative")
+        monkeypatch.setattr(groups, "PART", 1)
+        part = groups._contest_some
+        with monkeypatch.context() as killed:
+            killed.setattr(groups, "_contest_some", lambda pk: part(pk) and False)  # its process died after one
+            groups.collect_checks()
+        states = sorted(Item.objects.values_list("state", flat=True))
+        assert states == ["conflict", "conflict", "settled", "settled"]  # a part for each of the two verdicts
+        assert reference.grow() == 0
+        groups.collect_checks()
+        assert set(Item.objects.values_list("state", flat=True)) == {"conflict"}
+        assert not GroupCheck.objects.unfinished().exists()
+        assert groups.collect_checks() == 0
+        assert sum(Queue.objects.values_list("conflicts", flat=True)) == len(items) + 1
+
     @pytest.mark.parametrize("different", ["negative", "undecided"])
     def test_a_differing_answer_sends_the_whole_group_to_a_senior(self, settled, different, answer, client):
         items, kept = settled

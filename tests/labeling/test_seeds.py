@@ -205,6 +205,19 @@ class TestSeeds:
         page = expert_client.get(reverse("labeling:item", args=[given.pk])).text
         assert "seed" not in page.lower()
 
+    @pytest.mark.parametrize(("agrees", "told"), [(True, "you agree with it"), (False, "you answered differently")])
+    def test_ones_answers_tell_of_it_once_it_cannot_be_undone(self, seeded, queue, expert, expert_client, agrees, told):
+        given = claims.claim_next(queue, expert)
+        right = given.seed.expected
+        other = "positive" if right == "negative" else "negative"
+        labels.submit(given, expert, right if agrees else other)
+        with time_machine.travel(timezone.now() + LATER):
+            expert_client.force_login(expert)
+            page = expert_client.get(reverse("labeling:answers")).text
+        assert told in page
+        assert page.count("asked once more") == 1
+        assert reverse("labeling:item", args=[given.seed.original_id]) in page
+
 
 def plain(page: str, item: Item) -> str:
     """Return a page without what names its item."""

@@ -14,7 +14,7 @@ from labeling.services.routing import route_waiting
 from models_registry.models import Detector, ScoreFile, Version
 from models_registry.services import bundles
 from models_registry.services.scoring import score_waiting
-from tests.models_registry.loop import first_version
+from tests.models_registry.loop import first_version, train_quickly
 from traffic.models import Segment
 from traffic.services import ingest, rule_sets
 from traffic.simulator import Parameters, Simulation
@@ -25,8 +25,9 @@ DETECTORS = ("http-attacks", "ktalk", "telegram")
 
 
 @pytest.fixture
-def versions(tmp_path: Path, house: None) -> dict[str, Version]:
+def versions(tmp_path: Path, house: None, monkeypatch: pytest.MonkeyPatch) -> dict[str, Version]:
     """A working hour of both protocols, and a first version of each detector, all made from files."""
+    train_quickly(monkeypatch)
     simulation = Simulation(Parameters(sessions_per_day=12_000, hosts=60, tls_per_day=12_000), seed=5)
     start = simulation.parameters.begins + timedelta(hours=7)
     rules, log = tmp_path / "synthetic.rules", tmp_path / "eve.json"

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from detection.fingerprint import shape_of, title_of
 from detection.reference import SnapshotRow, counts, write_snapshot
 from detection.sources.suricata import session_row
-from detection.training import write_training_set
+from detection.training import TrainingPolicy, write_training_set
 from models_registry.models import Detector, Snapshot, Version
+from models_registry.services import training
 from models_registry.services.detectors import make_detector
 from models_registry.services.snapshots import receive_snapshot
 from models_registry.services.training import receive_training_set, train_version, weak_rows
@@ -84,6 +88,12 @@ def take_in(folder: Path, lines: list[dict[str, Any]], name: str = "office.eve.j
     path = folder / name
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
     ingest_paths([path], sensor)
+
+
+def train_quickly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let versions of a test have few trees: for tests of what happens around a training, not of what it learns."""
+    few = partial(TrainingPolicy, trees=60, source_trees=10)
+    monkeypatch.setattr(training, "TrainingPolicy", few)
 
 
 def first_version(detector: Detector) -> Version:

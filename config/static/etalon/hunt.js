@@ -34,6 +34,15 @@
     box.focus();
   }
 
+  // a proposed filter goes into the box; a person reads it there, and asks
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest("[data-proposal]");
+    if (!button) return;
+    box.value = button.dataset.proposal;
+    found.replaceChildren();
+    box.focus();
+  });
+
   box.addEventListener("input", offer);
   box.form.addEventListener("keydown", (event) => {
     const stops = [box, ...found.querySelectorAll("a")];
