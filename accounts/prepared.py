@@ -60,6 +60,7 @@ class ByKey(Generic[Row]):
         sql, parameters = compiler.as_sql()
         if tuple(parameters) != (_STAND_IN,):
             raise TypeError("A prepared query takes its primary key and nothing else.")
+        assert query.model is not None
         fields = compiler.klass_info["select_fields"]
         first, last = fields[0], fields[-1] + 1
         written = _Written(

@@ -32,7 +32,9 @@ class EnrolledSerializer(serializers.Serializer[Any]):
     channel = serializers.CharField()
     role = serializers.CharField(help_text="the customer's role in the feed")
     token = serializers.CharField(help_text="shown once")
-    root = serializers.CharField(help_text="the first root of the feed, as JSON")
+    root = serializers.CharField(  # type: ignore[assignment]  # DRF takes fields out of the class
+        help_text="the first root of the feed, as JSON"
+    )
 
 
 class EnvelopeSerializer(serializers.Serializer[Any]):
@@ -72,6 +74,7 @@ class _ForAppliances(APIView):
     permission_classes = [holders(Token.Kind.APPLIANCE)]
 
     def appliance(self, request: Request) -> Appliance:
+        assert isinstance(request.auth, Token)
         found = Appliance.objects.select_related("site__customer").filter(token=request.auth, retired_at=None).first()
         if found is None:
             raise exceptions.PermissionDenied("The appliance of this token is retired.")

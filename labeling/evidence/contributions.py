@@ -68,7 +68,7 @@ class Why:
 
     def _coded(self, item: Contribution) -> str | None:
         """Return the text behind a code: the number itself says nothing."""
-        code = next((one for one in CONTRACTS[self.item.version.contract].derived if one.name == item.feature), None)
+        code = next((one for one in CONTRACTS[self.item.judged.contract].derived if one.name == item.feature), None)
         return code.coded(self.row[code.column]) if isinstance(code, Code) else None
 
     @property
@@ -86,7 +86,7 @@ class Why:
     @property
     def texts(self) -> dict[str, SafeString]:
         """The texts a model read, marked where features point at bytes."""
-        fields = {text.name: self.row[text.column] or "" for text in texts_of(self.item.version)}
+        fields = {text.name: self.row[text.column] or "" for text in texts_of(self.item.judged)}
         return {
             name: marked(text, [mark for field, marks in self._marks.values() if field == name for mark in marks])
             for name, text in fields.items()
@@ -95,7 +95,7 @@ class Why:
     @cached_property
     def _marks(self) -> dict[str, tuple[str, list[Mark]]]:
         """Marks of the strongest features by name: where a feature looked at half a text, it points at nothing."""
-        texts = {text.name: text for text in texts_of(self.item.version)}
+        texts = {text.name: text for text in texts_of(self.item.judged)}
         found = {}
         for item in self._moved[:STRONGEST]:
             if item.field is None or item.field not in texts or not item.spans:
@@ -131,4 +131,4 @@ def _figure(value: float) -> str:
 def why(item: Item) -> Why:
     """Return the exact contributions to the score that brought the item here."""
     row = from_json(item.record.row)
-    return Why(item, versions.explanation(item.version, row), row)
+    return Why(item, versions.explanation(item.judged, row), row)

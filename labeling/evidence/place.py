@@ -61,8 +61,8 @@ class PlaceInQueue:
         if cause is Cause.HOSTS:
             return _counted(ngettext("%(n)s host", "%(n)s hosts", item.hosts), item.hosts, policy.full_hosts)
         if cause is Cause.SESSIONS:
-            words = ngettext("%(n)s session", "%(n)s sessions", item.sessions)
-            return _counted(words, item.sessions, policy.full_sessions)
+            sessions = ngettext("%(n)s session", "%(n)s sessions", item.sessions)
+            return _counted(sessions, item.sessions, policy.full_sessions)
         if cause is Cause.ROUND:
             turn = said.get("round", 0)
             return _("every host gets one item first: this is item %(n)s of its host") % {"n": turn + 1}

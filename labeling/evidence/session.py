@@ -101,7 +101,7 @@ class Evidence:
     @cached_property
     def texts(self) -> dict[str, SafeString]:
         """The texts a model reads, without marks."""
-        return {text.name: visible(self.row[text.column]) for text in texts_of(self.item.version)}
+        return {text.name: visible(self.row[text.column]) for text in texts_of(self.item.judged)}
 
     @property
     def hits(self) -> list[dict[str, Any]]:
@@ -120,7 +120,7 @@ class Evidence:
     @property
     def score(self) -> Bar | None:
         """The verdict that brought the item here."""
-        return next((bar for bar in self.scores if bar.version == self.item.version.number), None)
+        return next((bar for bar in self.scores if bar.version == self.item.judged.number), None)
 
 
 @dataclass(frozen=True, slots=True)

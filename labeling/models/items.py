@@ -277,6 +277,13 @@ class Item(models.Model):
         return self.is_entity_day or self.cell in (Cell.UNIQUE, Cell.COVERED, Cell.UNINSPECTED_POSITIVE)
 
     @property
+    def judged(self) -> Version:
+        """The version whose verdict brought it. Raises Version.DoesNotExist for a day of a user or host."""
+        if self.version is None:
+            raise Version.DoesNotExist(f"no version brought {self}")
+        return self.version
+
+    @property
     def is_entity_day(self) -> bool:
         """Whether it is about a day of a user or host, and not about a session."""
         return self.subject_kind == SubjectKind.ENTITY_DAY

@@ -51,7 +51,7 @@ def _bury(row: ReferenceRow, by: User, reason: str) -> None:
 
 def _nothing(row: Row) -> Row:
     """Return a row of the same protocol that tells nothing."""
-    kept: Row = {"protocol": row.get("protocol"), "start": row.get("start"), "hits": []}
+    kept = {"protocol": row.get("protocol"), "start": row.get("start"), "hits": []}
     return dict.fromkeys(COLUMN_NAMES) | kept
 
 

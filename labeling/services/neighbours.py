@@ -132,7 +132,7 @@ def _index_for(item: Item) -> NeighbourIndex:
     found = {index.version.number: index for index in known}
     if not found:
         raise NoIndex(f"no index of {item.detector} yet")
-    return found.get(item.version.number) or found[max(found)]
+    return found.get(item.judged.number) or found[max(found)]
 
 
 @lru_cache(maxsize=8)

@@ -52,8 +52,8 @@ def item_alike(request: HttpRequest, pk: int) -> HttpResponse:
 @role_required(*READERS)
 def item_near(request: HttpRequest, pk: int) -> HttpResponse:
     item = _item(request, pk)
-    said = [one for one in from_json(item.record.scores) if one["version"] == item.version.number]
-    return _near(request, from_json(item.record.row), item.version if said else None, said[0]["raw"] if said else 0.0)
+    said = [one for one in from_json(item.record.scores) if one["version"] == item.judged.number]
+    return _near(request, from_json(item.record.row), item.judged if said else None, said[0]["raw"] if said else 0.0)
 
 
 def _session(rid: int) -> sessions.Session:

@@ -33,10 +33,10 @@ class Command(BaseCommand):
             raise CommandError("not signed")
         values = {role: signer.sign(tuf.read(part).signed_bytes).signature for role, part in parts.items()}
         said = {"release": number, "keyid": signer.public_key.keyid, "signatures": values}
-        if beside is None and options["out"] is None:
+        out: Path | None = options["out"] or beside
+        if out is None:
             self._send(number, said)
             return
-        out = options["out"] or beside
         out.write_text(json.dumps(said, indent=1), encoding="utf-8")
         self.stdout.write(f"signed: hand in {out} on the page of the release")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from datetime import date
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
@@ -60,7 +61,7 @@ def change_weights(
     return after
 
 
-def entities_of(organisation: Organisation, names: Iterable[str], since: object) -> dict[str, Entity]:
+def entities_of(organisation: Organisation, names: Iterable[str], since: date) -> dict[str, Entity]:
     """Return the entities of these names; who is new exists from the day `since` on. Call inside atomic()."""
     wanted = sorted(set(names))
     Organisation.objects.select_for_update().get(pk=organisation.pk)  # rows are given out by one process at a time

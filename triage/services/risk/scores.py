@@ -52,6 +52,7 @@ def take_in(organisation: Organisation, scores: Sequence[Told], told_by: str) ->
     if future := next((one for one in scores if one.at > now + AHEAD), None):
         raise FromTheFuture(f"{future.at.isoformat()} lies in the future: expected a time until now, in UTC")
     zone = ZoneInfo(organisation.time_zone)
+    today = now.astimezone(zone).date()
     best: dict[tuple[str, date, str], Told] = {}
     for one in scores:
         key = (one.entity, one.at.astimezone(zone).date(), one.feature)
@@ -61,7 +62,7 @@ def take_in(organisation: Organisation, scores: Sequence[Told], told_by: str) ->
     oldest = closed - timedelta(days=POLICY.late) if closed else date.min
     in_time = {key: one for key, one in best.items() if key[1] > oldest}
     entities = organisations.entities_of(
-        organisation, (name for name, _, _ in in_time), min((day for _, day, _ in in_time), default=None)
+        organisation, (name for name, _, _ in in_time), min((day for _, day, _ in in_time), default=today)
     )
     _place(entities, in_time.values())
     rows = [
@@ -79,7 +80,7 @@ def take_in(organisation: Organisation, scores: Sequence[Told], told_by: str) ->
     ]
     rows = _uncounted(rows)
     kept = _write(rows)
-    hear(organisation, {now.astimezone(zone).date(), *(row.day for row in rows)})
+    hear(organisation, {today, *(row.day for row in rows)})
     return Taken(len(rows) - kept, kept, sum(row.late for row in rows if row.pk), len(best) - len(rows))
 
 
