@@ -4,6 +4,8 @@ What stays is a tombstone: that there was a row, its digest, and who asked for i
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from django.db import transaction
 from django.utils import timezone
@@ -51,7 +53,7 @@ def _bury(row: ReferenceRow, by: User, reason: str) -> None:
 
 def _nothing(row: Row) -> Row:
     """Return a row of the same protocol that tells nothing."""
-    kept = {"protocol": row.get("protocol"), "start": row.get("start"), "hits": []}
+    kept: dict[str, Any] = {"protocol": row.get("protocol"), "start": row.get("start"), "hits": []}
     return dict.fromkeys(COLUMN_NAMES) | kept
 
 
