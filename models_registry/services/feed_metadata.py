@@ -96,9 +96,12 @@ def check_next_root(new: Metadata[Root], current: Metadata[Root] | None) -> None
     expected = current.signed.version + 1 if current else 1
     if new.signed.version != expected:
         raise ValueError(f"this is version {new.signed.version} of the root, expected is version {expected}")
-    for trusted in (current, new):
-        if trusted is not None:
-            trusted.signed.verify_delegate("root", new.signed_bytes, new.signatures)
+    for trusted, whose in ((current, "the root in force"), (new, "this root itself")):
+        if trusted is None:
+            continue
+        found = trusted.signed.get_verification_result("root", new.signed_bytes, new.signatures)
+        if not found.verified:
+            raise ValueError(f"it is signed by {len(found.signed)} of {found.threshold} keys that {whose} names")
 
 
 # What two people sign

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def house(settings: Any, tmp_path: Path) -> Feed:
+def delivery(settings: Any, tmp_path: Path) -> Feed:
     return make_feed(settings, tmp_path)
 
 
@@ -40,7 +40,7 @@ def get(client: Client, token: str, name: str, argument: str) -> Any:
     return client.get(reverse(name, args=[argument]), headers={"Authorization": f"Bearer {token}"})
 
 
-def test_a_code_enrols_one_appliance_once(client: Client, house: Feed, tmp_path: Path) -> None:
+def test_a_code_enrols_one_appliance_once(client: Client, delivery: Feed, tmp_path: Path) -> None:
     code = appliances.make_code(make_site(), "stable")
     told = json.dumps({"code": code, "public_key": Home(tmp_path).public_key()})
     assert client.post(reverse("api:enrol"), told, "application/json").status_code == 201
@@ -48,13 +48,13 @@ def test_a_code_enrols_one_appliance_once(client: Client, house: Feed, tmp_path:
     assert Appliance.objects.get().site == EnrolmentCode.objects.get().site
 
 
-def test_customers_never_see_each_other(client: Client, house: Feed, tmp_path: Path) -> None:
+def test_customers_never_see_each_other(client: Client, delivery: Feed, tmp_path: Path) -> None:
     one, other = make_customer(name="Synthetic shop"), make_customer(name="Synthetic clinic")
     _home, mine = enrol(client, tmp_path / "a", customer=one)
     _home, theirs = enrol(client, tmp_path / "b", customer=other)
     bundle = make_real_bundle()
-    house.publish(bundle)
-    release = house.publish(bundle, "customer", other).outcomes.get().release
+    delivery.publish(bundle)
+    release = delivery.publish(bundle, "customer", other).outcomes.get().release
     assert get(client, theirs["token"], "api:feed-metadata", f"2.{theirs['role']}").status_code == 200
     assert get(client, mine["token"], "api:feed-metadata", f"2.{theirs['role']}").status_code == 404
     target = f"{theirs['role']}/{release.digest}.http.onnx"
@@ -66,16 +66,16 @@ def test_customers_never_see_each_other(client: Client, house: Feed, tmp_path: P
     assert served.content.decode() == feed.newest_file("timestamp").body  # type: ignore[union-attr]
 
 
-def test_a_retired_appliance_gets_nothing(client: Client, house: Feed, tmp_path: Path) -> None:
+def test_a_retired_appliance_gets_nothing(client: Client, delivery: Feed, tmp_path: Path) -> None:
     _home, mine = enrol(client, tmp_path)
-    house.publish(make_real_bundle())
+    delivery.publish(make_real_bundle())
     appliances.retire(Appliance.objects.get())
     assert get(client, mine["token"], "api:feed-metadata", "timestamp").status_code == 401
 
 
-def test_a_report_is_signed_and_counts_up(client: Client, house: Feed, tmp_path: Path) -> None:
+def test_a_report_is_signed_and_counts_up(client: Client, delivery: Feed, tmp_path: Path) -> None:
     home, mine = enrol(client, tmp_path, "canary")
-    published = house.publish(make_real_bundle())
+    published = delivery.publish(make_real_bundle())
     digest = published.outcomes.get().release.digest
     home.write("config.json", mine | {"server": "", "product_version": "5.1"})
     home.write("in_force.json", {"http": [{"digest": digest, "bundle": "b", "since": "2026-03-01T12:00:00Z"}]})

@@ -21,7 +21,7 @@ def found(asked: str, role: Role = Role.SENIOR) -> list[str]:
 
 
 @pytest.fixture
-def house():
+def named():
     """One of everything that has a name."""
     version = factories.make_version()
     queue = factories.make_queue(detector=version.detector)
@@ -32,35 +32,35 @@ def house():
     return {"version": version, "item": item, "bundle": bundle, "complaint": factories.make_complaint(version=version)}
 
 
-def test_an_item_by_number_host_and_words_of_its_title(house):
-    url = reverse("labeling:item", args=[house["item"].pk])
-    for asked in (f"#{house['item'].pk}", f"{house['item'].pk} ", "10.77.4.22", "10.77.", "intranet.EXAMPLE/cgi"):
+def test_an_item_by_number_host_and_words_of_its_title(named):
+    url = reverse("labeling:item", args=[named["item"].pk])
+    for asked in (f"#{named['item'].pk}", f"{named['item'].pk} ", "10.77.4.22", "10.77.", "intranet.EXAMPLE/cgi"):
         assert url in found(asked), asked
     assert url not in found("0.77.4.22")
 
 
-def test_a_complaint_by_its_number(house):
-    complaint = house["complaint"]
+def test_a_complaint_by_its_number(named):
+    complaint = named["complaint"]
     for asked in (complaint.number, complaint.number.lower(), str(complaint.pk)):
         assert reverse("triage:complaint", args=[complaint.pk]) in found(asked)
 
 
-def test_versions_detectors_bundles_customers_and_lists_by_name(house):
-    version, name = house["version"], house["version"].detector.name
+def test_versions_detectors_bundles_customers_and_lists_by_name(named):
+    version, name = named["version"], named["version"].detector.name
     known = factories.make_indicator_list()
     assert reverse("models_registry:version", args=[name, version.number]) in found(f"{name}:{version.number}")
     assert reverse("models_registry:version", args=[name, version.number]) in found(f"{name[:4]}:")
     assert reverse("models_registry:detector", args=[name]) in found(name[1:5])
-    assert reverse("models_registry:bundle", args=[house["bundle"].pk]) in found(house["bundle"].digest[:8].upper())
+    assert reverse("models_registry:bundle", args=[named["bundle"].pk]) in found(named["bundle"].digest[:8].upper())
     assert any("/customers/" in url for url in found("acme", Role.SUPPORT))
     assert reverse("models_registry:indicator-list", args=[known.name]) in found(known.name)
 
 
 @pytest.mark.parametrize("role", list(Role))
-def test_nobody_finds_what_he_may_not_open(client, house, role):
+def test_nobody_finds_what_he_may_not_open(client, named, role):
     user = factories.make_user(role)
     client.force_login(user)
-    asked = [f"#{house['item'].pk}", "acme", house["complaint"].number, house["version"].detector.name, "intranet"]
+    asked = [f"#{named['item'].pk}", "acme", named["complaint"].number, named["version"].detector.name, "intranet"]
     for url in {one.url for text in asked for one in search.search(text, user)}:
         assert client.get(url).status_code == 200, url
     items = [one for one in search.search(asked[0], user) if "/items/" in one.url]
@@ -70,7 +70,7 @@ def test_nobody_finds_what_he_may_not_open(client, house, role):
 @pytest.mark.parametrize(
     "asked", ["", " ", "\x00", "%", "_", "'\"<b>", "C-", ":", ":x", "a:1" + "9" * 40, "9" * 30, "#²", "x" * 5000]
 )
-def test_odd_questions_find_nothing_and_break_nothing(expert_client, house, asked):
+def test_odd_questions_find_nothing_and_break_nothing(expert_client, named, asked):
     page = expert_client.get(reverse("triage:search"), {"q": asked})
     assert page.status_code == 200
     assert "<b>" not in page.text
@@ -88,7 +88,7 @@ def test_it_says_what_can_be_asked_when_nothing_is_found(expert_client):
     assert "Nothing of that name" in expert_client.get(reverse("triage:search"), {"q": "nowhere"}).text
 
 
-def test_hosts_go_by_their_index(house):
+def test_hosts_go_by_their_index(named):
     hosts = ItemHost.objects.filter(search._starts("host", "10.77."))
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
@@ -105,7 +105,7 @@ def test_words_are_looked_for_among_the_newest_only(monkeypatch):
     assert reverse("labeling:item", args=[old.pk]) in found(f"#{old.pk}")
 
 
-def test_a_question_costs_the_same_however_much_there_is(house):
+def test_a_question_costs_the_same_however_much_there_is(named):
     reader = factories.make_user(Role.SENIOR)
 
     def cost() -> int:
@@ -117,14 +117,14 @@ def test_a_question_costs_the_same_however_much_there_is(house):
 
     before = cost()
     for _ in range(20):
-        factories.make_session_item(queue=house["item"].queue, version=house["version"])
+        factories.make_session_item(queue=named["item"].queue, version=named["version"])
     assert cost() == before <= 10
     assert len([one for one in search.search("GET", reader) if isinstance(one, Found)]) <= 2 * search.EACH
     assert Item.objects.count() > 20
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_search_by_keyboard_alone(page, sign_in, house):
+def test_a_search_by_keyboard_alone(page, sign_in, named):
     tab = sign_in(factories.make_user(Role.SENIOR))
     tab.goto(reverse("labeling:queues"))
     tab.keyboard.press("j")
@@ -142,15 +142,15 @@ def test_a_search_by_keyboard_alone(page, sign_in, house):
     tab.keyboard.press("ArrowDown")
     tab.wait_for_selector("#found a:focus")
     tab.keyboard.press("Enter")
-    tab.wait_for_url(f"**/items/{house['item'].pk}/")
+    tab.wait_for_url(f"**/items/{named['item'].pk}/")
     tab.keyboard.press("?")
     tab.wait_for_selector("#keys-help[open]")
 
 
 @pytest.mark.django_db(transaction=True)
-def test_every_page_lists_its_keys(page, sign_in, house):
+def test_every_page_lists_its_keys(page, sign_in, named):
     tab = sign_in(factories.make_user(Role.SENIOR))
-    tab.goto(reverse("labeling:queue", args=[house["item"].queue.slug]))
+    tab.goto(reverse("labeling:queue", args=[named["item"].queue.slug]))
     tab.keyboard.press("?")
     tab.wait_for_selector("#keys-help[open]")
     told = tab.locator("#keys-help").inner_text()
