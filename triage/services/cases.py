@@ -73,15 +73,14 @@ def of_item(item: Item) -> list[Complaint]:
 def confirm_known(complaint: Complaint, first: Complaint) -> None:
     """Answer at once what is known: confirmed with its case, and as far on the way as the fix is."""
     states.enter(complaint, State.CONFIRMED, reason=_("known: %(number)s") % {"number": first.number})
-    hold(complaint)
     follow(complaint)
 
 
 def hold(complaint: Complaint) -> None:
-    """Keep bundles that would say the same from spreading until the customer has his answer."""
+    """Keep bundles that would say the same from spreading while the complaint is open: by what is known of it now."""
+    holds.lift(complaint.number)
     if complaint.version is not None and complaint.score is not None:
-        customer = str(complaint.customer)
-        holds.place(complaint.version, complaint.score, complaint.number, f"false positive at {customer}")
+        holds.place(complaint.version, complaint.score, complaint.number, f"open complaint of {complaint.customer}")
 
 
 # --- the fix -------------------------------------------------------------------------------------------------------

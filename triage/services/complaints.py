@@ -12,7 +12,7 @@ from accounts.services import audit
 from labeling.services import complaints as items
 from labeling.services import retrains
 from labeling.services.records import storable
-from models_registry.services import holds, publications
+from models_registry.services import publications
 from triage.models import Complaint, ComplaintState, Message, State
 from triage.services import cases, states
 from triage.services.states import ComplaintRefused
@@ -54,7 +54,6 @@ def _asked(names: str, count: int) -> str:
 def _decide(complaint: Complaint, said: items.Said) -> None:
     if said.confirms:
         states.enter(complaint, State.CONFIRMED, by=said.label.expert, reason=said.reason)
-        cases.hold(complaint)
     elif said.rejects:
         why = said.reason or _("no reason was written")
         states.enter(complaint, State.REJECTED, by=said.label.expert, reason=why)
@@ -100,6 +99,5 @@ def tell(complaint: Complaint, answer: str, by: User) -> ComplaintState:
     words = states.words(answer, _("Nothing closes without an answer."))
     Message.objects.create(complaint=complaint, to_customer=True, template="", text=storable(words), by=by)
     entered = states.enter(complaint, State.TOLD, by=by, reason=_("answered"))
-    holds.lift(complaint.number)
     audit.record(by, "complaint.told", complaint.number)
     return entered

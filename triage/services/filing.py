@@ -244,6 +244,7 @@ def _keep_scores(complaint: Complaint, found: Found, scored: Scored, said: Said)
     for name, value in head.items():
         setattr(complaint, name, value)
     complaint.save(update_fields=list(head))
+    cases.hold(complaint)
 
 
 @transaction.atomic

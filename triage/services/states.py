@@ -10,6 +10,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from labeling.services.records import storable
+from models_registry.services import holds
 from triage.models import Complaint, ComplaintState, State
 from triage.services import announcements, deadlines
 
@@ -34,7 +35,7 @@ class ComplaintRefused(ValueError):  # noqa: N818 (says what is true, as ObjectD
 
 @transaction.atomic
 def enter(complaint: Complaint, new: State, *, at: datetime | None = None, **facts: Any) -> ComplaintState:
-    """Write a step if the state allows it, and what it does to the clock; whoever comes second is refused.
+    """Write a step if the state allows it, and what it does to clock and holds; whoever comes second is refused.
 
     `at`: when it became true, where that is not now."""
     held = Complaint.objects.select_for_update().select_related("deadline", "customer").get(pk=complaint.pk)
@@ -64,6 +65,8 @@ def enter(complaint: Complaint, new: State, *, at: datetime | None = None, **fac
     for name, value in head.items():
         setattr(complaint, name, value)
     complaint.deadline = held.deadline
+    if new in (State.REJECTED, State.TOLD):
+        holds.lift(held.number)
     announcements.of_step(held, step)
     return step
 
