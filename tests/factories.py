@@ -124,7 +124,7 @@ def make_token(kind: Token.Kind = Token.Kind.SENSOR, name: str = "office", **fie
 
 
 def make_organisation(name: str = "") -> Organisation:
-    return organisations.make(name or f"Organisation {next(_number)}")
+    return organisations.make(name or f"acme-{next(_number)}")
 
 
 def make_entity(name: str = "gerrard") -> Entity:

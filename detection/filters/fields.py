@@ -34,14 +34,15 @@ class Field:
     place: Place = Place.SESSION
     also: tuple[str, ...] = ()  # other words for it
     protocol: str = ""  # only sessions of this protocol have it
+    values: tuple[str, ...] = ()  # some of them, as they are written
 
 
 _T, _N, _W, _A = Kind.TEXT, Kind.INTEGER, Kind.TIME, Kind.ADDRESS
 
 FIELDS = (
     Field("start", _W, "start", _("time of the session"), also=("time", "timestamp")),
-    Field("protocol", _T, "protocol", _("http or tls")),
-    Field("app_proto", _T, "app_proto", _("protocol as the sensor names it: http, http2, tls")),
+    Field("protocol", _T, "protocol", _("protocol"), values=("http", "tls")),
+    Field("app_proto", _T, "app_proto", _("protocol as the sensor names it"), values=("http", "http2", "tls")),
     Field("src.ip", _A, "src_ip", _("client address"), also=("src_ip",)),
     Field("src.port", _N, "src_port", _("client port"), also=("src_port",)),
     Field("dst.ip", _A, "dst_ip", _("server address"), also=("dst_ip", "dest_ip", "dest.ip")),
@@ -98,7 +99,15 @@ FIELDS = (
     Field("rule.msg", _T, "signature", _("name of a rule that hit"), Place.HIT, also=("alert.signature",)),
     Field("rule.category", _T, "category", _("category of a rule that hit"), Place.HIT, also=("alert.category",)),
     Field("rule.severity", _N, "severity", _("severity of a hit, 1 is worst"), Place.HIT, also=("alert.severity",)),
-    Field("rule.action", _T, "action", _("what the sensor did: allowed, blocked"), Place.HIT, also=("alert.action",)),
+    Field(
+        "rule.action",
+        _T,
+        "action",
+        _("what the sensor did"),
+        Place.HIT,
+        also=("alert.action",),
+        values=("allowed", "blocked"),
+    ),
     Field(
         "look",
         _T,
@@ -107,7 +116,14 @@ FIELDS = (
         Place.LOOK,
         also=("fingerprint",),
     ),
-    Field("alert.msg", _T, "message", _("what rules and models say: “[ML-TEST] Looks like ktalk.exe”"), Place.MODEL),
+    Field(
+        "alert.msg",
+        _T,
+        "message",
+        _("what rules and models say"),
+        Place.MODEL,
+        values=("[ML-TEST] Looks like ktalk.exe",),
+    ),
     Field("app_service", _T, "service", _("application that a model recognised"), Place.MODEL),
     Field("flags", _T, "flag", _("APP_SERVICE_ML where a model recognised the application"), Place.MODEL),
 )

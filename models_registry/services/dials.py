@@ -93,11 +93,12 @@ def _known(version: Version) -> Known:
 
 
 def _proposed(known: Known, cost: float) -> tuple[Proposal | None, str]:
-    try:
-        label = known.positive.astype(np.int8)
-        return proposal.propose(known.raw, label, np.ones(len(label)), false_positive_cost=cost), ""
-    except ValueError as error:
-        return None, str(error)
+    if known.positive.all() or not known.positive.any():
+        return None, _("a threshold needs labels of both classes")
+    if not 0 < cost < math.inf:
+        return None, _("one cost is out of all proportion to the other")
+    label = known.positive.astype(np.int8)
+    return proposal.propose(known.raw, label, np.ones(len(label)), false_positive_cost=cost), ""
 
 
 # ---- two people

@@ -11,8 +11,8 @@
     model.catch(() => { document.getElementById("graph-problem").hidden = false; });
     window.addEventListener("message", async (event) => {
       if (event.source !== frame.contentWindow || event.data !== "ready") return;
-      const bytes = await model;
-      frame.contentWindow.postMessage({ name: frame.dataset.name, bytes }, "*", [bytes]);
+      const bytes = await model.catch(() => null); // the page says so above
+      if (bytes) frame.contentWindow.postMessage({ name: frame.dataset.name, bytes }, "*", [bytes]);
     });
   });
 })();
