@@ -16,7 +16,6 @@ from models_registry.upload_api import MODEL_BYTES
 from traffic.services.uploads import BODY_BYTES
 
 EVIDENCE_BYTES = 2 * LARGEST  # of one form
-LARGER = {"traffic:upload": BODY_BYTES, "models_registry:upload-version": MODEL_BYTES}
 
 
 class BoundedUpload(FileUploadHandler):
@@ -55,4 +54,4 @@ def _limit(request: HttpRequest | None) -> int:
         return usual
     if request.path.startswith(reverse("triage:complaints")):  # evidence: filed, previewed, added
         return EVIDENCE_BYTES
-    return LARGER.get(name, usual)
+    return {"traffic:upload": BODY_BYTES, "models_registry:upload-version": MODEL_BYTES}.get(name, usual)

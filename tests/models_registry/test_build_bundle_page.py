@@ -49,7 +49,7 @@ def test_what_would_change_is_told_before_it_is_built() -> None:
 def test_a_loud_version_that_its_gate_refused_blocks() -> None:
     version = make_version()
     snapshot = make_snapshot(detector=version.detector)
-    digests = builder.gates._digests(version, snapshot)
+    digests = builder.gates._digests(version, 0.7, snapshot)
     report = {"digests": digests, "sentence": "3 of 9 rows are wrong: it may not leave"}
     make_gate_report(version=version, threshold=0.7, snapshot=snapshot, passed=False, report=report)
     entry = {"name": version.detector.name, "version": version.number, "threshold": "0.7", "is_silent": False}

@@ -150,11 +150,12 @@ def test_an_item_shows_what_lists_say_and_a_drawn_one_does_not(client: Client) -
     expert = factories.make_user(Role.EXPERT)
     client.force_login(expert)
     item = factories.make_session_item(row=row)
-    page = client.get(reverse("labeling:item", args=[item.pk])).text
+    page = client.get(reverse("labeling:explanation", args=[item.pk])).text  # others' words come with it
     assert "bad:1" in page and "&lt;b&gt;loader" in page
     queue = factories.make_queue(kind=Queue.Kind.PROOF, slug="drawn", detector=item.detector)
     drawn = factories.make_proof_item(queue, row)
     assert "bad:1" not in client.get(reverse("labeling:item", args=[drawn.pk])).text
+    assert "bad:1" not in client.get(reverse("labeling:explanation", args=[drawn.pk])).text
 
 
 def test_a_list_is_withdrawn(engineer_client: Client) -> None:

@@ -114,7 +114,7 @@ def test_a_sensors_token_is_refused(send):
 def test_the_items_page_shows_it_and_nobody_is_taken_for_having_answered(send, engineer_client):
     item = make_session_item(subject_key=KEY)
     send(PARTS | RULE | {"rule_name": "<b>SQL</b>"})
-    page = engineer_client.get(reverse("labeling:item", args=[item.pk])).text
+    page = engineer_client.get(reverse("labeling:explanation", args=[item.pk])).text
     assert "942100" in page and "waf" in page
     assert "&lt;b&gt;SQL&lt;/b&gt;" in page
     assert not Label.objects.exists()
