@@ -93,6 +93,11 @@ def test_the_navigation_leads_to_pages_that_exist():
         assert reverse(place.url_name)
 
 
+def test_no_two_places_of_the_navigation_share_a_key():
+    keys = [place.key for place in navigation.PLACES]
+    assert sorted(keys) == sorted(set(keys))
+
+
 def test_the_marks_on_the_views_say_what_the_table_says():
     """The navigation trusts the marks."""
     rows = read_table()
