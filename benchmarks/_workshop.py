@@ -200,7 +200,8 @@ def _prepare(cursor: Any) -> None:
     if connection.vendor == "sqlite":
         import hashlib
 
-        cursor.execute("PRAGMA synchronous = OFF")  # of this connection, which is closed before
+        if not connection.in_atomic_block:  # a test is one transaction
+            cursor.execute("PRAGMA synchronous = OFF")  # of this connection, which is closed before
         cursor.execute("PRAGMA cache_size = -1000000")  # KiB: the indexes are filled in memory
         mark = lambda text: hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()  # noqa: E731
         cursor.connection.create_function("etalon_mark", 1, mark, deterministic=True)

@@ -76,9 +76,9 @@ def test_an_unknown_name_is_told_what_there_is(measured, capsys):
 def test_the_workshop_of_the_label_cycle_can_be_worked_in(capsys):
     experts = _workshop._people()
     _workshop._patterns(experts[0])
-    workshop = _workshop.fill(120)
-    assert Item.objects.count() == 120
-    assert Item.objects.waiting().count() == Queue.objects.get().waiting == workshop.open == 96
+    workshop = _workshop.fill(400)
+    assert Item.objects.count() == 400
+    assert Item.objects.waiting().count() == Queue.objects.get().waiting == workshop.open == 320
     assert Label.objects.latest("pk").pk == workshop.labels
     assert _pages.queries_of_an_answer(experts[0], label_cycle.PATH) > 0
     assert label_cycle._doubles("twice", workshop.labels)["ours"] == 0
