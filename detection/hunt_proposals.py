@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from detection.filters.fields import FIELDS, FUNCTIONS, Place
-from detection.suggestions import ADDRESS, LONGEST_ANSWER, NotAnAnswer, once_each
+from detection.suggestions import ADDRESS, NotAnAnswer, one_object
+from detection.texts import storable
 
 LONGEST_SENTENCE = 500  # characters
 LONGEST_FILTER = 2_000
@@ -76,15 +76,10 @@ def _fields() -> str:
 
 def read_answer(text: str) -> str:
     """Return the filter that a model wrote, "" where it knows none. Raises NotAnAnswer."""
-    if len(text) > LONGEST_ANSWER:
-        raise NotAnAnswer(f"{len(text):,} characters instead of one filter")
-    try:
-        found = json.loads(text, object_pairs_hook=once_each)
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise NotAnAnswer("no JSON object") from error
-    if not isinstance(found, Mapping) or found.keys() != {"filter"} or not isinstance(found["filter"], str):
+    found = one_object(text, {"filter"}, "one filter")
+    if not isinstance(found["filter"], str):
         raise NotAnAnswer("another object than was asked for")
-    written = found["filter"].replace("\0", "\u2400").encode("utf-8", "replace").decode().strip()
+    written = storable(found["filter"]).strip()
     if len(written) > LONGEST_FILTER:
         raise NotAnAnswer(f"a filter of {len(written):,} characters")
     return written

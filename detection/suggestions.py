@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from detection.sessions import Row
+from detection.texts import storable
 
 ANSWERS = ("positive", "negative", "undecided")
 LONGEST_TEXT = 1_024  # characters of one field
@@ -79,23 +80,29 @@ def question(positive: str, negative: str, fields: Mapping[str, Any]) -> list[di
     return [{"role": "system", "content": task}, {"role": "user", "content": session}]
 
 
-def read_answer(text: str) -> Suggested:
-    """Return what a model answered; NotAnAnswer when it is anything but the object that was asked for."""
+def one_object(text: str, keys: set[str], wanted: str) -> dict[str, Any]:
+    """Return the object of these keys that a model answered with. Raises NotAnAnswer."""
     if len(text) > LONGEST_ANSWER:
-        raise NotAnAnswer(f"{len(text):,} characters instead of one sentence")
+        raise NotAnAnswer(f"{len(text):,} characters instead of {wanted}")
     try:
-        found = json.loads(text, object_pairs_hook=once_each)
+        found = json.loads(text, object_pairs_hook=_once_each)
     except (json.JSONDecodeError, RecursionError) as error:
         raise NotAnAnswer("no JSON object") from error
-    if not isinstance(found, dict) or found.keys() != {"answer", "reason"}:
+    if not isinstance(found, dict) or found.keys() != keys:
         raise NotAnAnswer("another object than was asked for")
+    return found
+
+
+def read_answer(text: str) -> Suggested:
+    """Return what a model answered; NotAnAnswer when it is anything but the object that was asked for."""
+    found = one_object(text, {"answer", "reason"}, "one sentence")
     if found["answer"] not in ANSWERS or not isinstance(found["reason"], str):
         raise NotAnAnswer("another answer than was asked for")
-    reason = found["reason"].replace("\0", "\u2400").encode("utf-8", "replace").decode()
+    reason = storable(found["reason"])
     return Suggested(found["answer"], reason.strip()[:LONGEST_REASON])
 
 
-def once_each(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+def _once_each(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
         raise NotAnAnswer("a name twice")

@@ -19,8 +19,9 @@ from accounts.roles import Role
 from detection.ship_queries import POSITIVES, SHARES
 from models_registry.models import Detector, DetectorProposal, ShipQuery, ShipQueryProposal, Version, Weekday
 from models_registry.services import ship_queries
-from models_registry.services.detector_changes import ChangeRefused, propose
+from models_registry.services.detector_changes import propose
 from models_registry.services.detectors import SCHEDULE, DetectorError, make_detector
+from models_registry.services.two_people import ChangeRefused
 
 LARGEST = (1 << 63) - 1
 READERS = (Role.EXPERT, Role.SENIOR, Role.ENGINEER, Role.ADMINISTRATOR, Role.AUDITOR)

@@ -15,9 +15,10 @@ from accounts.services import audit
 from detection.fingerprint import fingerprint, shape_of, title_of
 from detection.selection import Cause, Cell
 from detection.sessions import Row, session_key
+from detection.texts import storable
 from labeling.models import Answer, ComplaintItem, Item, ItemRecord, ItemState, Label, Queue
 from labeling.services import queues, reference
-from labeling.services.records import moment, storable, stored_row, to_json
+from labeling.services.records import moment, stored_row, to_json
 from models_registry.models import Version
 
 REASON = "complaint"  # detection.selection knows reasons of scores; this one is a customer's word

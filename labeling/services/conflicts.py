@@ -13,10 +13,10 @@ from django.utils.translation import gettext as _
 
 from accounts.models import User
 from accounts.roles import Role
+from detection.texts import storable
 from labeling.models import DECIDED, NO_ANSWER, Adjudication, AskedAgain, Item, ItemState, Label, Question, Queue
 from labeling.services.details import LONGEST_NOTE, LabelRefused
 from labeling.services.queues import move
-from labeling.services.records import storable
 
 DISPUTED = (ItemState.CONFLICT, ItemState.RETURNED)
 PAGE = 50

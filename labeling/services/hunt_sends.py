@@ -20,13 +20,14 @@ from accounts.models import User
 from accounts.roles import EXPERTS, Role
 from detection.selection import Reason, place_of
 from detection.sessions import Row
+from detection.texts import storable
 from jobs.services import jobs
 from jobs.services.jobs import Lease
 from labeling.models import HuntSend, Item, ItemRecord, ItemState, Label, Queue, QueueDay, SentItem
 from labeling.services import examples, hunts, priorities, routing, spread
 from labeling.services.hunt_folds import MOST, Case, fold, shown
 from labeling.services.queues import budget, move, queue_of, take_places
-from labeling.services.records import storable, stored_row, to_json
+from labeling.services.records import stored_row, to_json
 from labeling.services.routing import number_of
 from labeling.services.verdicts import rule_set_of, verdicts_of
 from models_registry.models import Detector, Version

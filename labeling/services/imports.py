@@ -26,13 +26,14 @@ from detection import reference as policy
 from detection.fingerprint import fingerprint, shape_of, title_of
 from detection.reference_file import LONGEST_LINE, BadField, ImportedRow, read_row
 from detection.rules import RuleVerdict, rule_verdict
+from detection.texts import storable
 from jobs.models import Job
 from jobs.services import jobs
 from jobs.services.jobs import Lease
 from labeling.models import ReferenceEvent, ReferenceImport, ReferenceRow
 from labeling.models import Role as RowRole
 from labeling.services import reference, reference_events
-from labeling.services.records import from_json, moment, storable, to_json
+from labeling.services.records import from_json, moment, to_json
 from labeling.services.reference_changes import DECIDERS, ChangeRefused, written
 from models_registry.models import Detector
 from models_registry.services import two_people

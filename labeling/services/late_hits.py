@@ -31,10 +31,11 @@ from detection.selection import (
     rule_verdict_of,
 )
 from detection.sessions import Row, session_key
+from detection.texts import storable
 from labeling.models import Item, ItemHost, ItemRecord, ItemState, Label, Queue
 from labeling.services import priorities, routing, spread
 from labeling.services.queues import move, queue_of
-from labeling.services.records import from_json, host_of, identity, storable, stored_row, to_json
+from labeling.services.records import from_json, host_of, identity, stored_row, to_json
 from labeling.services.routing import Group
 from labeling.services.verdicts import verdicts_of
 from models_registry.models import Correction, ScoreFile

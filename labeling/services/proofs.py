@@ -29,11 +29,12 @@ from detection.scoring import probability
 from detection.selection import CELL_CODES, Cause, Cell, rule_verdict_of
 from detection.sessions import Row, session_key
 from detection.tables import columns_of
+from detection.texts import storable
 from labeling.models import Answer, Item, ItemRecord, ItemState, Label, ProofDraw, ProofItem, Queue, QueuePrice
 from labeling.services.labels import UNDO_WITHIN
 from labeling.services.prices import price_of
 from labeling.services.queues import budget, move, queue_of
-from labeling.services.records import moment, storable, stored_row, to_json
+from labeling.services.records import moment, stored_row, to_json
 from labeling.services.verdicts import rule_set_of, verdicts_of
 from models_registry.models import ScoreFile, Stage, Version
 from models_registry.services import boards

@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 
 from detection.sessions import COLUMN_NAMES, Row
+from detection.texts import storable
 
 
 def moment(microseconds: int) -> datetime:
@@ -35,11 +36,6 @@ def from_json(text: str) -> Any:
         return orjson.loads(text)
     except orjson.JSONDecodeError:
         return json.loads(text)
-
-
-def storable(text: str, limit: int | None = None) -> str:
-    """Return text that any database takes, cut to `limit`: NUL becomes ␀, lone surrogates a question mark."""
-    return text.replace("\0", "\u2400").encode("utf-8", "replace").decode()[:limit]
 
 
 def host_of(row: Row) -> str:

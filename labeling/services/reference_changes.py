@@ -15,6 +15,7 @@ from django.utils.translation import gettext as _
 from accounts.models import User
 from accounts.roles import EXPERTS, Role
 from accounts.services import audit
+from detection.texts import storable
 from labeling.models import (
     Answer,
     Label,
@@ -26,7 +27,6 @@ from labeling.models import (
 )
 from labeling.models import Role as RowRole
 from labeling.services import labels, reference, reference_events
-from labeling.services.records import storable
 from models_registry.models import Detector, GateReport
 from models_registry.services import two_people
 

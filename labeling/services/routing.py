@@ -32,10 +32,11 @@ from detection.selection import (
     rule_verdict_of,
 )
 from detection.sessions import Row, session_key
+from detection.texts import storable
 from labeling.models import Item, ItemHost, ItemRecord, ItemState, PriorityRaise, Queue
 from labeling.services import examples, missed, priorities, proofs, spread
 from labeling.services.queues import move, needed_of, queue_of, take_places
-from labeling.services.records import host_of, moment, storable, stored_row, to_json
+from labeling.services.records import host_of, moment, stored_row, to_json
 from labeling.services.verdicts import rule_set_of, verdicts_of
 from models_registry.models import ROUTED_STAGES, ScoreFile
 from models_registry.services.scoring import ScoreMismatch, read_scores

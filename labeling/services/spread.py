@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from detection.spread import Spread
+from detection.texts import storable
 from labeling.models import ItemRecord
-from labeling.services.records import from_json, storable, to_json
+from labeling.services.records import from_json, to_json
 
 BATCH = 100  # rows per statement
 

@@ -21,7 +21,7 @@ from labeling.views.queues import READERS
 from models_registry.models import ThresholdProposal, Version
 from models_registry.services import dials as proposals
 from models_registry.services import two_people
-from models_registry.services.detector_changes import ChangeRefused
+from models_registry.services.two_people import ChangeRefused
 
 STAGERS = (Role.ENGINEER, Role.SENIOR)
 

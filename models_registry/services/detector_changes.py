@@ -13,11 +13,7 @@ from accounts.services import audit
 from models_registry.models import Detector, DetectorDecision, DetectorProposal, LedgerKind, RuleMappingVersion
 from models_registry.services import ledger
 from models_registry.services.detectors import DetectorError, check_cost, read_mapping
-from models_registry.services.two_people import PARTNER, refusal
-
-
-class ChangeRefused(ValueError):  # noqa: N818 (says what is true, as ObjectDoesNotExist does)
-    """Nothing was changed; the message says why, for the person who asked."""
+from models_registry.services.two_people import PARTNER, ChangeRefused, reason_of, refusal
 
 
 def proposals(detector: Detector | None = None) -> QuerySet[DetectorProposal]:
@@ -52,7 +48,7 @@ def propose(
         mapping=mapping,
         digest=digest,
         new_cost=cost,
-        reason=_text(reason),
+        reason=reason_of(reason),
         by=by,
         role=by.role,
     )
@@ -93,7 +89,7 @@ def decline(proposal: DetectorProposal, by: User, reason: str) -> DetectorDecisi
     """Say no, or take one's own proposal back; the reason is kept. Raises ChangeRefused."""
     _refuse_role(by)
     _locked(proposal.detector)
-    if not (reason := _text(reason)):
+    if not (reason := reason_of(reason)):
         raise ChangeRefused(_("Say why: the person who proposed it will read the reason."))
     if (decision := _decision(proposal)) is not None:
         raise ChangeRefused(_("%(by)s has decided already: %(what)s.") % {"by": decision.by, "what": decision.outcome})
@@ -135,7 +131,3 @@ def _decision(proposal: DetectorProposal) -> DetectorDecision | None:
 def _refuse_role(by: User) -> None:
     if not by.has_role(*PARTNER):
         raise ChangeRefused(_("Detectors are for an engineer and a senior expert."))
-
-
-def _text(given: str) -> str:
-    return given.replace("\0", "\u2400").strip()[:255]  # PostgreSQL refuses NUL

@@ -21,8 +21,7 @@ from detection.reference import POSITIVE, REGRESSION, read_snapshot
 from detection.sessions import COLUMN_NAMES
 from models_registry.models import LedgerKind, ScoreFile, ThresholdDecision, ThresholdProposal, Version
 from models_registry.services import ledger, snapshots, versions, weeks
-from models_registry.services.detector_changes import ChangeRefused
-from models_registry.services.two_people import PARTNER, refusal
+from models_registry.services.two_people import PARTNER, ChangeRefused, reason_of, refusal
 from traffic import storage
 
 HIGHEST_COST = 1e6
@@ -122,7 +121,7 @@ def propose(
         false_positive_cost=false_positive_cost,
         miss_cost=miss_cost,
         figures=step.to_dict(),
-        reason=_text(reason),
+        reason=reason_of(reason),
         by=by,
         role=by.role,
     )
@@ -151,11 +150,11 @@ def decide(asked: ThresholdProposal, by: User, *, approve: bool, reason: str = "
         raise ChangeRefused(_("It is decided already."))
     if approve and (told := refusal(asked, by)):
         raise ChangeRefused(told)
-    if not approve and not _text(reason):
+    if not approve and not reason_of(reason):
         raise ChangeRefused(_("Say why: the person who proposed it will read the reason."))
     outcome = ThresholdDecision.Outcome.APPROVED if approve else ThresholdDecision.Outcome.DECLINED
     decision = ThresholdDecision.objects.create(
-        proposal=asked, outcome=outcome, reason=_text(reason), by=by, role=by.role
+        proposal=asked, outcome=outcome, reason=reason_of(reason), by=by, role=by.role
     )
     ledger.record(LedgerKind.APPROVAL, decision, asked, by=by, detector=asked.version.detector)
     audit.record(by, f"threshold.{outcome}", str(asked.version), proposal=asked.pk, threshold=asked.threshold)
@@ -165,7 +164,3 @@ def decide(asked: ThresholdProposal, by: User, *, approve: bool, reason: str = "
 def _refuse_role(by: User) -> None:
     if not by.has_role(*PARTNER):
         raise ChangeRefused(_("Thresholds are for an engineer and a senior expert."))
-
-
-def _text(given: str) -> str:
-    return given.replace("\0", "\u2400").strip()[:255]  # PostgreSQL refuses NUL

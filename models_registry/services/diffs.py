@@ -21,10 +21,12 @@ from detection.filters.looks import COLUMNS, look_of, write_look
 from detection.fingerprint import shape_of, title_of
 from detection.rules import RuleVerdict
 from detection.ship_queries import Extent, digest_of
+from detection.texts import storable
 from detection.thresholds import sigmoid
 from models_registry.models import DiffGroup, DiffReview, Direction, Stage, VerdictDiff, Version
 from models_registry.services import weeks
 from models_registry.services.hunt_tables import opened
+from models_registry.services.two_people import reason_of
 from models_registry.services.weeks import Week
 
 MOST_LOOKS = 100_000  # distinct ones that are named, the most frequent
@@ -155,8 +157,8 @@ def _group(
     named = known.get(shape, Named("", ""))
     return {
         "shape": shape,
-        "title": _storable(named.title)[:255],
-        "look": _storable(named.look),
+        "title": storable(named.title)[:255],
+        "look": storable(named.look),
         "sessions": sessions,
         "hosts": hosts,
         "rules_hit": rules_hit,
@@ -168,10 +170,6 @@ def _group(
 
 def _score(raw: float | None) -> float | None:
     return None if raw is None or math.isnan(raw) else sigmoid(raw)
-
-
-def _storable(text: str) -> str:
-    return text.replace("\0", "\u2400").encode("utf-8", "replace").decode()  # PostgreSQL refuses NUL
 
 
 # ---- what people said
@@ -225,7 +223,7 @@ def review(diff: VerdictDiff, groups: Sequence[int], outcome: str, by: User, not
     Version.objects.select_for_update().get(pk=diff.version_id)  # two reviews follow each other
     said = _said(diff)
     chosen = [group for group in diff.groups.filter(pk__in=groups) if (group.direction, group.shape) not in said]
-    note = note.replace("\0", "\u2400").strip()[:255]
+    note = reason_of(note)
     for group in chosen:
         DiffReview.objects.create(group=group, outcome=outcome, note=note, by=by, role=by.role)
     if chosen:

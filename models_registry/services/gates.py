@@ -22,6 +22,7 @@ from detection.training_rows import read_training_set
 from models_registry.models import AcceptedLoss, Claim, GateReport, LedgerKind, Snapshot, Stage, Version
 from models_registry.services import diffs, gate_evidence, ledger, ship_queries, snapshots, versions
 from models_registry.services.detectors import rules_in_force
+from models_registry.services.two_people import reason_of
 from traffic import storage
 
 PARITY_ROWS = 20_000  # of the training set, at most
@@ -69,7 +70,7 @@ def accept_loss(report: GateReport, key: str, by: User, reason: str) -> Accepted
     """Let a version lose a known attack that a report names; the gate must be asked again. Raises LossRefused."""
     if not by.has_role(Role.SENIOR):
         raise LossRefused(_("A loss is accepted by a senior expert."))
-    reason = reason.replace("\0", "\u2400").strip()[:255]  # PostgreSQL refuses NUL
+    reason = reason_of(reason)
     if not reason:
         raise LossRefused(_("Say why this version may lose a known attack."))
     lost = {row["key"]: row for row in _rows(report, "unique detects")}

@@ -21,7 +21,7 @@ from models_registry.models import (
     Version,
 )
 from models_registry.services import ledger, versions
-from models_registry.services.two_people import PARTNER, may_approve, refusal
+from models_registry.services.two_people import PARTNER, may_approve, reason_of, refusal
 
 
 class RollbackRefused(ValueError):  # noqa: N818 (says what is true, as ObjectDoesNotExist does)
@@ -51,7 +51,7 @@ def roll_back(version: Version, by: User, reason: str) -> Rollback:
     """Take an active version out, and put the one before it in its place. Raises RollbackRefused."""
     if not by.has_role(*PARTNER):
         raise RollbackRefused(_("Stages are for an engineer and a senior expert."))
-    if not (reason := _text(reason)):
+    if not (reason := reason_of(reason)):
         raise RollbackRefused(_("Say why: the person who looks at it afterwards will read the reason."))
     Detector.objects.select_for_update().get(pk=version.detector_id)
     version = Version.objects.select_related("detector").get(pk=version.pk)
@@ -75,11 +75,11 @@ def review(rollback: Rollback, by: User, outcome: str, note: str = "") -> Rollba
         raise RollbackRefused(refusal(rollback, by) or _("Stages are for an engineer and a senior expert."))
     if outcome not in RollbackReview.Outcome.values:
         raise RollbackRefused(_("Agree or object."))
-    if outcome == RollbackReview.Outcome.OBJECTED and not _text(note):
+    if outcome == RollbackReview.Outcome.OBJECTED and not reason_of(note):
         raise RollbackRefused(_("Say why you object."))
     if (known := RollbackReview.objects.filter(rollback=rollback).select_related("by").first()) is not None:
         raise RollbackRefused(_("%(by)s has looked at it already.") % {"by": known.by})
-    made = RollbackReview.objects.create(rollback=rollback, outcome=outcome, note=_text(note), by=by, role=by.role)
+    made = RollbackReview.objects.create(rollback=rollback, outcome=outcome, note=reason_of(note), by=by, role=by.role)
     audit.record(by, f"rollback.{outcome}", str(rollback), note=made.note)
     ledger.record(LedgerKind.REVIEW, made, by=by, detector=detector)
     return made
@@ -91,7 +91,3 @@ def _restore(version: Version, by: User) -> StageChange | None:
         return None
     reason = _("%(version)s was rolled back") % {"version": version}
     return versions.change_stage(before, Stage.ACTIVE, reason=reason, by=by)
-
-
-def _text(given: str) -> str:
-    return given.replace("\0", "\u2400").strip()[:255]  # PostgreSQL refuses NUL

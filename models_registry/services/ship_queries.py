@@ -18,8 +18,7 @@ from detection.filters import FilterError
 from detection.ship_queries import Extent, Findings, ShipQueryError, Terms, digest_of_all
 from models_registry.models import Detector, LedgerKind, ShipQuery, ShipQueryDecision, ShipQueryProposal, Version
 from models_registry.services import hunts, ledger, weeks
-from models_registry.services.detector_changes import ChangeRefused
-from models_registry.services.two_people import PARTNER, refusal
+from models_registry.services.two_people import PARTNER, ChangeRefused, reason_of, refusal
 from models_registry.services.weeks import Week
 
 
@@ -64,7 +63,7 @@ def propose(detector: Detector, name: str, terms: Terms | None, by: User, *, rea
         terms=terms.to_dict() if terms else None,
         digest=wanted,
         after=after,
-        reason=_text(reason),
+        reason=reason_of(reason),
         by=by,
         role=by.role,
     )
@@ -110,7 +109,7 @@ def decline(proposal: ShipQueryProposal, by: User, reason: str) -> ShipQueryDeci
     """Say no, or take one's own proposal back; the reason is kept. Raises ChangeRefused."""
     _refuse_role(by)
     Detector.objects.select_for_update().get(pk=proposal.detector_id)
-    if not (reason := _text(reason)):
+    if not (reason := reason_of(reason)):
         raise ChangeRefused(_("Say why: the person who proposed it will read the reason."))
     if (decision := _decision(proposal)) is not None:
         raise ChangeRefused(_("%(by)s has decided already: %(what)s.") % {"by": decision.by, "what": decision.outcome})
@@ -194,7 +193,3 @@ def _name(given: str) -> str:
     if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,63}", given):
         raise ChangeRefused(_("A name has small letters, digits and hyphens: ktalk-elsewhere."))
     return given
-
-
-def _text(given: str) -> str:
-    return given.replace("\0", "\u2400").strip()[:255]  # PostgreSQL refuses NUL

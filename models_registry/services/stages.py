@@ -19,7 +19,7 @@ from models_registry.models import (
     Version,
 )
 from models_registry.services import gates, ledger, snapshots, versions
-from models_registry.services.two_people import PARTNER, refusal
+from models_registry.services.two_people import PARTNER, reason_of, refusal
 
 MOVES: dict[Stage, tuple[Stage, ...]] = {
     Stage.CANDIDATE: (Stage.SILENT, Stage.RETIRED),
@@ -66,7 +66,7 @@ def propose(
         gate_report=_passed_gate(version) if new is Stage.ACTIVE else None,
         displaces=former,
         displaced_to=displaced_to if former else "",
-        reason=_text(reason),
+        reason=reason_of(reason),
         by=by,
         role=by.role,
     )
@@ -110,7 +110,7 @@ def decline(proposal: StageProposal, by: User, reason: str) -> StageDecision:
     """Say no, or take one's own proposal back; the reason is kept. Raises StageRefused."""
     _refuse_role(by)
     version = _locked(proposal.version)
-    if not (reason := _text(reason)):
+    if not (reason := reason_of(reason)):
         raise StageRefused(_("Say why: the person who proposed it will read the reason."))
     if (decision := _decision(proposal)) is not None:
         raise StageRefused(_("%(by)s has decided already: %(what)s.") % {"by": decision.by, "what": decision.outcome})
@@ -203,7 +203,3 @@ def _passed_gate(version: Version) -> GateReport:
     if not found.passed:
         raise StageRefused(str(found.report["sentence"]))
     return found
-
-
-def _text(given: str) -> str:
-    return given.replace("\0", "\u2400").strip()[:255]  # PostgreSQL refuses NUL

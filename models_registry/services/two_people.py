@@ -8,6 +8,7 @@ from django.utils.translation import gettext as _
 
 from accounts.models import User
 from accounts.roles import Role
+from detection.texts import storable
 
 PARTNER = {Role.ENGINEER: Role.SENIOR, Role.SENIOR: Role.ENGINEER}  # whose word a proposal needs beside the proposer's
 
@@ -18,6 +19,15 @@ class Proposal(Protocol):
     by: User
     by_id: int
     role: str
+
+
+class ChangeRefused(ValueError):  # noqa: N818 (says what is true, as ObjectDoesNotExist does)
+    """Nothing was changed; the message says why, for the person who asked."""
+
+
+def reason_of(given: str) -> str:
+    """Return a reason as it is kept with a proposal or a decision."""
+    return storable(given).strip()[:255]
 
 
 def may_approve(proposal: Proposal, user: User) -> bool:

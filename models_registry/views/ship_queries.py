@@ -17,7 +17,7 @@ from models_registry.forms import ShipQueryForm
 from models_registry.models import Detector, ShipQuery, ShipQueryProposal
 from models_registry.services import ship_queries as services
 from models_registry.services import two_people
-from models_registry.services.detector_changes import ChangeRefused
+from models_registry.services.two_people import ChangeRefused
 from models_registry.views.asked import READERS, STAGERS
 
 

@@ -18,8 +18,8 @@ from jobs.models import Job
 from labeling.services import dials
 from models_registry.models import ThresholdDecision, ThresholdProposal
 from models_registry.services import dials as proposals
-from models_registry.services.detector_changes import ChangeRefused
 from models_registry.services.scoring import score_waiting
+from models_registry.services.two_people import ChangeRefused
 from tests.factories import make_threshold_proposal, make_user
 from tests.models_registry.loop import ATTACK, PAGE, keep_snapshot, make_loop, reference_row
 

@@ -14,9 +14,10 @@ import pytest
 from django.utils import timezone
 
 from detection.sessions import COLUMNS, HIT_FIELDS, Kind
+from detection.texts import storable
 from labeling.models import Item, ItemHost, ItemState, ReferenceRow
 from labeling.services import claims, labels
-from labeling.services.records import storable, to_json
+from labeling.services.records import to_json
 from labeling.wire import SHOWN
 from tests import factories
 from tests.factories import make_row

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from detection.fingerprint import fingerprint
 from detection.sessions import COLUMN_NAMES
+from detection.texts import storable
 from labeling.models import Item, ItemHost, ItemRecord, ItemState, Queue
-from labeling.services.records import storable, to_json
+from labeling.services.records import to_json
 from labeling.services.routing import route_waiting
 from labeling.services.spread import Seen
 from models_registry.models import ScoreFile

@@ -11,7 +11,8 @@ from accounts.roles import Role
 from models_registry.models import DetectorDecision, DetectorProposal
 from models_registry.services import detectors as services
 from models_registry.services import gates
-from models_registry.services.detector_changes import ChangeRefused, approve, decline, proposals, propose
+from models_registry.services.detector_changes import approve, decline, proposals, propose
+from models_registry.services.two_people import ChangeRefused
 from tests.factories import make_change, make_detector, make_gate_report, make_user, make_version
 from tests.models_registry.loop import SPEC
 

@@ -11,9 +11,9 @@ from accounts.roles import Role
 from detection.ship_queries import Ceilings, Exemption, Extent, Findings, ShipQueryError, Terms, exceeded, told
 from models_registry.models import ShipQuery, ShipQueryDecision
 from models_registry.services import gates, ship_queries
-from models_registry.services.detector_changes import ChangeRefused
 from models_registry.services.gate_evidence import ship_findings
 from models_registry.services.ship_queries import approve, decline, in_force, propose
+from models_registry.services.two_people import ChangeRefused
 from tests import hunt_scenes
 from tests.factories import make_detector, make_ship_query, make_ship_query_change, make_user, make_version
 from tests.hunt_scenes import KTALK, OWNER

@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 from accounts.models import User
 from detection import evidence
 from detection.evidence import Kind, Read, Refused
-from labeling.services.records import storable
+from detection.texts import storable
 from traffic import storage
 from traffic.services import suricata
 from triage.models import Attachment, Complaint

@@ -9,9 +9,9 @@ from django.utils.translation import gettext as _
 
 from accounts.models import User
 from accounts.services import audit
+from detection.texts import storable
 from labeling.services import complaints as items
 from labeling.services import retrains
-from labeling.services.records import storable
 from models_registry.services import publications
 from triage.models import Complaint, ComplaintState, Message, State
 from triage.services import cases, states

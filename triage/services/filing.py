@@ -19,7 +19,8 @@ from accounts.models import User
 from accounts.services import audit
 from detection.fingerprint import shape_of
 from detection.kits import Kit
-from labeling.services.records import storable, stored_row, to_json
+from detection.texts import storable
+from labeling.services.records import stored_row, to_json
 from models_registry.models import Bundle, Customer, Detector, Site
 from triage.models import Complaint, Message, Reproduction, Severity, State, Strength
 from triage.services import attachments, cases, deadlines, reproduction, states, templates

@@ -9,7 +9,7 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from labeling.services.records import storable
+from detection.texts import storable
 from models_registry.services import holds
 from triage.models import Complaint, ComplaintState, State
 from triage.services import announcements, deadlines

@@ -13,8 +13,8 @@ from django.core.management.base import BaseCommand, CommandError
 from accounts.models import User
 from models_registry.models import Detector, DetectorProposal
 from models_registry.services import detector_changes
-from models_registry.services.detector_changes import ChangeRefused
 from models_registry.services.detectors import DetectorError, NeedsSecondPerson, make_detector
+from models_registry.services.two_people import ChangeRefused
 
 
 class Command(BaseCommand):
