@@ -10,8 +10,8 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from accounts.evidence import Evidence, EvidenceQuerySet
-from accounts.roles import Role
 from detection.retraining import RetrainPolicy, Schedule
+from models_registry.models.two_people import Act, Decision
 
 _POLICY = RetrainPolicy()
 
@@ -113,7 +113,7 @@ class DetectorProposalQuerySet(EvidenceQuerySet["DetectorProposal"]):
         return undecided.filter(newest=F("after"), old_cost=F("detector__false_positive_cost"))
 
 
-class DetectorProposal(Evidence):
+class DetectorProposal(Act):
     """Other rules, or another price of a false positive. Takes effect when a second person agrees."""
 
     detector = models.ForeignKey(Detector, on_delete=models.PROTECT, related_name="proposals")
@@ -123,9 +123,6 @@ class DetectorProposal(Evidence):
     digest = models.CharField(max_length=64)
     new_cost = models.FloatField()
     reason = models.CharField(max_length=255, blank=True)
-    by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
-    role = models.CharField(max_length=16, choices=Role.choices)  # of that person, then
-    at = models.DateTimeField(default=timezone.now)
 
     objects = DetectorProposalQuerySet.as_manager()  # type: ignore[misc]  # a manager with more questions
 
@@ -144,20 +141,6 @@ class DetectorProposal(Evidence):
         return self.new_cost != self.old_cost
 
 
-class DetectorDecision(Evidence):
-    """What became of a proposal. One per proposal: two approvals at once cannot both count."""
-
-    class Outcome(models.TextChoices):
-        APPROVED = "approved", _("approved")
-        DECLINED = "declined", _("declined")
-
+class DetectorDecision(Decision):
     proposal = models.OneToOneField(DetectorProposal, on_delete=models.PROTECT, related_name="decision")
-    outcome = models.CharField(max_length=10, choices=Outcome.choices)
     mapping = models.OneToOneField(RuleMappingVersion, on_delete=models.PROTECT, null=True, related_name="decision")
-    reason = models.CharField(max_length=255, blank=True)
-    by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
-    role = models.CharField(max_length=16, choices=Role.choices)
-    at = models.DateTimeField(default=timezone.now)
-
-    def __str__(self) -> str:
-        return f"{self.proposal}: {self.outcome}"

@@ -9,9 +9,9 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from accounts.evidence import Evidence, EvidenceQuerySet
-from accounts.roles import Role
 from detection.ship_queries import Ceilings, Terms, allowed
 from models_registry.models.detectors import Detector
+from models_registry.models.two_people import Act, Decision
 
 
 class WithTerms(models.Model):
@@ -71,14 +71,11 @@ class ShipQueryProposalQuerySet(EvidenceQuerySet["ShipQueryProposal"]):
         return undecided.filter(models.Q(newest=F("after")) | models.Q(newest=None, after=None))
 
 
-class ShipQueryProposal(WithTerms, Evidence):
+class ShipQueryProposal(WithTerms, Act):
     """Other ceilings, another filter, an exception, or the end of a query. In force when a second person agrees."""
 
     after = models.ForeignKey(ShipQuery, on_delete=models.PROTECT, null=True, related_name="+")  # in force when made
     reason = models.CharField(max_length=255, blank=True)
-    by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
-    role = models.CharField(max_length=16, choices=Role.choices)  # of that person, then
-    at = models.DateTimeField(default=timezone.now)
 
     objects = ShipQueryProposalQuerySet.as_manager()  # type: ignore[misc]  # a manager with more questions
 
@@ -86,20 +83,9 @@ class ShipQueryProposal(WithTerms, Evidence):
         ordering = ["-id"]
 
 
-class ShipQueryDecision(Evidence):
-    """What became of a proposal. One per proposal: two approvals at once cannot both count."""
-
-    class Outcome(models.TextChoices):
-        APPROVED = "approved", _("approved")
-        DECLINED = "declined", _("declined")
-
+class ShipQueryDecision(Decision):
     proposal = models.OneToOneField(ShipQueryProposal, on_delete=models.PROTECT, related_name="decision")
-    outcome = models.CharField(max_length=10, choices=Outcome.choices)
     query = models.OneToOneField(ShipQuery, on_delete=models.PROTECT, null=True, related_name="decision")
-    reason = models.CharField(max_length=255, blank=True)
-    by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
-    role = models.CharField(max_length=16, choices=Role.choices)
-    at = models.DateTimeField(default=timezone.now)
 
     class Meta:
         constraints = [
@@ -108,6 +94,3 @@ class ShipQueryDecision(Evidence):
                 name="approvals_put_terms_in_force",
             )
         ]
-
-    def __str__(self) -> str:
-        return f"{self.proposal}: {self.outcome}"

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from django.conf import settings
 from django.db import models
 from django.db.models import F, OuterRef, Subquery
-from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from accounts.evidence import Evidence, EvidenceQuerySet
-from accounts.roles import Role
+from accounts.evidence import EvidenceQuerySet
 from models_registry.models.gates import GateReport
+from models_registry.models.two_people import Act, Decision
 from models_registry.models.versions import Stage, StageChange, Version
 
 
@@ -22,7 +20,7 @@ class StageProposalQuerySet(EvidenceQuerySet["StageProposal"]):
         return undecided.filter(models.Q(newest=F("after")) | models.Q(newest=None))
 
 
-class StageProposal(Evidence):
+class StageProposal(Act):
     """An engineer or a senior expert wants a version in another stage. Holds what the second person agrees to."""
 
     version = models.ForeignKey(Version, on_delete=models.PROTECT, related_name="proposals")
@@ -33,9 +31,6 @@ class StageProposal(Evidence):
     displaces = models.ForeignKey(Version, on_delete=models.PROTECT, null=True, related_name="+")  # active when made
     displaced_to = models.CharField(max_length=10, choices=Stage.choices, blank=True)
     reason = models.CharField(max_length=255, blank=True)
-    by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
-    role = models.CharField(max_length=16, choices=Role.choices)  # of that person, then
-    at = models.DateTimeField(default=timezone.now)
 
     objects = StageProposalQuerySet.as_manager()  # type: ignore[misc]  # a manager with more questions
 
@@ -46,21 +41,10 @@ class StageProposal(Evidence):
         return f"{self.version}: {self.old} → {self.new}"
 
 
-class StageDecision(Evidence):
-    """What became of a proposal. One per proposal: two approvals at once cannot both count."""
-
-    class Outcome(models.TextChoices):
-        APPROVED = "approved", _("approved")
-        DECLINED = "declined", _("declined")
-
+class StageDecision(Decision):
     proposal = models.OneToOneField(StageProposal, on_delete=models.PROTECT, related_name="decision")
-    outcome = models.CharField(max_length=10, choices=Outcome.choices)
     change = models.OneToOneField(StageChange, on_delete=models.PROTECT, null=True, related_name="decision")
     gate_report = models.ForeignKey(GateReport, on_delete=models.PROTECT, null=True, related_name="decisions")
-    reason = models.CharField(max_length=255, blank=True)
-    by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
-    role = models.CharField(max_length=16, choices=Role.choices)
-    at = models.DateTimeField(default=timezone.now)
 
     class Meta:
         constraints = [
@@ -69,20 +53,14 @@ class StageDecision(Evidence):
             )
         ]
 
-    def __str__(self) -> str:
-        return f"{self.proposal}: {self.outcome}"
 
-
-class Rollback(Evidence):
+class Rollback(Act):
     """An emergency: one person took an active version out at once. Another one looks at it afterwards."""
 
     change = models.OneToOneField(StageChange, on_delete=models.PROTECT, related_name="rollback")  # of what was active
     # what two people had agreed to before it, active again; None: nothing was
     restored = models.OneToOneField(StageChange, on_delete=models.PROTECT, null=True, related_name="rolled_back_to")
     reason = models.CharField(max_length=255)
-    by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
-    role = models.CharField(max_length=16, choices=Role.choices)  # of that person, then
-    at = models.DateTimeField(default=timezone.now)
 
     class Meta:
         ordering = ["-id"]
@@ -91,7 +69,7 @@ class Rollback(Evidence):
         return f"{self.change.version} → {self.restored.version if self.restored else '–'}"
 
 
-class RollbackReview(Evidence):
+class RollbackReview(Act):
     """What the second person says of a rollback, after it took effect."""
 
     class Outcome(models.TextChoices):
@@ -101,9 +79,6 @@ class RollbackReview(Evidence):
     rollback = models.OneToOneField(Rollback, on_delete=models.PROTECT, related_name="review")
     outcome = models.CharField(max_length=10, choices=Outcome.choices)
     note = models.CharField(max_length=255, blank=True)
-    by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
-    role = models.CharField(max_length=16, choices=Role.choices)
-    at = models.DateTimeField(default=timezone.now)
 
     def __str__(self) -> str:
         return f"{self.rollback}: {self.outcome}"
