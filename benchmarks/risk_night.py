@@ -25,43 +25,22 @@ def rows() -> list[dict[str, Any]]:
     ours, theirs = _apart("ours"), _apart("pandas")
     name = f"night of hosts at risk, {ENTITIES:,} entities"
     return [
-        {
-            "name": f"{name}, seconds",
-            "ours": ours["seconds"],
-            "against": "pandas: groupby quantile of 60 days' values",
-            "theirs": theirs["seconds"],
-            "ratio": theirs["seconds"] / ours["seconds"],
-            "target": ">= 1",
-            "holds": ours["seconds"] <= theirs["seconds"],
-        },
-        {
-            "name": f"{name}, seconds",
-            "ours": ours["seconds"],
-            "against": "limit, s",
-            "theirs": LIMIT,
-            "ratio": ours["seconds"] / LIMIT,
-            "target": "<= 1",
-            "holds": ours["seconds"] <= LIMIT,
-        },
-        {
-            "name": f"{name}, with file read and written, s",
-            "ours": ours["with_files"],
-            "against": "pandas, from Parquet",
-            "theirs": theirs["with_files"],
-            "ratio": theirs["with_files"] / ours["with_files"],
-            "target": ">= 1",
-            "holds": ours["with_files"] <= theirs["with_files"],
-        },
-        {
-            "name": f"{name}, peak memory, MB",
-            "ours": ours["megabytes"],
-            "against": "pandas",
-            "theirs": theirs["megabytes"],
-            "ratio": ours["megabytes"] / theirs["megabytes"],
-            "target": "<= 1",
-            "holds": ours["megabytes"] <= theirs["megabytes"],
-        },
+        _row(f"{name}, seconds", ours["seconds"], "pandas: groupby quantile of 60 days' values", theirs["seconds"]),
+        _row(f"{name}, seconds", ours["seconds"], "limit, s", LIMIT),
+        _row(
+            f"{name}, with file read and written, s", ours["with_files"], "pandas, from Parquet", theirs["with_files"]
+        ),
+        _row(f"{name}, peak memory, MB", ours["megabytes"], "pandas", theirs["megabytes"]),
     ]
+
+
+def _row(name: str, ours: float, against: str, theirs: float) -> dict[str, Any]:
+    """Return a row in which less is better."""
+    ratio = theirs / ours
+    return {
+        "name": name, "ours": ours, "against": against, "theirs": theirs, "ratio": ratio, "target": ">= 1",
+        "holds": ratio >= 1,
+    }  # fmt: skip
 
 
 def _apart(which: str) -> dict[str, float]:

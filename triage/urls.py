@@ -2,8 +2,7 @@
 
 from django.urls import path
 
-from triage import risk_views
-from triage.views import complaints, customers, fixes, house, outbox
+from triage.views import complaints, customers, fixes, house, outbox, risk
 
 app_name = "triage"
 urlpatterns = [
@@ -42,11 +41,11 @@ urlpatterns = [
     path("outbox/deliveries/<int:pk>/again/", outbox.send_again, name="send-again"),
     path("items/<int:pk>/draft.rules", outbox.draft_rule, name="draft-rule"),
     path("items/<int:pk>/misp.json", outbox.draft_event, name="draft-event"),
-    path("risk/", risk_views.organisations, name="risk"),
-    path("risk/new/", risk_views.make_organisation, name="make-organisation"),
-    path("risk/entities/<int:pk>/", risk_views.entity, name="entity"),
-    path("risk/entities/<int:pk>/picture/", risk_views.entity_picture, name="entity-picture"),
-    path("risk/entities/<int:pk>/place/", risk_views.place_entity, name="place-entity"),
-    path("risk/<slug:slug>/", risk_views.organisation, name="organisation"),
-    path("risk/<slug:slug>/budget/", risk_views.change_budget, name="change-budget"),
+    path("risk/", risk.organisations, name="risk"),
+    path("risk/new/", risk.make_organisation, name="make-organisation"),
+    path("risk/entities/<int:pk>/", risk.entity, name="entity"),
+    path("risk/entities/<int:pk>/picture/", risk.entity_picture, name="entity-picture"),
+    path("risk/entities/<int:pk>/place/", risk.place_entity, name="place-entity"),
+    path("risk/<slug:slug>/", risk.organisation, name="organisation"),
+    path("risk/<slug:slug>/budget/", risk.change_budget, name="change-budget"),
 ]

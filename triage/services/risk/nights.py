@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import structlog
 from django.db import transaction
-from django.db.models import Max
+from django.db.models import Max, QuerySet
 from django.utils import timezone
 
 from detection import adaptive
@@ -100,7 +100,7 @@ def close(weights: RiskWeights, day: date, policy: Policy = POLICY) -> RiskNight
         return RiskNight.objects.get(weights=weights, day=day)
     if before and before.day + timedelta(days=1) != day:
         raise ValueError(f"{day}: the day after {before.day} comes first")
-    policy = _policy_of(policy, organisation)
+    policy = replace(policy, budget=organisation.budget, floor=organisation.floor)
     ordinal = day.toordinal()
     members = _members(organisation, day)
     entities, calibration = _before(before, len(members), ordinal, policy)
@@ -225,10 +225,6 @@ def _ceilings(members: list[Entity]) -> Any:
     return np.array([np.inf if entity.ceiling is None else entity.ceiling for entity in members])
 
 
-def _policy_of(policy: Policy, organisation: Organisation) -> Policy:
-    return Policy(**(asdict(policy) | {"budget": organisation.budget, "floor": organisation.floor}))
-
-
 def _mode(silent: bool, learning: bool, result: Night) -> str:
     if silent:
         return RiskNight.Mode.SILENT
@@ -287,15 +283,18 @@ def _write(
 
 def _discard(weights: RiskWeights) -> None:
     """Delete files that no later night reads. Pictures of thresholds look back two months."""
-    nights = list(weights.nights.order_by("-day").exclude(thresholds_path="")[: THRESHOLDS_KEPT + 8])
-    for index, night in enumerate(nights):
-        if index >= STATES_KEPT and night.state_path:
-            storage.delete(night.state_path)
-            night.state_path = ""
-        if index >= THRESHOLDS_KEPT:
-            storage.delete(night.thresholds_path)
-            night.thresholds_path = ""
-        night.save(update_fields=["state_path", "thresholds_path"])
+    nights = weights.nights.order_by("-day")
+    for night in nights.exclude(state_path="").filter(pk__in=_older(nights, STATES_KEPT)):
+        storage.delete(night.state_path)
+        RiskNight.objects.filter(pk=night.pk).update(state_path="")
+    for night in nights.exclude(thresholds_path="").filter(pk__in=_older(nights, THRESHOLDS_KEPT)):
+        storage.delete(night.thresholds_path)
+        RiskNight.objects.filter(pk=night.pk).update(thresholds_path="")
+
+
+def _older(nights: QuerySet[RiskNight], kept: int) -> list[int]:
+    """Return nights behind the newest `kept`: those that the last two months have not emptied yet."""
+    return list(nights.values_list("pk", flat=True)[kept : kept + THRESHOLDS_KEPT])
 
 
 def _latest(weights: RiskWeights) -> RiskNight | None:

@@ -36,6 +36,15 @@ class Rising:
 
 
 @dataclass(frozen=True, slots=True)
+class Listed:
+    """An organisation as a line of the list."""
+
+    organisation: Organisation
+    night: RiskNight | None  # the newest
+    realised: float | None  # as of an overview
+
+
+@dataclass(frozen=True, slots=True)
 class Overview:
     """An organisation as its last nights left it."""
 
@@ -58,30 +67,56 @@ class Overview:
         return None if self.noisiest is None else 100 * self.noisiest
 
 
+def listed() -> list[Listed]:
+    """Return all organisations with what their newest nights said."""
+    found = []
+    for organisation in Organisation.objects.all():
+        newest = _newest(organisation, RECENT)
+        found.append(Listed(organisation, newest[0] if newest else None, _realised(_heard(newest))))
+    return found
+
+
+def _newest(organisation: Organisation, number: int) -> list[RiskNight]:
+    spoken = nights.in_use(organisation)[0]
+    return list(spoken.nights.order_by("-day").defer("surprises", "curve", "policy")[:number])
+
+
+def _heard(newest: Sequence[RiskNight]) -> list[RiskNight]:
+    """Return those of the recent nights that could alert."""
+    return [one for one in newest[:RECENT] if one.fit and one.mode != RiskNight.Mode.SILENT]
+
+
+def _realised(heard: Sequence[RiskNight]) -> float | None:
+    return sum(one.alerts for one in heard) / len(heard) if heard else None
+
+
 def overview(organisation: Organisation) -> Overview:
     """Return what the page of an organisation shows."""
-    spoken = nights.in_use(organisation)[0]
-    newest = list(spoken.nights.order_by("-day")[:SHOWN_NIGHTS])
-    heard = [one for one in newest[:RECENT] if one.fit and one.mode != RiskNight.Mode.SILENT]
+    newest = _newest(organisation, SHOWN_NIGHTS)
+    heard = _heard(newest)
     last = newest[0] if newest else None
     bars, budget_y = pictures.of_nights(newest[::-1], organisation.budget)
     told = RiskAlert.objects.filter(night__in=[one.pk for one in heard])
-    alerts = told.select_related("entity", "item")
     return Overview(
         organisation=organisation,
         night=last,
         bars=bars,
         budget_y=budget_y,
         expected=organisation.budget,
-        realised=sum(one.alerts for one in heard) / len(heard) if heard else None,
+        realised=_realised(heard),
         nights=len(heard),
         noisiest=_noisiest(told, last.entities) if last else None,
         rising=rising(newest) if last else [],
-        opened=list(alerts.filter(night=last, opened=True).order_by("-score", "-surprise")[:PAGE]) if last else [],
+        opened=_opened(told, last),
         over=told.filter(night=last, opened=False).count() if last else 0,
         everything_alerts=bool(last and last.fit and last.fit["zeta_target"] >= 1),
         is_small=bool(last and last.entities < SMALL),
     )
+
+
+def _opened(told: QuerySet[RiskAlert], night: RiskNight | None) -> list[RiskAlert]:
+    alerts = told.filter(night=night, opened=True).select_related("entity")
+    return list(alerts.order_by("-score", "-surprise")[:PAGE])
 
 
 def rising(newest: Sequence[RiskNight]) -> list[Rising]:
@@ -173,7 +208,10 @@ def days_of(entity: Entity, number: int = RECENT) -> list[DayOf]:
     scores: dict[date, list[RiskScore]] = {one["day"]: [] for one in days}
     for score in RiskScore.objects.filter(entity=entity, day__in=list(scores)).order_by("feature"):
         scores[score.day].append(score)
-    alerts = {one.day: one for one in RiskAlert.objects.filter(entity=entity, day__in=list(scores))}
+    alerts = {
+        one.day: one
+        for one in RiskAlert.objects.filter(entity=entity, day__in=list(scores)).select_related("item__detector")
+    }
     paths = dict(weights.nights.filter(day__in=list(scores)).values_list("day", "thresholds_path"))
     found = []
     for day, told in scores.items():
@@ -188,11 +226,6 @@ def days_of(entity: Entity, number: int = RECENT) -> list[DayOf]:
         value = float(values[0]) if len(values) else 0.0
         found.append(DayOf(day, value, threshold, parts[0] if parts else [], alerts.get(day)))
     return found
-
-
-def organisations() -> QuerySet[Organisation]:
-    """Return all organisations with how many entities they have."""
-    return Organisation.objects.annotate(number=Count("entities"))
 
 
 def named(organisation: Organisation, asked: str) -> list[Entity]:

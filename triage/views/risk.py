@@ -29,8 +29,7 @@ CHOOSERS = (Role.SENIOR, Role.ENGINEER)  # of the budget
 @role_required(*READERS)
 def organisations(request: HttpRequest) -> HttpResponse:
     """All organisations, each with what its newest night said."""
-    told = [pages.overview(one) for one in pages.organisations()]
-    return render(request, "triage/risk.html", {"organisations": told, "form": OrganisationForm()})
+    return render(request, "triage/risk.html", {"organisations": pages.listed(), "form": OrganisationForm()})
 
 
 @require_POST
@@ -45,8 +44,7 @@ def make_organisation(request: HttpRequest) -> HttpResponse:
         else:
             messages.success(request, _("%(name)s is there. Its token lets models send scores.") % {"name": made})
             return redirect("triage:organisation", made.slug)
-    told = [pages.overview(one) for one in pages.organisations()]
-    return render(request, "triage/risk.html", {"organisations": told, "form": form}, status=422)
+    return render(request, "triage/risk.html", {"organisations": pages.listed(), "form": form}, status=422)
 
 
 @require_safe
