@@ -1,0 +1,74 @@
+"""The null model: what counts do while nothing changes, and how its prior and precision are fitted.
+
+x | n ~ BetaBinomial(n, phi mu, phi (1 - mu)): mean n mu, day-to-day precision phi."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from scipy.special import gammaln
+
+from detection.divergence.policy import POLICY, Floats, Policy
+
+
+def log_beta_binomial(x: Floats, n: Floats, a: Floats, b: Floats) -> Floats:
+    """Return ln P(x of n) for a success probability drawn from Beta(a, b)."""
+    choose = gammaln(n + 1) - gammaln(x + 1) - gammaln(n - x + 1)
+    result: Floats = choose + _log_beta(x + a, n - x + b) - _log_beta(a, b)
+    return result
+
+
+def odds_shift(mu: Any, ratio: Any) -> Any:
+    """Return the probability whose odds are `ratio` times those of mu."""
+    return ratio * mu / (1 - mu + ratio * mu)
+
+
+def fit_prior(x: Sequence[float] | Floats, n: Sequence[float] | Floats, policy: Policy = POLICY) -> tuple[float, float]:
+    """Return (a0, b0) of the fleet's prior by the method of moments, from plain totals of each customer's learning."""
+    successes, trials = np.asarray(x, float), np.asarray(n, float)
+    told = trials > 0
+    successes, trials = successes[told], trials[told]
+    total, customers = float(trials.sum()), len(trials)
+    mean = float(successes.sum()) / total if total else 0.0
+    if customers < 3 or mean in (0.0, 1.0):
+        mean = min(max((float(successes.sum()) + 0.5) / (total + 1), 1e-4), 1 - 1e-4)
+        return 10 * mean, 10 * (1 - mean)
+    spread = float((trials * (successes / trials - mean) ** 2).sum()) / total
+    between = max(spread - mean * (1 - mean) * customers / total, 1e-9)
+    weight = min(max(mean * (1 - mean) / between - 1, 2.0), policy.prior_cap)
+    return mean * weight, weight * (1 - mean)
+
+
+def prior_of_version(mu_before: float, policy: Policy = POLICY) -> tuple[float, float]:
+    """Return (a0, b0) for a new version of a model whose last version had this reference."""
+    return policy.prior_cap * mu_before, policy.prior_cap * (1 - mu_before)
+
+
+def fit_phi(x: Any, n: Any, mu: Any, policy: Policy = POLICY) -> float:
+    """Return the day-to-day precision, pooled over periods; mu is each period's stream mean over the periods used."""
+    successes, trials, means = (np.asarray(values, float) for values in (x, n, mu))
+    some = trials >= 2
+    successes, trials, means = successes[some], trials[some], means[some]
+    excess = (successes - trials * means) ** 2 / (means * (1 - means)) - trials
+    return float(phi_of(excess.sum(), (trials * (trials - 1)).sum(), policy))
+
+
+def phi_of(excess: Any, pairs: Any, policy: Policy = POLICY) -> Floats:
+    """Return the precision from sums over periods: variation beyond binomial noise, and pairs of trials."""
+    above, among = np.asarray(excess, float), np.asarray(pairs, float)
+    rho = np.divide(above, among, out=np.zeros_like(above), where=among > 0)
+    phi = np.divide(1.0, rho, out=np.full_like(above, np.inf), where=rho > 0) - 1
+    result: Floats = np.where(among > 0, np.clip(phi, policy.phi_low, policy.phi_high), policy.phi_unknown)
+    return result
+
+
+def mean_over(a0: Any, b0: Any, x: Any, n: Any) -> Any:
+    """Return a stream's mean over some periods, from the sums of its successes and trials."""
+    return (a0 + x) / (a0 + b0 + n)
+
+
+def _log_beta(a: Floats, b: Floats) -> Floats:
+    result: Floats = gammaln(a) + gammaln(b) - gammaln(a + b)
+    return result
