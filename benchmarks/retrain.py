@@ -2,24 +2,42 @@
 
 In seconds, against a bare LightGBM fit of the same parameters on the same matrix, which gives trees and no figure that
 could be trusted. Real sessions again and again with fresh flows, two cores, a process of its own with an empty database
-and store.
+and store. Each step is told on standard error, by the clock and by processor time. ETALON_BENCH_ROWS: another number.
 """
 
 from __future__ import annotations
 
+import importlib
 import io
 import json
 import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any
+from unittest import mock
 
 from benchmarks._clock import Took, took
 from benchmarks._house import measured_apart
 from benchmarks.traffic_files import real_lines, repeated
 
-ROWS = 100_000
+ROWS = int(os.environ.get("ETALON_BENCH_ROWS", 100_000))
 REFERENCE = 2_000  # rows of the snapshot that the gate checks
 CORES = 2
 MOST = 120.0  # seconds
+STEPS = {  # what a step is called in code: module and function, none inside another
+    "frozen set stored": ("models_registry.services.snapshots", "receive_training_set"),
+    "frozen set read": ("models_registry.services.training", "read_training_set"),
+    "features": ("detection.training", "_features"),
+    "bins": ("detection.training", "make_table"),
+    "models: of everything, folds, sources, hosts, looks, times, learning curve": ("detection.training", "_ask"),
+    "threshold": ("detection.training", "_proposal"),
+    "features that know the source": ("detection.training", "features_of_the_source"),
+    "complaints": ("detection.training", "complaints"),
+    "ONNX": ("detection.training", "_packed"),
+    "version stored": ("models_registry.services.training", "_store"),
+    "gate": ("models_registry.services.gates", "run_gate"),
+}
 
 
 def rows() -> list[dict[str, Any]]:
@@ -93,7 +111,30 @@ def _retrain(found: Any) -> Took:
         version = training.train_version(snapshots.receive_training_set(detector, data, rows=ROWS, counts={}))
         gates.run_gate(version, snapshot=snapshot)
 
-    return took(retrain)
+    with _told_by_step():
+        return took(retrain)
+
+
+@contextmanager
+def _told_by_step() -> Iterator[None]:
+    """Tell what each step of STEPS takes, and what is left beside them."""
+    spent: dict[str, Took] = {}
+
+    def timed(name: str, work: Callable[..., Any]) -> Callable[..., Any]:
+        def run(*args: Any, **kwargs: Any) -> Any:
+            found: list[Any] = []
+            spent[name] = took(lambda: found.append(work(*args, **kwargs)))
+            return found[0]
+
+        return run
+
+    with ExitStack() as stack:
+        for name, (module, function) in STEPS.items():
+            owner = importlib.import_module(module)
+            stack.enter_context(mock.patch.object(owner, function, timed(name, getattr(owner, function))))
+        yield
+    for name, one in spent.items():
+        print(f"  {one.wall:7.1f} s, processor {one.cpu:7.1f} s  {name}", file=sys.stderr, flush=True)
 
 
 def _snapshot(found: Any) -> tuple[bytes, dict[str, Any]]:

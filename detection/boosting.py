@@ -45,7 +45,7 @@ def make_table(
     """Return the table with its features cut into bins."""
     import lightgbm  # loaded when first used: nobody but training and explanations needs it
 
-    bins = lightgbm.Dataset(features, label, weight=weight, feature_name=names, params=FIXED, free_raw_data=False)
+    bins = lightgbm.Dataset(features, label, weight=weight, feature_name=names, params=FIXED)
     return Table(features, label, weight, always, bins.construct())
 
 
@@ -72,18 +72,20 @@ def fit(table: Table, chosen: Rows, policy: TrainingPolicy, trees: int) -> Any:
     parts = draws(table.label[chosen], table.always[chosen], policy, -(-trees // policy.trees_per_draw))
     told = parameters(table, chosen, policy, trees)
     scale = len(parts[0]) / table.weight[chosen[parts[0]]].sum()  # the penalty means the same whatever the weights
-    features = table.features if len(chosen) == len(table) else table.features[chosen]
-    raw = np.zeros(len(chosen))  # so far: a draw goes on where the one before stopped
+    seen = np.unique(np.concatenate(parts))  # of much background most is in no draw
+    features = table.features[chosen[seen]]
+    raw = np.zeros(len(seen))  # so far: a draw goes on where the one before stopped
     grown = []
     for number, part in enumerate(parts):
         drawn = table.bins.subset(chosen[part].tolist(), params=FIXED).construct()
         drawn.set_weight(table.weight[chosen[part]] * scale)
-        drawn.set_init_score(raw[part])
+        drawn.set_init_score(raw[np.searchsorted(seen, part)])
         booster = lightgbm.Booster(told | {"seed": policy.seed + number}, drawn)
         for _tree in range(min(policy.trees_per_draw, trees - number * policy.trees_per_draw)):
             booster.update()
         grown.append(booster.model_to_string())
-        raw += raw_scores(booster, features)
+        if number + 1 < len(parts):
+            raw += raw_scores(booster, features)
     return lightgbm.Booster(model_str=_joined(grown))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -35,7 +35,7 @@ def start_curve(pool: Pool, table: Table, rows: TrainingRows, policy: TrainingPo
         raw = raw_scores(fit(table, seen, policy, policy.source_trees), table.features[unseen])
         return 1.0 - average_precision(raw, table.label[unseen])
 
-    group = np.array(rows.group, dtype=object)
+    group = _numbered(rows.group)
     weak = np.setdiff1d(np.arange(len(rows)), known)
     started = []
     for number in range(int(fold.max()) + 1):
@@ -55,6 +55,12 @@ def start_curve(pool: Pool, table: Table, rows: TrainingRows, policy: TrainingPo
         return curve(errors, len(known), policy.curve_more)
 
     return wait
+
+
+def _numbered(names: Sequence[str]) -> Rows:
+    """Return equal numbers for equal names: comparing 100,000 texts with thousands takes minutes."""
+    numbers: dict[str, int] = {}
+    return np.array([numbers.setdefault(name, len(numbers)) for name in names], dtype=np.intp)
 
 
 def _both_classes_in_each(rows: TrainingRows, known: Rows, fold: Rows) -> bool:

@@ -129,15 +129,15 @@ def write_training_set(rows: TrainingRows) -> bytes:
     return pack("\n".join([*lines, ""]).encode("ascii"))
 
 
-def read_training_set(data: bytes) -> TrainingRows:
-    """Read a frozen file; ValueError says what is wrong with it."""
+def read_training_set(data: bytes, most: int | None = None) -> TrainingRows:
+    """Read a frozen file, or the first rows of it; ValueError says what is wrong with it."""
     lines = unpack(data).splitlines()
     header = json.loads(lines[0]) if lines else {}
     if header.get("format") != FORMAT or header.get("version") != FORMAT_VERSION:
         raise ValueError(f"not a training set of version {FORMAT_VERSION}: {header}")
     if header["rows"] != len(lines) - 1:
         raise ValueError(f"not a whole training set: {len(lines) - 1} rows of {header['rows']}")
-    records = [json.loads(line) for line in lines[1:]]
+    records = [json.loads(line) for line in lines[1 : None if most is None else 1 + most]]
     columns = zip(*(record["row"] for record in records), strict=True) if records else ([] for _ in header["columns"])
     return TrainingRows(
         rows={name: list(column) for name, column in zip(header["columns"], columns, strict=True)},

@@ -155,8 +155,8 @@ def _check(version: Version, threshold: float, rows: list[SnapshotRow], digests:
 
 def _parity(version: Version, columns: dict[str, list[Any]]) -> gate.ParityResult:
     """Compare on the rows of the snapshot and on rows the version was trained on."""
-    trained = read_training_set(snapshots.read(version.training_set)).rows
-    both = {name: [*values, *trained[name][:PARITY_ROWS]] for name, values in columns.items()}
+    trained = read_training_set(snapshots.read(version.training_set), PARITY_ROWS).rows
+    both = {name: [*values, *trained[name]] for name, values in columns.items()}
     return parity(versions.text_model(version), versions.scorer(version), encode(versions.contract(version), both))
 
 

@@ -54,7 +54,7 @@ def _sessions(bundle: Bundle) -> list[Row]:
     if entry is None:
         raise CannotMeasure("the bundle has no entries")
     try:
-        columns = read_training_set(snapshots.read(entry.version.training_set)).rows
+        columns = read_training_set(snapshots.read(entry.version.training_set), SHAPES).rows
     except (OSError, snapshots.DamagedFile) as error:
         raise CannotMeasure(f"the training set with the sessions to measure on cannot be read: {error}") from error
     count = min(len(next(iter(columns.values()))), SHAPES)
