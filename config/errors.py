@@ -2,11 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import structlog
 from django.core.exceptions import RequestDataTooBig
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
 from config.problems import is_for_machines, problem_response
+from models_registry.services.snapshots import DamagedFile
+
+log = structlog.get_logger(__name__)
+
+
+class LostFiles:
+    """Middleware: where a page needs a stored file that is gone or has changed it says so, instead of breaking."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        return self.get_response(request)
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        if not isinstance(exception, (DamagedFile, FileNotFoundError)):
+            return None
+        log.error("file.lost", path=request.path, error=str(exception))
+        file = str(exception) if isinstance(exception, DamagedFile) else ""
+        if is_for_machines(request):
+            return problem_response(503, file or "A stored file is gone.", "file_lost")
+        return render(request, "503_file.html", {"file": file}, status=503)
 
 
 def bad_request(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:

@@ -60,6 +60,7 @@ from models_registry.models import (
     Snapshot,
     StageChange,
     StageProposal,
+    ThresholdDecision,
     ThresholdProposal,
     TrainingSet,
     VerdictDiff,
@@ -247,6 +248,13 @@ def make_threshold_proposal(**fields: Any) -> ThresholdProposal:
     by = fields.get("by") or make_user(Role.ENGINEER)
     defaults = {"version": version, "threshold": 0.8, "false_positive_cost": 10.0, "miss_cost": 1.0, "figures": {}}
     return ThresholdProposal.objects.create(**defaults | {"by": by, "role": by.role} | fields)
+
+
+def agree_on(version: Version, threshold: float) -> ThresholdProposal:
+    """Let two people have agreed that a version may speak at a threshold."""
+    asked, senior = make_threshold_proposal(version=version, threshold=threshold), make_user(Role.SENIOR)
+    ThresholdDecision.objects.create(proposal=asked, outcome="approved", by=senior, role=senior.role)
+    return asked
 
 
 def make_training_set(**fields: Any) -> TrainingSet:

@@ -324,18 +324,17 @@ class _Turn:
         return complaint if state == "confirmed" else None
 
     def _fix(self, complaint: Complaint) -> None:
-        """Follow a confirmed complaint as far as it honestly goes: fixed, published, told."""
+        """Follow a confirmed complaint as far as it honestly goes: what was released to its customer is told to him."""
         _tick(triage_tasks.follow_complaints)
         address = reverse("triage:complaint", args=[complaint.pk])
         state = ComplaintState.objects.filter(complaint=complaint).order_by("-id")[0].state
         self.tell(f"{complaint} is {state}")
-        if state != "fixed-in-bundle":
+        if state != "published":
             return
-        self.engineer.send(self.engineer.get(address), reverse("triage:publish-fix", args=[complaint.pk]))
         answer = f"You are right: the session is {self.detector.negative_class}. The new bundle no longer flags it."
         tell = reverse("triage:tell-customer", args=[complaint.pk])
         self.support.send(self.support.get(address), tell, answer=answer)
-        self.tell(f"{complaint} is published, and the customer was told")
+        self.tell(f"the customer of {complaint} was told")
 
     @contextmanager
     def _step(self, name: str) -> Iterator[None]:

@@ -65,7 +65,7 @@ def _without(frozen: Snapshot | TrainingSet, keys: set[str]) -> bool:
     """Take the rows of these sessions out of a frozen file; False where it had none."""
     try:
         data = snapshots.read(frozen)
-    except FileNotFoundError:
+    except snapshots.GoneFile:
         return False
     if isinstance(frozen, Snapshot):
         rows: list[SnapshotRow] = read_snapshot(data)

@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 
 from detection.bundle import CACHE_LEAVES, ConfigEntry, ConfigError, parse_config
 from models_registry.models import Bundle, BundleEntry, Channel, GateReport, Publication, Stage, Version
-from models_registry.services import gates, holds, snapshots
+from models_registry.services import dials, gates, holds, snapshots
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +124,8 @@ def _checks(entry: ConfigEntry, version: Version) -> list[Check]:
     if entry.is_silent:
         return [Check(title, True, False, _("silent: no gate needed, no customer sees its verdict"))]
     found = [_gated(title, entry, version)]
+    if told := dials.objection(version, entry.threshold):
+        found.insert(0, Check(title, False, True, told))
     if version.stage != Stage.ACTIVE:
         found.append(Check(title, False, False, _("not active: it can be built, and not released as loud")))
     for hold in holds.open_against(version, entry.threshold):

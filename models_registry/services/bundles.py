@@ -1,34 +1,39 @@
-"""Build bundles: loud entries only with a passed gate at the configured threshold on the newest snapshot."""
+"""Build bundles: loud entries only at a threshold agreed on, with the gate passed there on the newest snapshot."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 
 from django.db import transaction
 
 from detection.bundle import ConfigEntry, Member, build_bundle, parse_config, read_metadata
 from models_registry.models import Bundle, BundleEntry, GateReport, LedgerKind, Version
-from models_registry.services import builder, gates, ledger, snapshots
+from models_registry.services import builder, dials, gates, ledger, snapshots
 from models_registry.services.detectors import rules_in_force
 from traffic import storage
 
 
 class BundleRefused(ValueError):  # noqa: N818 (says what is true, as ObjectDoesNotExist does)
-    """A loud entry may not leave; `reports` are the gate reports that say no."""
+    """A loud entry may not leave; `reports` are the gate reports that say no, where the gate was asked."""
 
-    def __init__(self, reports: list[GateReport]) -> None:
+    def __init__(self, told: Sequence[str], reports: Sequence[GateReport] = ()) -> None:
         self.reports = reports
-        super().__init__("\n".join(report.report["sentence"] for report in reports))
+        super().__init__("\n".join(told))
 
 
 def build(config: str, min_product_version: str = "") -> Bundle:
     """Build the bundle that a build_config.yml describes and keep it; the same bytes give the same Bundle.
 
-    Raises ConfigError with the line, gates.NothingToCheck, or BundleRefused with every gate report that says no."""
+    Raises ConfigError with the line, gates.NothingToCheck, or BundleRefused: a threshold that no two people agreed on,
+    or gate reports that say no."""
     entries = [(entry, builder.version_of(entry)) for entry in parse_config(config)]
-    reports = {entry: gates.run_gate(version, entry.threshold) for entry, version in entries if not entry.is_silent}
+    loud = [(entry, version) for entry, version in entries if not entry.is_silent]
+    if told := [told for entry, version in loud if (told := dials.objection(version, entry.threshold))]:
+        raise BundleRefused(told)
+    reports = {entry: gates.run_gate(version, entry.threshold) for entry, version in loud}
     if refusals := [report for report in reports.values() if not report.passed]:
-        raise BundleRefused(refusals)
+        raise BundleRefused([report.report["sentence"] for report in refusals], refusals)
     detectors = list({version.detector.pk: version.detector for _entry, version in entries}.values())
     members = [_member(entry, version, reports.get(entry)) for entry, version in entries]
     data = build_bundle(

@@ -141,6 +141,24 @@ def approved(version: Version) -> list[ThresholdProposal]:
     return list(found.select_related("by", "decision__by"))
 
 
+def agreed(version: Version) -> list[float]:
+    """Return the thresholds at which a version may speak: its own, and what two people agreed on, the newest first."""
+    return list(dict.fromkeys([version.threshold, *(one.threshold for one in approved(version))]))
+
+
+def objection(version: Version, threshold: float) -> str:
+    """Return why a version may not speak at a threshold: nobody agreed on it. Empty when it may."""
+    if threshold in (known := agreed(version)):
+        return ""
+    return _(
+        "%(version)s at %(threshold)s: two people agreed on %(agreed)s, not on this threshold. Propose it on the dial."
+    ) % {
+        "version": version,
+        "threshold": threshold,
+        "agreed": ", ".join(map(str, known)),
+    }
+
+
 @transaction.atomic
 def decide(asked: ThresholdProposal, by: User, *, approve: bool, reason: str = "") -> ThresholdDecision:
     """Agree as the second person, or say no with a reason. Raises ChangeRefused."""

@@ -96,6 +96,8 @@ def check_next_root(new: Metadata[Root], current: Metadata[Root] | None) -> None
     expected = current.signed.version + 1 if current else 1
     if new.signed.version != expected:
         raise ValueError(f"this is version {new.signed.version} of the root, expected is version {expected}")
+    if new.signed.roles["targets"].threshold < APPROVALS:
+        raise ValueError("it lets something out that two people have not signed")
     for trusted, whose in ((current, "the root in force"), (new, "this root itself")):
         if trusted is None:
             continue

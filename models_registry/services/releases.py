@@ -29,7 +29,7 @@ from models_registry.models import (
     ReleaseSignature,
     Stage,
 )
-from models_registry.services import feed, gates, holds, ledger, publications, receipts, signing_keys, snapshots
+from models_registry.services import dials, feed, gates, holds, ledger, publications, receipts, signing_keys, snapshots
 from models_registry.services import feed_metadata as tuf
 from models_registry.services.two_people import PARTNER
 from traffic import storage
@@ -125,6 +125,8 @@ def _refuse_bundle(bundle: Bundle, channel: Channel, customer: Customer | None) 
                 _("%(version)s is %(stage)s: a loud version must be active, and none may be retired.")
                 % {"version": entry.version, "stage": entry.version.get_stage_display()}
             )
+        if not entry.is_silent and (told := dials.objection(entry.version, entry.threshold)):
+            raise ReleaseRefused(told)
         if entry.gate_report and not _is_newest(entry.gate_report):
             raise ReleaseRefused(
                 _("The reference set or the rules have moved since %(bundle)s was built: build it again.")

@@ -17,7 +17,11 @@ Frozen = TypeVar("Frozen", Snapshot, TrainingSet)
 
 
 class DamagedFile(RuntimeError):  # noqa: N818 (says what is true, as ObjectDoesNotExist does)
-    """A frozen file is not what it was."""
+    """A frozen file is gone, or not what it was."""
+
+
+class GoneFile(DamagedFile):
+    """A frozen file is not there."""
 
 
 def receive_snapshot(detector: Detector, data: bytes, *, rows: int, counts: dict[str, Any]) -> Snapshot:
@@ -31,8 +35,11 @@ def receive_training_set(detector: Detector, data: bytes, *, rows: int, counts: 
 
 
 def read(frozen: Snapshot | TrainingSet) -> bytes:
-    """Return the bytes of a frozen file; DamagedFile when its digest is not the one recorded."""
-    data = storage.get_bytes(frozen.path)
+    """Return the bytes of a frozen file; GoneFile, or DamagedFile when its digest is not the one recorded."""
+    try:
+        data = storage.get_bytes(frozen.path)
+    except FileNotFoundError:
+        raise GoneFile(f"{frozen.path} is gone: restore it from a backup") from None
     if hashlib.sha256(data).hexdigest() != digest_now(frozen.path, frozen.digest):
         raise DamagedFile(f"{frozen.path} has changed since it was frozen: restore it from a backup")
     return data

@@ -22,6 +22,7 @@ from models_registry.services.scoring import score_waiting
 from models_registry.services.two_people import ChangeRefused
 from tests.factories import make_threshold_proposal, make_user
 from tests.models_registry.loop import ATTACK, PAGE, keep_snapshot, make_loop, reference_row
+from traffic import storage
 
 NOBODY = Known(np.zeros(0), np.zeros(0, bool), np.zeros(0, bool))
 
@@ -97,6 +98,19 @@ def test_costs_move_the_proposal_and_a_form_turns_the_dial_without_scripts(versi
     page = engineer_client.get(address, {"threshold": "0.0421", "false_positive_cost": "3"}).text
     assert 'value="0.0421"' in page
     assert engineer_client.get(address, {"threshold": "nonsense"}).status_code == 200
+
+
+def test_a_snapshot_that_is_gone_is_named_and_nothing_else_is_lost(version, engineer_client):
+    snapshot = version.detector.snapshots.get()
+    kept = storage.get_bytes(snapshot.path)
+    storage.delete(snapshot.path)
+    address = reverse("labeling:dial", args=[version.detector.name, version.number])
+    for answer in (engineer_client.get(address), engineer_client.post(address, {"threshold": "0.5"})):
+        assert answer.status_code == 503
+        assert f"{snapshot.path} is gone: restore it from a backup" in answer.text
+    assert not ThresholdProposal.objects.exists()
+    storage.put_bytes(snapshot.path, kept)
+    assert engineer_client.get(address).status_code == 200
 
 
 @pytest.mark.django_db

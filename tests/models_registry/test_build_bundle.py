@@ -9,10 +9,10 @@ import pytest
 from django.db import IntegrityError, transaction
 
 from detection.bundle import ConfigError
-from models_registry.models import Bundle, BundleEntry, Version
+from models_registry.models import Bundle, BundleEntry, GateReport, Version
 from models_registry.services import bundles, gates
 from models_registry.services.bundles import BundleRefused
-from tests.factories import make_bundle
+from tests.factories import agree_on, make_bundle, make_threshold_proposal
 from tests.models_registry.loop import ATTACK, first_version, keep_snapshot, make_loop, reference_row, right_rows
 from traffic import storage
 
@@ -79,8 +79,22 @@ def test_a_threshold_cannot_ride_on_a_gate_passed_at_another(version: Version) -
     """The gate is asked anew at the configured threshold."""
     keep_snapshot(version.detector, *right_rows())
     assert gates.run_gate(version).passed
-    with pytest.raises(BundleRefused):
+    agree_on(version, 0.999999)
+    with pytest.raises(BundleRefused, match="may not leave"):
         bundles.build(config((1, 0.999999, False)))
+
+
+def test_a_loud_threshold_is_the_versions_own_or_one_that_two_people_agreed_on(version: Version) -> None:
+    keep_snapshot(version.detector, *right_rows())
+    other = 0.9 * version.threshold
+    make_threshold_proposal(version=version, threshold=other)  # waits for its second person
+    with pytest.raises(BundleRefused, match=f"two people agreed on {version.threshold}, not on this") as refused:
+        bundles.build(config((1, other, False)))
+    assert not refused.value.reports
+    assert not GateReport.objects.exists()
+    assert bundles.build(config((1, other, True))).entries.get().is_silent
+    agree_on(version, other)
+    assert bundles.build(config((1, other, False))).entries.get().threshold == other
 
 
 def test_a_loud_version_without_a_reference_set_is_refused(version: Version) -> None:

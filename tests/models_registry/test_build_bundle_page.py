@@ -58,6 +58,15 @@ def test_a_loud_version_that_its_gate_refused_blocks() -> None:
     assert any("3 of 9" in check.told for check in plan.checks)
 
 
+def test_a_loud_threshold_of_ones_own_blocks_before_it_is_built() -> None:
+    version = make_version(threshold=0.7)
+    make_snapshot(detector=version.detector)
+    entry = {"name": version.detector.name, "version": version.number, "threshold": "0.6", "is_silent": False}
+    plan = builder.plan(builder.config_of([entry]))
+    assert not plan.may_build
+    assert "agreed on 0.7, not on this threshold" in plan.checks[0].told
+
+
 def test_the_page_builds_what_stands_in_the_box(client: Client, engineer, tmp_path: Path) -> None:
     version = make_loop(tmp_path)
     keep_snapshot(version.detector, *right_rows())

@@ -2,20 +2,48 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core.files.base import ContentFile
+from django.core.management import CommandError, call_command
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
+from securesystemslib.signer import CryptoSigner
 
 from accounts.models import User
 from accounts.roles import Role
 from accounts.services import tokens, users
-from models_registry.models import BundleEntry, Detector, DetectorProposal, Release, StageProposal, Version
-from models_registry.services import releases, stages
+from models_registry.models import (
+    Bundle,
+    BundleEntry,
+    Detector,
+    DetectorProposal,
+    Publication,
+    Release,
+    StageProposal,
+    Version,
+)
+from models_registry.services import dials, feed, releases, stages
+from models_registry.services import feed_metadata as tuf
 from models_registry.services.releases import ReleaseRefused
-from tests.factories import make_bundle, make_user, make_version
+from tests.factories import (
+    SOME_TIME,
+    make_bundle,
+    make_complaint,
+    make_gate_report,
+    make_ship_query_change,
+    make_threshold_proposal,
+    make_user,
+    make_version,
+)
+from tests.feeds import install_root, make_approver, make_feed, make_real_bundle, signatures
 from tests.models_registry.staging import gated
+from triage.models import State
+from triage.services import states
 
 pytestmark = pytest.mark.django_db
 
@@ -128,6 +156,106 @@ def test_by_a_gate_that_failed(engineer: User, senior: User) -> None:
     told = press(signed_in(engineer), "propose-stage", version.detector.name, version.number, stage="active")
     assert "may not leave" in told
     assert not StageProposal.objects.exists()
+
+
+@pytest.mark.parametrize("way", ["the page", "the command"])
+def test_by_building_loud_at_a_threshold_of_ones_own(
+    silent: Version, engineer_client: Client, tmp_path: Path, way: str
+) -> None:
+    name, other = silent.detector.name, silent.threshold + 0.01
+    config = f'models:\n- registry_name: {name}\n  version: 1\n  threshold: {other}\n  is_silent: "false"\n'
+    if way == "the page":
+        told = press(engineer_client, "build-bundle", config=config)
+    else:
+        (written := tmp_path / "build_config.yml").write_text(config)
+        with pytest.raises(CommandError) as refused:
+            call_command("build_bundle", written, out=str(tmp_path / "bundle.onnx"))
+        told = str(refused.value)
+    assert f"agreed on {silent.threshold}, not on this threshold" in told
+    assert not Bundle.objects.exists()
+
+
+@pytest.mark.parametrize("role", [Role.ENGINEER, Role.SENIOR])
+def test_by_agreeing_with_oneself_on_a_threshold(silent: Version, role: Role) -> None:
+    alone = make_user(role)
+    asked = make_threshold_proposal(version=silent, threshold=0.1, by=alone, role=alone.role)
+    answer = signed_in(alone).post(
+        reverse("labeling:decide-threshold", args=[asked.pk]), {"outcome": "approved"}, follow=True
+    )
+    assert "Nobody approves his own proposal" in answer.text
+    assert dials.agreed(silent) == [silent.threshold]
+
+
+def test_by_a_bundle_that_was_built_before_anybody_was_asked_about_its_threshold(
+    silent: Version, engineer: User, senior: User
+) -> None:
+    stages.approve(stages.propose(silent, "active", engineer), senior)
+    report = make_gate_report(version=silent, threshold=0.1, snapshot=silent.gate_reports.get().snapshot)
+    entry = {"bundle": make_bundle(), "version": silent, "gate_report": report, "is_silent": False}
+    BundleEntry.objects.create(threshold=0.1, **entry)
+    with pytest.raises(ReleaseRefused, match="not on this threshold"):
+        releases.propose(entry["bundle"], "canary", engineer)
+
+
+@pytest.mark.parametrize("role", [Role.ENGINEER, Role.SENIOR])
+def test_by_agreeing_with_oneself_on_the_ceiling_of_a_ship_query(role: Role) -> None:
+    alone = make_user(role)
+    asked = make_ship_query_change(by=alone, role=alone.role)
+    assert "Nobody approves his own proposal" in press(signed_in(alone), "approve-ship-query", asked.pk)
+
+
+def test_by_signing_for_the_second_person(settings: Any, tmp_path: Path) -> None:
+    """Two files from one hand: his own key again, another of his, and one that claims to be hers."""
+    made = make_feed(settings, tmp_path)
+    release = releases.propose(make_real_bundle(), "canary", made.engineer)
+    alone, own = signed_in(made.engineer), made.signers[made.engineer.username]
+    hers = made.signers[made.senior.username].public_key.keyid
+
+    def hand_in(keyid: str, values: dict[str, str]) -> str:
+        file = ContentFile(json.dumps({"keyid": keyid, "signatures": values}), "signatures.json")
+        return press(alone, "sign-release", release.pk, signatures=file)
+
+    keyid, values = signatures(release, own)
+    assert "Signed." in hand_in(keyid, values)
+    assert "has signed it already" in hand_in(keyid, values)
+    assert "does not fit this release and this key" in hand_in(hers, values)
+    made.engineer.approver_keys.update(revoked_at=timezone.now())
+    make_approver(made, made.engineer)
+    install_root(made)
+    assert "has signed it already" in hand_in(*signatures(release, made.signers[made.engineer.username]))
+    assert not Publication.objects.exists()
+
+
+def test_by_a_root_of_ones_own(settings: Any, tmp_path: Path) -> None:
+    """Whoever may write to the server may not name the keys that appliances trust, nor ask for one signature only."""
+    made = make_feed(settings, tmp_path)
+    with pytest.raises(feed.RootRefused):
+        install_root(made, CryptoSigner.generate_ed25519())
+    lax = feed.prepare_root([made.root_signer.public_key], 1, SOME_TIME)
+    lax.signed.roles["targets"].threshold = 1
+    lax.sign(made.root_signer)
+    with pytest.raises(feed.RootRefused, match="two people"):
+        feed.install_root(tuf.text_of(lax).encode())
+
+
+def test_by_a_stick_with_what_nobody_signed(settings: Any, tmp_path: Path) -> None:
+    made = make_feed(settings, tmp_path)
+    release = releases.propose(make_real_bundle(), "canary", made.engineer)
+    made.sign(release, made.engineer)
+    with pytest.raises(CommandError):
+        call_command("export_feed", channel="canary", out=tmp_path / "stick")
+    assert not list(tmp_path.glob("stick/**/*.onnx"))
+
+
+def test_by_publishing_the_fix_of_a_complaint(engineer_client: Client) -> None:
+    """What fixes a complaint leaves as everything does: the button proposes it."""
+    complaint = make_complaint()
+    states.enter(complaint, State.CONFIRMED)
+    states.enter(complaint, State.FIXED_IN_BUNDLE, bundle=make_bundle())
+    answer = engineer_client.post(reverse("triage:publish-fix", args=[complaint.pk]))
+    assert answer.status_code == 409
+    assert "canary" in answer.text
+    assert not Publication.objects.exists()
 
 
 def test_by_a_rollback_to_what_nobody_approved(silent: Version, engineer: User, senior: User) -> None:

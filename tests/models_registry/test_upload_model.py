@@ -189,13 +189,14 @@ def test_a_script_hands_one_in_twice(script: Client, ours: Version, theirs: Dete
     model, text = files(ours)
 
     def fields() -> dict[str, Any]:
-        named = {"threshold": "0.7", "origin": "the lab", "evidence": '{"auc": 0.99}'}
+        named = {"threshold": "0.7", "origin": "the lab", "evidence": '{"auc": 0.99}', "stage": "active"}
         return {"model": upload(model), "text_model": upload(text, "model.txt")} | named
 
     first, again = send(script, theirs, **fields()), send(script, theirs, **fields())
     assert (first.status_code, again.status_code) == (201, 200), first.content
     assert (first.json()["number"], first.json()["new"], again.json()["new"]) == (1, True, False)
     assert first.json()["onnx_digest"] == ours.onnx_digest
+    assert theirs.versions.get().stage == "candidate"  # whatever stage was asked for
 
 
 @pytest.mark.parametrize(

@@ -13,12 +13,13 @@ from django.utils import timezone
 
 from accounts.roles import Role
 from labeling.services import claims, labels
-from models_registry.models import Version
-from models_registry.services import scoring
+from models_registry.models import Release, Version
+from models_registry.services import publications, scoring
 from tests.factories import enter, make_bundle, make_complaint, make_customer, make_user, make_version
+from tests.feeds import make_feed, make_publication, make_real_bundle
 from tests.models_registry.loop import http
 from tests.triage.conftest import build
-from triage.models import Case, Complaint, ComplaintState
+from triage.models import Case, Complaint, ComplaintState, State
 from triage.services import complaints, filing, lists
 from triage.services import states as steps
 from triage.services.states import NEXT, ComplaintRefused
@@ -76,12 +77,14 @@ def test_a_bundle_whose_customer_sees_no_verdict_fixes_it(confirmed, loud, how):
 
 def test_the_clock_stops_when_the_fix_is_published_and_closing_takes_an_answer(confirmed, loud, engineer, support):
     with pytest.raises(ComplaintRefused, match="cannot become published"):
-        complaints.publish(confirmed, engineer)
+        steps.enter(confirmed, State.PUBLISHED)
     bundle = build(loud, silent=True)
     complaints.follow()
     with pytest.raises(ComplaintRefused):
         complaints.tell(confirmed, "fixed", support)
-    assert complaints.publish(confirmed, engineer).bundle == bundle
+    publications.publish(bundle, confirmed.customer, engineer)
+    assert complaints.follow() == 1
+    assert confirmed.states.get(state="published").bundle == bundle
     shown = Complaint.objects.listed().get()
     with time_machine.travel(timezone.now() + timedelta(days=9)):
         assert shown.reading.state == "met"
@@ -203,17 +206,23 @@ def test_buttons_are_for_who_may_press_them(client, role):
     enter(complaint, "fixed-in-bundle", bundle=make_bundle())
     client.force_login(make_user(role))
     page = client.get(reverse("triage:complaint", args=[complaint.pk])).text
-    assert ("It is published" in page) == (role is Role.ENGINEER)
+    assert ("Propose its release" in page) == (role is Role.ENGINEER)
     enter(complaint, "published")
     page = client.get(reverse("triage:complaint", args=[complaint.pk])).text
     assert ("close the complaint" in page) == (role is Role.SUPPORT)
 
 
-def test_publishing_is_one_press(engineer_client):
+def test_the_release_of_the_fix_is_proposed_by_one_and_signed_by_two(engineer_client, settings, tmp_path):
+    feed = make_feed(settings, tmp_path)
     complaint = make_complaint()
     url = reverse("triage:publish-fix", args=[complaint.pk])
-    assert engineer_client.post(url).status_code == 409
+    assert "no fixing bundle" in engineer_client.post(url).text
     enter(complaint, "confirmed")
-    enter(complaint, "fixed-in-bundle", bundle=make_bundle())
+    fix = make_real_bundle()
+    make_publication(bundle=fix, channel="canary")
+    enter(complaint, "fixed-in-bundle", bundle=fix)
     assert engineer_client.post(url).status_code == 302
-    assert engineer_client.post(url).status_code == 409
+    release = Release.objects.get()
+    assert (release.bundle, release.customer, release.reason) == (fix, complaint.customer, complaint.number)
+    assert not complaint.states.filter(state="published").exists()
+    assert feed.sign(release).customer == complaint.customer

@@ -7,8 +7,8 @@ import json
 import pytest
 from django.urls import reverse
 
-from models_registry.models import Bundle
-from models_registry.services import publications, scoring
+from models_registry.models import Bundle, ThresholdProposal
+from models_registry.services import dials, publications, scoring
 from tests.triage.test_complaint import RECORD
 from triage.services import filing, stopgaps
 from triage.services.reproduction import score_row
@@ -30,6 +30,25 @@ def test_silence_costs_every_verdict_of_the_version(complaint, loud):
     if "threshold" in prices:
         assert complaint.score < prices["threshold"].threshold < complaint.score + 3e-6
         assert prices["threshold"].positives <= prices["silent"].positives
+
+
+def test_a_higher_threshold_is_proposed_first_and_built_once_two_agree(complaint, loud, engineer, senior):
+    [higher] = [one for one in stopgaps.of(complaint) if one.how == "threshold"]
+    assert not higher.agreed
+    before = Bundle.objects.count()
+    for _press in range(2):
+        with pytest.raises(stopgaps.NoStopGap, match="was proposed"):
+            stopgaps.build(complaint, "threshold", engineer)
+    asked = ThresholdProposal.objects.get()
+    assert (asked.threshold, asked.reason) == (higher.threshold, complaint.number)
+    assert Bundle.objects.count() == before
+    dials.decide(asked, senior, approve=True)
+    try:
+        built = stopgaps.build(complaint, "threshold", engineer)
+    except stopgaps.NoStopGap as refusal:  # the gate may find that it loses an attack of the reference set
+        assert "may not leave" in str(refusal)
+    else:
+        assert built.entries.get().threshold == higher.threshold
 
 
 def test_a_silent_version_is_built_for_one_customer_and_fixes_his_complaint(complaint, loud, engineer_client, engineer):

@@ -12,7 +12,8 @@ from accounts.services import audit
 from detection.texts import storable
 from labeling.services import complaints as items
 from labeling.services import retrains
-from models_registry.services import publications
+from models_registry.models import Channel, Release
+from models_registry.services import feed, releases
 from triage.models import Complaint, ComplaintState, Message, State
 from triage.services import cases, states
 from triage.services.states import ComplaintRefused
@@ -69,17 +70,18 @@ def follow() -> int:
     return sum(cases.follow(one) for one in waiting.select_related("detector", "bundle", "customer", "case"))
 
 
-@transaction.atomic
-def publish(complaint: Complaint, by: User) -> ComplaintState:
-    """Record that the fixing bundle is published to the customer: the clock stops. Raises ComplaintRefused."""
+def release(complaint: Complaint, by: User) -> Release:
+    """Propose that the customer gets the fixing bundle: two people sign it, and with that the clock stops.
+
+    Raises ComplaintRefused."""
     fix = complaint.states.filter(state=State.FIXED_IN_BUNDLE).select_related("bundle").first()
-    if fix is None or fix.bundle is None:
-        return states.enter(complaint, State.PUBLISHED, by=by)  # is refused, and says why
-    published = publications.publish(fix.bundle, complaint.customer, by)
-    at = max(published.published_at, complaint.received_at)
-    entered = states.enter(complaint, State.PUBLISHED, by=by, bundle=fix.bundle, at=at)
-    audit.record(by, "complaint.published", complaint.number, bundle=str(fix.bundle))
-    return entered
+    if states.state_of(complaint) is not State.FIXED_IN_BUNDLE or fix is None or fix.bundle is None:
+        raise ComplaintRefused(_("%(number)s has no fixing bundle to publish.") % {"number": complaint.number})
+    customer, reason = complaint.customer, str(complaint.number)
+    try:
+        return releases.propose(fix.bundle, Channel.CUSTOMER, by, customer=customer, reason=reason)
+    except (releases.ReleaseRefused, feed.NoFeed, OSError) as refusal:
+        raise ComplaintRefused(str(refusal)) from None
 
 
 @transaction.atomic

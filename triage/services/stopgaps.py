@@ -12,8 +12,10 @@ from django.utils.translation import gettext as _
 from accounts.models import User
 from accounts.services import audit
 from detection.bundle import ConfigError
-from models_registry.models import Bundle, BundleEntry
+from labeling.services import dials
+from models_registry.models import Bundle, BundleEntry, Version
 from models_registry.services import boards, bundles
+from models_registry.services import dials as store_dials
 from models_registry.services.gates import NothingToCheck
 from triage.models import Complaint, State
 
@@ -36,6 +38,7 @@ class StopGap:
     positives: int  # sessions of the last week, on our own traffic, that would not be flagged any more
     of: int  # that are flagged now
     unique: int  # of the lost ones, those that no rule hits
+    agreed: bool  # two people agreed on the threshold; else it is proposed first
 
 
 def of(complaint: Complaint) -> list[StopGap]:
@@ -56,15 +59,20 @@ def _above(score: float) -> float:
 
 def _price(entry: BundleEntry, threshold: float, *, silent: bool) -> StopGap:
     bars = boards.flagged_between(entry.version, entry.threshold, 1.1 if silent else threshold, WINDOW)
-    return StopGap(SILENT if silent else HIGHER, threshold, silent, bars.lost, bars.all, bars.lost_unique)
+    agreed = silent or not store_dials.objection(entry.version, threshold)
+    return StopGap(SILENT if silent else HIGHER, threshold, silent, bars.lost, bars.all, bars.lost_unique, agreed)
 
 
 def build(complaint: Complaint, how: str, by: User) -> Bundle:
-    """Build the bundle the customer runs with one entry changed. Publishing it is a release. Raises NoStopGap."""
+    """Build the bundle the customer runs with one entry changed. Publishing it is a release. Raises NoStopGap.
+
+    A threshold that no two people agreed on is proposed instead, and the second person is waited for."""
     entry = _entry(complaint)
     chosen = next((one for one in of(complaint) if one.how == how), None)
     if entry is None or chosen is None or complaint.bundle is None:
         raise NoStopGap(_("There is no such stop-gap for %(number)s.") % {"number": complaint.number})
+    if not chosen.agreed:
+        raise NoStopGap(_proposed(complaint, entry.version, chosen.threshold, by))
     config = "models:\n" + "".join(
         _line(one, chosen if one.pk == entry.pk else None)
         for one in complaint.bundle.entries.select_related("version__detector").order_by("id")
@@ -76,6 +84,15 @@ def build(complaint: Complaint, how: str, by: User) -> Bundle:
     with transaction.atomic():
         audit.record(by, "complaint.stop-gap", complaint.number, how=how, bundle=str(made))
     return made
+
+
+def _proposed(complaint: Complaint, version: Version, threshold: float, by: User) -> str:
+    """Ask the second person to agree on a threshold; return what is waited for."""
+    cost = version.detector.false_positive_cost
+    step = dials.dial_of(version, false_positive_cost=cost, miss_cost=1.0, also=threshold).nearest(threshold)
+    store_dials.propose(version, step, by, false_positive_cost=cost, miss_cost=1.0, reason=complaint.number)
+    told = _("%(version)s at %(threshold)s was proposed: build it when a senior expert has agreed, on the dial.")
+    return told % {"version": version, "threshold": threshold}
 
 
 def _line(entry: BundleEntry, change: StopGap | None) -> str:

@@ -171,7 +171,8 @@ def reject_complaint(request: HttpRequest, pk: int) -> HttpResponse:
 @require_POST
 @role_required(Role.ENGINEER)
 def publish_fix(request: HttpRequest, pk: int) -> HttpResponse:
-    return _do(request, pk, services.publish)
+    """Propose the release of the fix to the customer; two people sign it."""
+    return _do(request, pk, services.release)
 
 
 @require_POST
