@@ -21,7 +21,7 @@ from detection.divergence.streams import Looks, Streams, forget, step
 Ring = NDArray[np.int32]
 
 _MOST = np.iinfo(np.int32).max  # of a day, in the ring
-_CHUNK = 16_384  # streams whose rings are unpacked at once
+_CHUNK = 4_096  # streams whose rings are unpacked at once
 
 
 class Closing(StrEnum):
@@ -151,7 +151,7 @@ def advance(
 
 
 def _refuse(watch: Watch, period: int, rows: Counts) -> None:
-    if len(np.unique(rows)) != len(rows):
+    if np.count_nonzero(_flags(len(watch), rows)) != len(rows):
         raise ValueError("a stream has one record a period")
     if (watch.last[rows] >= period).any():
         row = int(rows[watch.last[rows] >= period][0])
@@ -179,10 +179,10 @@ def _fitted(watch: Watch, period: int, ended: Counts, policy: Policy) -> Watch:
     due = watch.learning == 0 if period % policy.refit_every == 0 else _flags(len(watch), ended)
     if not due.any():
         return watch
-    pooled = np.isin(watch.group, watch.group[due]) & (watch.learning == 0)
+    groups, member = np.unique(watch.group, return_inverse=True)
+    told = (np.bincount(member, due, len(groups)) > 0)[member] & (watch.learning == 0)
     phi = watch.streams.phi.copy()
-    rows = np.flatnonzero(pooled)
-    phi[due] = _precisions(watch, rows, policy)[due[rows]]
+    phi[due] = _precisions(watch, np.flatnonzero(told), member[told], policy)[due[told]]
     return replace(watch, streams=replace(watch.streams, phi=phi))
 
 
@@ -203,15 +203,15 @@ def _with_priors(watch: Watch, ended: Counts, policy: Policy) -> Watch:
     return replace(watch, streams=replace(watch.streams, a0=a0, b0=b0))
 
 
-def _precisions(watch: Watch, rows: Counts, policy: Policy) -> Floats:
-    """Return phi of these streams: that of their group, or their own where enough periods tell a smaller one."""
+def _precisions(watch: Watch, rows: Counts, member: Counts, policy: Policy) -> Floats:
+    """Return phi of these streams: that of their group, or their own where enough periods tell a smaller one.
+
+    member [K]: the number of each stream's group."""
     excess, pairs, told = (np.empty(len(rows)) for _ in range(3))
     for begin in range(0, len(rows), _CHUNK):
         part = slice(begin, begin + _CHUNK)
         excess[part], pairs[part], told[part] = _spread(watch, rows[part])
-    groups, member = np.unique(watch.group[rows], return_inverse=True)
-    sums = [np.bincount(member, values, len(groups)) for values in (excess, pairs)]
-    of_group = phi_of(sums[0], sums[1], policy)[member]
+    of_group = phi_of(np.bincount(member, excess), np.bincount(member, pairs), policy)[member]
     own = np.where(told >= policy.own_phi, phi_of(excess, pairs, policy), np.inf)
     result: Floats = np.minimum(of_group, own)
     return result
@@ -222,9 +222,11 @@ def _spread(watch: Watch, rows: Counts) -> tuple[Floats, Floats, Floats]:
     some = watch.recent_n[rows] >= 2
     x = np.where(some, watch.recent_x[rows], 0).astype(float)
     n = np.where(some, watch.recent_n[rows], 0).astype(float)
-    mean = mean_over(watch.streams.a0[rows], watch.streams.b0[rows], x.sum(axis=1), n.sum(axis=1))[:, None]
-    excess = ((x - n * mean) ** 2 / (mean * (1 - mean)) - n).sum(axis=1)
-    return excess, (n * (n - 1)).sum(axis=1), some.sum(axis=1).astype(float)
+    sums = x.sum(axis=1), n.sum(axis=1)
+    mean = mean_over(watch.streams.a0[rows], watch.streams.b0[rows], *sums)
+    of_x, across, of_n = (np.einsum("sp,sp->s", *pair) for pair in ((x, x), (x, n), (n, n)))
+    excess = (of_x - 2 * mean * across + mean**2 * of_n) / (mean * (1 - mean)) - sums[1]  # sum (x - n mean)^2 / ... - n
+    return excess, of_n - sums[1], some.sum(axis=1).astype(float)
 
 
 def in_force(watch: Watch, a0: Any, b0: Any, phi: Any) -> Watch:

@@ -121,7 +121,7 @@ def step(
     log_statistic = moved.log_statistic
     needed = policy.between_false_alarms if between_false_alarms is None else between_false_alarms
     alarm = tested & (log_statistic >= np.log(needed))
-    looks = _looks(moved, mu, tested, log_e_up, log_e_down, alarm, policy)
+    looks = _looks(moved, mu, tested, log_e_up, log_e_down, log_statistic, alarm, policy)
     learns = (log_statistic < math.log(policy.freeze_at)) & ~np.broadcast_to(frozen, n.shape)
     decay = 0.5 ** (1 / policy.half_life)
     return (
@@ -174,7 +174,14 @@ def _move(
 
 
 def _looks(
-    moved: Streams, mu: Floats, tested: Flags, log_e_up: Floats, log_e_down: Floats, alarm: Flags, policy: Policy
+    moved: Streams,
+    mu: Floats,
+    tested: Flags,
+    log_e_up: Floats,
+    log_e_down: Floats,
+    log_statistic: Floats,
+    alarm: Flags,
+    policy: Policy,
 ) -> Looks:
     upward = moved.log_up >= moved.log_down
     changed_x = np.where(upward, moved.up_x, moved.down_x)
@@ -190,8 +197,8 @@ def _looks(
         tested=tested,
         e_up=plain(log_e_up),
         e_down=plain(log_e_down),
-        statistic=plain(moved.log_statistic),
-        log_statistic=moved.log_statistic,
+        statistic=plain(log_statistic),
+        log_statistic=log_statistic,
         alarm=alarm,
         ticket=alarm & (changed_n >= policy.least_trials) & (effect >= policy.least_effect),
         upward=upward,
