@@ -156,8 +156,9 @@ class ItemQuerySet(models.QuerySet["Item"]):
 class Item(models.Model):
     """A case in a queue, standing for all sessions of one fingerprint. Narrow: the record lies in ItemRecord."""
 
-    queue = models.ForeignKey(Queue, on_delete=models.PROTECT, related_name="items")
-    detector = models.ForeignKey(Detector, on_delete=models.PROTECT, related_name="items")
+    # the single columns of these two begin other indexes
+    queue = models.ForeignKey(Queue, on_delete=models.PROTECT, related_name="items", db_index=False)
+    detector = models.ForeignKey(Detector, on_delete=models.PROTECT, related_name="items", db_index=False)
     # whose verdict brought it; none brings a day of a user or host
     version = models.ForeignKey(Version, on_delete=models.PROTECT, null=True, related_name="items")
     subject_kind = models.CharField(max_length=12, choices=SubjectKind.choices, default=SubjectKind.SESSION)

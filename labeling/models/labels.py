@@ -86,11 +86,13 @@ class LabelQuerySet(EvidenceQuerySet["Label"]):
 class Label(Evidence):
     """An expert's answer about an item's subject."""
 
-    item = models.ForeignKey(Item, on_delete=models.PROTECT, related_name="labels")
+    item = models.ForeignKey(Item, on_delete=models.PROTECT, related_name="labels", db_index=False)
     detector = models.ForeignKey(Detector, on_delete=models.PROTECT, related_name="labels")
     subject_kind = models.CharField(max_length=12, choices=SubjectKind.choices)
     subject_key = models.CharField(max_length=200)
-    expert = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="labels")
+    expert = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="labels", db_index=False
+    )
     source = models.CharField(max_length=16, choices=Source.choices, default=Source.EXPERT)
     answer = models.CharField(max_length=10, choices=Answer.choices)
     reason_code = models.CharField(max_length=24, choices=ReasonCode.choices, blank=True)
@@ -110,6 +112,9 @@ class Label(Evidence):
     class Meta:
         ordering = ["id"]
         indexes = [
+            # read by labeling.services.claims and states, by both or the first. Both in one: as long as PostgreSQL has
+            # no statistics, after a bulk import, it would look all answers of the expert through for each item
+            models.Index(fields=["item", "expert"], name="label_by_item_and_expert"),
             # read by labeling.services.labels (undo, own labels of the day)
             models.Index(fields=["expert", "-created_at"], name="label_by_expert_and_time"),
             # read by labeling.services.expiry
