@@ -5,9 +5,10 @@ Most items are settled and carry two answers, as they would after a year; the ne
 from __future__ import annotations
 
 import io
+import os
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -183,10 +184,11 @@ def _copy(items: int, open_items: int, experts: list[int]) -> None:
             _insert(cursor, Label, changed, settled, dialect["series"])
 
 
+_IS_SUPERUSER = "current_setting('is_superuser') = 'on'"
 _POSTGRES = {
     "time": "to_timestamp({seconds})",
     "mark": "md5('{salt}' || s.n)",
-    "series": "generate_series(1, {last}) AS s(n)",
+    "series": "generate_series(1::bigint, {last}) AS s(n)",
 }
 _SQLITE = {
     "time": "strftime('%Y-%m-%d %H:%M:%f', {seconds}, 'unixepoch')",
@@ -202,9 +204,13 @@ def _prepare(cursor: Any) -> None:
 
         if not connection.in_atomic_block:  # a test is one transaction
             cursor.execute("PRAGMA synchronous = OFF")  # of this connection, which is closed before
+            cursor.execute("PRAGMA foreign_keys = OFF")  # copies of rows that were checked
         cursor.execute("PRAGMA cache_size = -1000000")  # KiB: the indexes are filled in memory
         mark = lambda text: hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()  # noqa: E731
         cursor.connection.create_function("etalon_mark", 1, mark, deterministic=True)
+    else:
+        # copies of rows that were checked; only a superuser may leave the check out
+        cursor.execute("SELECT set_config('session_replication_role', 'replica', false) WHERE " + _IS_SUPERUSER)
 
 
 def _insert(cursor: Any, model: type[models.Model], changed: dict[str, str], rows: int, series: str) -> None:
@@ -222,16 +228,25 @@ def _insert(cursor: Any, model: type[models.Model], changed: dict[str, str], row
 
 
 def _finish(open_items: int) -> None:
+    """Leave nothing of the filling to be done while experts are measured."""
     from labeling.models import Item, ItemHost, Label, Queue
 
     Queue.objects.update(waiting=open_items)
-    if connection.vendor != "postgresql":
-        return
+    if connection.vendor == "postgresql":
+        _settle_postgres((Item, ItemHost, Label))
+    if not connection.in_atomic_block:  # a test is one transaction
+        os.sync()
+
+
+def _settle_postgres(counted: Sequence[type[models.Model]]) -> None:
     with connection.cursor() as cursor:
-        for model in (Item, ItemHost, Label):
+        cursor.execute(f"SELECT set_config('session_replication_role', 'origin', false) WHERE {_IS_SUPERUSER}")
+        for model in counted:
             table = model._meta.db_table
             cursor.execute(f"SELECT setval(pg_get_serial_sequence('{table}', 'id'), (SELECT max(id) FROM {table}))")
-        cursor.execute("VACUUM ANALYZE")
+        if not connection.in_atomic_block:
+            cursor.execute("VACUUM ANALYZE")
+            cursor.execute("CHECKPOINT")  # else it goes on for minutes
 
 
 def _last_label() -> int:

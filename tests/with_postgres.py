@@ -45,7 +45,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 @contextmanager
-def temporary_server(*, durable: bool = False) -> Iterator[str]:
+def temporary_server(*, durable: bool = False, settings: Sequence[str] = ()) -> Iterator[str]:
     """Start a PostgreSQL of our own; yield its URL; leave nothing behind. A durable one waits for the disk."""
     home = Path(tempfile.mkdtemp(prefix="etalon-pg-"))
     try:
@@ -54,7 +54,9 @@ def temporary_server(*, durable: bool = False) -> Iterator[str]:
         data = home / "data"
         initdb = [str(binaries / "initdb"), "-D", str(data), "-U", "postgres", "-A", "trust", "-E", "utf8", "-N"]
         subprocess.run(initdb, check=True, stdout=subprocess.DEVNULL, cwd=home, **identity)
-        options = [part for setting in (*SETTINGS, *(() if durable else CARELESS)) for part in ("-c", setting)]
+        options = [
+            part for setting in (*SETTINGS, *(() if durable else CARELESS), *settings) for part in ("-c", setting)
+        ]
         with (home / "log").open("wb") as log:
             server = subprocess.Popen(
                 [str(binaries / "postgres"), "-D", str(data), "-k", str(home), *options],
