@@ -7,20 +7,19 @@ answering; the caller runs them afterwards or on a sample.
 from __future__ import annotations
 
 import hashlib
-from functools import partial
 from itertools import compress
 from pathlib import Path
 from threading import Lock
 from typing import Any, NamedTuple
 
 import numpy as np
-import onnxruntime
 
 from appliance.records import model_row
-from detection.contract import METADATA_PREFIX, NUMBERS, TEXT, Contract, encode_row
+from detection.contract import METADATA_PREFIX, Contract
 from detection.rules import RuleMapping
 from detection.scoring import open_session, parse_metadata
 from detection.sessions import Row
+from detection.single_rows import BoundRows, RowWriter
 
 
 class WrongBundle(ValueError):  # noqa: N818
@@ -73,8 +72,9 @@ class BundleScorer:
         self.silent = tuple(bool(model["is_silent"]) for model in self.metadata["models"])
         self.protocol = self.contract.name
         self._lock = Lock()  # the arrays of answers are this scorer's, and a web process has threads
-        self._plain = _Bound(session, self, run_silent=False)
-        self._full = _Bound(session, self, run_silent=True)
+        writer = RowWriter(self.contract)
+        self._plain = _Answers(session, writer, self, run_silent=False)
+        self._full = _Answers(session, writer, self, run_silent=True)
 
     @classmethod
     def load(cls, path: Path, digest: str) -> BundleScorer:
@@ -91,15 +91,14 @@ class BundleScorer:
 
     def score_row(self, row: Row, *, run_silent: bool = False) -> Verdict:
         """Return the verdict about one session."""
-        feed = encode_row(self.contract, row)
         with self._lock:
-            return (self._full if run_silent else self._plain).answer(feed)
+            return (self._full if run_silent else self._plain).about(row)
 
     def score_fully(self, record: dict[str, Any], flow: dict[str, Any] | None = None) -> Full:
         """Return what every model says about a record, the silent ones too: for counts, after the answer is out."""
-        feed = encode_row(self.contract, model_row(record, flow))
+        row = model_row(record, flow)
         with self._lock:
-            return Full(self._full.answer(feed), tuple(self._full.above.tolist()[0]))
+            return Full(self._full.about(row), tuple(self._full.above.tolist()[0]))
 
     def above(self, verdict: Verdict) -> tuple[bool | None, ...]:
         """Return by model whether it was at its threshold; None for silent models: a plain answer leaves them out."""
@@ -110,36 +109,21 @@ class BundleScorer:
         )
 
 
-class _Bound:
-    """A session with arrays that its answers are written into: two thirds of the time of a plain `run`."""
+class _Answers:
+    """The answers of a session, with the arrays that they are written into."""
 
-    def __init__(self, session: Any, scorer: BundleScorer, *, run_silent: bool) -> None:
+    def __init__(self, session: Any, writer: RowWriter, scorer: BundleScorer, *, run_silent: bool) -> None:
         self._detectors = scorer.detectors
         self._verdict = np.zeros((1, len(scorer.detectors)), dtype=np.bool_)
         self._scores = np.zeros((1, len(scorer.models)), dtype=np.float64)
         self.above = np.zeros((1, len(scorer.models)), dtype=np.bool_)
-        binding = session.io_binding()
-        outputs = {"verdict": self._verdict, "scores": self._scores} | ({"above": self.above} if run_silent else {})
-        for name, array in outputs.items():
-            binding.bind_output(name, "cpu", 0, array.dtype.type, array.shape, array.ctypes.data)
-        if run_silent and any(scorer.silent):  # else the graph has no such input
-            binding.bind_ortvalue_input("run_silent", onnxruntime.OrtValue.ortvalue_from_numpy(_TRUE))
-        # the runtime itself: its Python wrappers check names that never change here
-        self._bind = binding._iobinding.bind_input
-        self._run = partial(session._sess.run_with_iobinding, binding._iobinding, _ONLY_ASKED)
-        self._kept = binding
+        answers = {"verdict": self._verdict, "scores": self._scores} | ({"above": self.above} if run_silent else {})
+        asks = run_silent and any(scorer.silent)  # else the graph has no such input
+        self._run = BoundRows(session, writer, answers, {"run_silent": np.array(True)} if asks else {}).run
 
-    def answer(self, feed: dict[str, Any]) -> Verdict:
-        """Return the verdict about the one row of a feed."""
-        text, numbers = feed[TEXT], feed[NUMBERS]
-        self._bind(TEXT, text)
-        self._bind(NUMBERS, numbers)
-        self._run()
+    def about(self, row: Row) -> Verdict:
+        """Return the verdict about one session."""
+        self._run(row)
         fired = self._verdict.tolist()[0]
         names = tuple(compress(self._detectors, fired)) if True in fired else ()
         return Verdict(names, tuple(self._scores.tolist()[0]))
-
-
-_ONLY_ASKED = onnxruntime.RunOptions()
-_ONLY_ASKED.only_execute_path_to_fetches = True  # not the answers per flow
-_TRUE = np.array(True)

@@ -13,7 +13,8 @@ import numpy as np
 import orjson
 
 from benchmarks.traffic_files import is_session, real_lines
-from detection.bundle import BundleTooLarge, ConfigEntry, Member, build_bundle
+from detection.bundle import BundleTooLarge, Member, build_bundle
+from detection.bundle_config import ConfigEntry
 from detection.contract import Contract, Inputs, contract_for, encode, session_columns
 from detection.scoring import Scorer, features
 from detection.sources.suricata import session_row

@@ -1,4 +1,4 @@
-"""Bundles: several versions of detectors of one protocol as one ONNX file, with thresholds, silent flags and receipts.
+"""Bundles: several versions of detectors of one protocol as one ONNX file, with thresholds and silent flags.
 
 The file answers alone: bytes and numbers in, verdicts out. Verdicts compare raw sums with raw thresholds; `scores` are
 for display. The same configuration and members give the same bytes.
@@ -8,45 +8,27 @@ from __future__ import annotations
 
 import hashlib
 import json
-import platform
-import re
-import time
 import warnings
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
-import yaml
 from onnx import helper
 
-from detection.contract import METADATA_PREFIX, Contract, encode_row
+from detection.bundle_config import ConfigEntry
+from detection.contract import METADATA_PREFIX, Contract
 from detection.features import FEATURES, feature_inputs
 from detection.graph import BOOL, DOUBLE, INT64, GraphWriter, model, tensor, to_bytes
-from detection.scoring import open_session, parse_metadata
-from detection.sessions import Row
+from detection.scoring import parse_metadata
 from detection.thresholds import raw_threshold
 from detection.trees import RAW
 
 FLOW_INDEX, N_FLOWS, RUN_SILENT = "flow_index", "n_flows", "run_silent"
 SCORES, ABOVE, VERDICT, FLOW_ABOVE, FLOW_VERDICT = "scores", "above", "verdict", "flow_above", "flow_verdict"
-AGGREGATIONS = ("max",)
 CACHE_LEAVES = 40_000  # about what 2 MB of second-level cache hold
-KEYS = ("registry_name", "version", "threshold", "is_silent", "aggregation")
-REQUIRED = KEYS[:4]
 RECEIPT = f"{METADATA_PREFIX}latency"
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
-
-
-class ConfigError(ValueError):
-    """The configuration is wrong in one line; the message begins with it."""
-
-    def __init__(self, line: int, message: str) -> None:
-        super().__init__(f"line {line}: {message}")
-        self.line = line
 
 
 class BundleError(ValueError):
@@ -55,151 +37,6 @@ class BundleError(ValueError):
 
 class BundleTooLarge(UserWarning):
     """The trees of the bundle do not fit the second-level cache of one core."""
-
-
-# The configuration
-
-
-@dataclass(frozen=True, slots=True)
-class ConfigEntry:
-    """One version in the bundle."""
-
-    registry_name: str
-    version: int
-    threshold: float
-    is_silent: bool
-    aggregation: str = "max"
-    line: int = 0
-
-
-def parse_config(text: str) -> tuple[ConfigEntry, ...]:
-    """Return the entries of a `build_config.yml`, in order."""
-    entries = tuple(_entry(node) for node in _model_nodes(_compose(text)))
-    _check_doubles(entries)
-    return entries
-
-
-def _compose(text: str) -> yaml.MappingNode:
-    try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        raise ConfigError(mark.line + 1 if mark else 1, f"no YAML: {error.problem}") from error
-    except yaml.reader.ReaderError as error:
-        line = text.count("\n", 0, error.position) + 1
-        raise ConfigError(line, f"no YAML: {error.reason}") from error
-    except RecursionError as error:
-        raise ConfigError(1, "no YAML that ends: nested too deeply") from error
-    if not isinstance(root, yaml.MappingNode):
-        raise ConfigError(_line(root) if root else 1, "expected `models:` with a list of entries")
-    return root
-
-
-def _line(node: yaml.Node) -> int:
-    return int(node.start_mark.line) + 1
-
-
-def _model_nodes(root: yaml.MappingNode) -> list[yaml.Node]:
-    items = _mapping(root, ("models",))
-    if "models" not in items:
-        raise ConfigError(_line(root), "expected `models:` with a list of entries")
-    models = items["models"]
-    if not isinstance(models, yaml.SequenceNode) or not models.value:
-        raise ConfigError(_line(models), "`models` is a list with at least one entry")
-    return list(models.value)
-
-
-def _mapping(node: yaml.Node, allowed: Sequence[str]) -> dict[str, yaml.Node]:
-    if not isinstance(node, yaml.MappingNode):
-        raise ConfigError(_line(node), f"expected an entry with the keys {', '.join(allowed)}")
-    items: dict[str, yaml.Node] = {}
-    for key, value in node.value:
-        name = str(key.value) if isinstance(key, yaml.ScalarNode) else ""
-        if name not in allowed:
-            raise ConfigError(_line(key), f"unknown key {name!r}; known are {', '.join(allowed)}")
-        if name in items:
-            raise ConfigError(_line(key), f"the key {name!r} stands here twice")
-        items[name] = value
-    return items
-
-
-def _entry(node: yaml.Node) -> ConfigEntry:
-    items = _mapping(node, KEYS)
-    missing = [key for key in REQUIRED if key not in items]
-    if missing:
-        raise ConfigError(_line(node), f"{missing[0]} is missing")
-    return ConfigEntry(
-        registry_name=_registry_name(items["registry_name"]),
-        version=_version(items["version"]),
-        threshold=_threshold(items["threshold"]),
-        is_silent=_is_silent(items["is_silent"]),
-        aggregation=_aggregation(items["aggregation"]) if "aggregation" in items else "max",
-        line=_line(node),
-    )
-
-
-def _scalar(node: yaml.Node, what: str) -> tuple[str, str]:
-    if not isinstance(node, yaml.ScalarNode):
-        raise ConfigError(_line(node), f"{what}, not a list or mapping")
-    return str(node.value), str(node.tag).rpartition(":")[2]
-
-
-def _registry_name(node: yaml.Node) -> str:
-    value, tag = _scalar(node, "registry_name is a name")
-    if tag != "str" or not _NAME.fullmatch(value):
-        raise ConfigError(_line(node), f"registry_name is a name of letters, digits, dots and dashes, not {value!r}")
-    return value
-
-
-def _version(node: yaml.Node) -> int:
-    value, tag = _scalar(node, "version is a number from 1")
-    if tag != "int" or not re.fullmatch(r"[1-9][0-9]{0,8}", value):
-        raise ConfigError(_line(node), f"version is a whole number from 1, not {value!r}")
-    return int(value)
-
-
-def _threshold(node: yaml.Node) -> float:
-    value, tag = _scalar(node, "threshold is a number above 0 and below 1")
-    try:
-        number = float(value) if tag in ("int", "float") else float("nan")
-    except ValueError:
-        number = float("nan")
-    if not 0.0 < number < 1.0:
-        raise ConfigError(_line(node), f"threshold is a number above 0 and below 1, not {value!r}")
-    return number
-
-
-def _is_silent(node: yaml.Node) -> bool:
-    value, tag = _scalar(node, 'is_silent is true, false, "true" or "false"')
-    if tag not in ("bool", "str") or value not in ("true", "false"):
-        raise ConfigError(_line(node), f'is_silent is true, false, "true" or "false", not {value!r}')
-    return value == "true"
-
-
-def _aggregation(node: yaml.Node) -> str:
-    value, _ = _scalar(node, f"aggregation is one of {', '.join(AGGREGATIONS)}")
-    if value not in AGGREGATIONS:
-        raise ConfigError(_line(node), f"aggregation is one of {', '.join(AGGREGATIONS)}, not {value!r}")
-    return value
-
-
-def _check_doubles(entries: Sequence[ConfigEntry]) -> None:
-    seen: dict[tuple[str, int], int] = {}
-    loud: dict[str, int] = {}
-    for entry in entries:
-        key = (entry.registry_name, entry.version)
-        if key in seen:
-            first = seen[key]
-            raise ConfigError(entry.line, f"{entry.registry_name} version {entry.version} stands in line {first} too")
-        seen[key] = entry.line
-        if entry.is_silent:
-            continue
-        if entry.registry_name in loud:
-            first = loud[entry.registry_name]
-            raise ConfigError(
-                entry.line, f"{entry.registry_name} has a second version that is not silent (line {first})"
-            )
-        loud[entry.registry_name] = entry.line
 
 
 # The members
@@ -319,8 +156,8 @@ def build_bundle(
     contract = _common_contract(parts)
     graph = GraphWriter("bundle")
     features = _write_blocks(graph, parts, contract)
-    raw = _write_raw(graph, parts, features)
-    _write_answers(graph, [member.entry for member in members], raw)
+    raw, spoken = _write_raw(graph, parts, features)
+    _write_answers(graph, [member.entry for member in members], raw, spoken)
     leaves = sum(part.leaves for part in parts)
     notes = _notes(leaves)
     for note in notes:
@@ -365,16 +202,19 @@ def _write_blocks(graph: GraphWriter, parts: Sequence[_Part], contract: Contract
     return features
 
 
-def _write_raw(graph: GraphWriter, parts: Sequence[_Part], features: Mapping[str, str]) -> str:
-    """Write the trees, silent ones behind `If(run_silent)`; return the raw sums [N, M] in the members' order."""
+def _write_raw(graph: GraphWriter, parts: Sequence[_Part], features: Mapping[str, str]) -> tuple[str, list[str]]:
+    """Write the trees, silent ones behind `If(run_silent)`.
+
+    Return the raw sums [N, M] in the members' order, and each loud model's own [N, 1]."""
     loud = [number for number, part in enumerate(parts) if not part.member.entry.is_silent]
     silent = [number for number, part in enumerate(parts) if part.member.entry.is_silent]
-    columns = [_write_trees(graph, parts[number], number, features) for number in loud]
+    spoken = [_write_trees(graph, parts[number], number, features) for number in loud]
+    columns = list(spoken)
     if silent:
-        columns.append(_write_silent(graph, [(number, parts[number]) for number in silent], features))
+        columns.append(_write_silent(graph, [(number, parts[number]) for number in silent], features, spoken))
     raw = columns[0] if len(columns) == 1 else graph.add("Concat", *columns, axis=1)
     order = [(loud + silent).index(number) for number in range(len(parts))]
-    return raw if order == sorted(order) else graph.add("Gather", raw, graph.ints(*order), axis=1)
+    return raw if order == sorted(order) else graph.add("Gather", raw, graph.ints(*order), axis=1), spoken
 
 
 def _write_trees(graph: GraphWriter, part: _Part, number: int, features: Mapping[str, str]) -> str:
@@ -383,14 +223,19 @@ def _write_trees(graph: GraphWriter, part: _Part, number: int, features: Mapping
     return f"{prefix}/{RAW}"
 
 
-def _write_silent(graph: GraphWriter, parts: Sequence[tuple[int, _Part]], features: Mapping[str, str]) -> str:
+def _write_silent(
+    graph: GraphWriter, parts: Sequence[tuple[int, _Part]], features: Mapping[str, str], spoken: Sequence[str]
+) -> str:
     run = GraphWriter("silent")
     columns = [_write_trees(run, part, number, features) for number, part in parts]
-    sums = run.add("Concat", *columns, axis=1)
+    sums = columns[0] if len(columns) == 1 else run.add("Concat", *columns, axis=1)
     skip = GraphWriter("skipped")
-    rows = skip.add("Shape", features[parts[0][1].block_digest], end=1)
-    shape = skip.add("Concat", rows, skip.ints(len(parts)), axis=0)
-    nothing = skip.add("Expand", skip.constant(np.array([[np.nan]])), shape)
+    nan = skip.constant(np.full((1, len(parts)), np.nan))
+    if spoken:  # one node: a loud model's sums give the rows
+        nothing = skip.add("Mul", spoken[0], nan)
+    else:
+        rows = skip.add("Shape", features[parts[0][1].block_digest], end=1)
+        nothing = skip.add("Expand", nan, skip.add("Concat", rows, skip.ints(len(parts)), axis=0))
     branches = {"then_branch": _branch(run, sums, len(parts)), "else_branch": _branch(skip, nothing, len(parts))}
     return graph.add("If", RUN_SILENT, **branches)
 
@@ -400,30 +245,44 @@ def _branch(writer: GraphWriter, output: str, width: int) -> onnx.GraphProto:
     return helper.make_graph(writer.nodes, writer.prefix, [], [value], initializer=list(writer.constants.values()))
 
 
-def _write_answers(graph: GraphWriter, entries: Sequence[ConfigEntry], raw: str) -> None:
+def _write_answers(graph: GraphWriter, entries: Sequence[ConfigEntry], raw: str, spoken: Sequence[str]) -> None:
     thresholds = graph.constant(np.array([[raw_threshold(entry.threshold) for entry in entries]]))
     graph.name(graph.add("Sigmoid", raw), SCORES)
     graph.name(graph.add("GreaterOrEqual", raw, thresholds), ABOVE)
-    _write_verdict(graph, entries, ABOVE, VERDICT)
+    _write_verdict(graph, entries, raw, spoken)
     shape = graph.add("Concat", N_FLOWS, graph.ints(len(entries)), axis=0)
     nothing = graph.add("Expand", graph.constant(np.array([[-np.inf]])), shape)
     largest = graph.add("ScatterND", nothing, FLOW_INDEX, raw, reduction="max")
     graph.name(graph.add("GreaterOrEqual", largest, thresholds), FLOW_ABOVE)
-    _write_verdict(graph, entries, FLOW_ABOVE, FLOW_VERDICT)
+    _compare_loud(graph, entries, largest, FLOW_VERDICT)
 
 
-def _write_verdict(graph: GraphWriter, entries: Sequence[ConfigEntry], above: str, verdict: str) -> None:
-    # a detector has one loud version at most: its column; without one the verdict is false
-    detectors = detector_names(entries)
-    loud = {entry.registry_name: number for number, entry in enumerate(entries) if not entry.is_silent}
-    columns = [loud.get(name, 0) for name in detectors]
-    is_whole = columns == list(range(len(entries)))
-    chosen = above if is_whole else graph.add("Gather", above, graph.ints(*columns), axis=1)
-    if all(name in loud for name in detectors):
-        graph.name(graph.add("Identity", chosen), verdict)
+def _write_verdict(graph: GraphWriter, entries: Sequence[ConfigEntry], raw: str, spoken: Sequence[str]) -> None:
+    """Compare the loud sums alone: who asks for the verdict waits for no silent model."""
+    if not spoken:
+        return _compare_loud(graph, entries, raw, VERDICT)
+    names = [entry.registry_name for entry in entries if not entry.is_silent]
+    by_name = dict(zip(names, spoken, strict=True))
+    columns = [by_name.get(name, spoken[0]) for name in detector_names(entries)]
+    if len(columns) == 1:
+        sums = columns[0]
     else:
-        spoken = graph.constant(np.array([[name in loud for name in detectors]]))
-        graph.name(graph.add("And", chosen, spoken), verdict)
+        sums = raw if len(entries) == len(spoken) == len(columns) else graph.add("Concat", *columns, axis=1)
+    graph.name(graph.add("GreaterOrEqual", sums, _loud_thresholds(graph, entries)), VERDICT)
+    return None
+
+
+def _compare_loud(graph: GraphWriter, entries: Sequence[ConfigEntry], sums: str, verdict: str) -> None:
+    loud = {entry.registry_name: number for number, entry in enumerate(entries) if not entry.is_silent}
+    columns = [loud.get(name, 0) for name in detector_names(entries)]
+    chosen = sums if columns == list(range(len(entries))) else graph.add("Gather", sums, graph.ints(*columns), axis=1)
+    graph.name(graph.add("GreaterOrEqual", chosen, _loud_thresholds(graph, entries)), verdict)
+
+
+def _loud_thresholds(graph: GraphWriter, entries: Sequence[ConfigEntry]) -> str:
+    # a detector has one loud version at most; without one its verdict is false: nothing reaches NaN
+    loud = {entry.registry_name: raw_threshold(entry.threshold) for entry in entries if not entry.is_silent}
+    return graph.constant(np.array([[loud.get(name, np.nan) for name in detector_names(entries)]]))
 
 
 def _inputs(contract: Contract) -> list[onnx.ValueInfoProto]:
@@ -531,12 +390,6 @@ def _sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def read_metadata(onnx_bytes: bytes) -> dict[str, Any]:
-    """Return what a bundle or version says about itself, by short keys."""
-    proto = onnx.load_from_string(onnx_bytes)
-    return parse_metadata({item.key: item.value for item in proto.metadata_props})
-
-
 def with_receipt(bundle_bytes: bytes, receipt: Mapping[str, Any]) -> bytes:
     """Return the bundle with its latency receipt inside: another file, for a release."""
     proto = onnx.load_from_string(bundle_bytes)
@@ -547,72 +400,7 @@ def with_receipt(bundle_bytes: bytes, receipt: Mapping[str, Any]) -> bytes:
     return to_bytes(proto)
 
 
-# The latency receipt
-
-
-def measure_latency(
-    bundle_bytes: bytes, rows: Sequence[Row], *, windows: int = 5, calls: int = 2000, cold_calls: int = 200
-) -> dict[str, Any]:
-    """Return microseconds from a session row to the verdict: one row a call, one thread, silent models off.
-
-    `warm` has the p50 and p99 of each window; `cold` reads 8 MB before each call, so that caches are empty.
-    """
-    session = open_session(bundle_bytes, single_rows=True)
-    contract = Contract.from_json(session.get_modelmeta().custom_metadata_map[f"{METADATA_PREFIX}contract"])
-    answer = _answerer(session, contract)
-    _time_calls(answer, rows, min(calls, 500), None)
-    warm = [_percentiles(_time_calls(answer, rows, calls, None)) for _ in range(windows)]
-    cold = _percentiles(_time_calls(answer, rows, cold_calls, np.ones(2**20)))
-    p99s = sorted(window["p99"] for window in warm)
-    return {
-        "warm": warm,
-        "cold": cold,
-        "p50": sorted(window["p50"] for window in warm)[len(warm) // 2],
-        "p99": p99s[len(p99s) // 2],
-        "unit": "us",
-        "from": "session row",
-        "windows": windows,
-        "calls": calls,
-        "threads": 1,
-        "cpu": cpu_name(),
-        "runtime": f"onnxruntime {onnxruntime.__version__}",
-        "python": platform.python_version(),
-    }
-
-
-def _answerer(session: Any, contract: Contract) -> Any:
-    def answer(row: Row) -> Any:
-        return session.run([VERDICT], encode_row(contract, row))[0]
-
-    return answer
-
-
-def _time_calls(answer: Any, rows: Sequence[Row], calls: int, dirt: Any) -> list[int]:
-    times = []
-    for row in _round_robin(rows, calls):
-        if dirt is not None:
-            dirt.sum()
-        start = time.perf_counter_ns()
-        answer(row)
-        times.append(time.perf_counter_ns() - start)
-    return times
-
-
-def _round_robin(rows: Sequence[Row], calls: int) -> Iterator[Row]:
-    for number in range(calls):
-        yield rows[number % len(rows)]
-
-
-def _percentiles(times: Sequence[int]) -> dict[str, float]:
-    p50, p99 = np.percentile(np.array(times), [50, 99]) / 1000
-    return {"p50": round(float(p50), 1), "p99": round(float(p99), 1)}
-
-
-def cpu_name() -> str:
-    """Return the name of the processor a receipt was made on."""
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as lines:
-            names = Counter(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-        return names.most_common(1)[0][0] if names else platform.processor()
-    except OSError:
-        return platform.processor()
+def read_metadata(onnx_bytes: bytes) -> dict[str, Any]:
+    """Return what a bundle or version says about itself, by short keys."""
+    proto = onnx.load_from_string(onnx_bytes)
+    return parse_metadata({item.key: item.value for item in proto.metadata_props})

@@ -11,10 +11,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import struct
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from itertools import chain, pairwise
 from typing import Any
 
@@ -29,11 +28,6 @@ TOKENS = 256  # tokens of a text: one per byte, 0 only as padding
 METADATA_PREFIX = "com.etalon."  # keys of the ONNX properties that are ours
 NAN = float("nan")
 _CUT_MARK = np.frombuffer(CUT_MARK, dtype=np.uint8)
-_INT32 = np.dtype("<i4")  # a token as four bytes: the byte, the number of its text, 0, 0
-SEEN_TEXTS = 2048  # of a column that one answer after another meets again; then they are forgotten
-_UNLIKE = frozenset({"uri", "uri_decoded", "referer"})
-# of a text: its bytes as tokens, the second byte of each token, its true length, whether it was cut
-Piece = tuple[bytes, bytes, float, float]
 TEXT = "text"  # name of the input with the tokens of all texts
 NUMBERS = "numbers"  # name of the input with all numbers
 
@@ -105,26 +99,6 @@ class Contract:
         """All columns of the session that a model of this contract needs, once each."""
         sources = chain.from_iterable(one.columns for one in self.derived)
         return tuple(dict.fromkeys((*(text.column for text in self.texts), *self.columns, *sources)))
-
-    @cached_property
-    def text_plan(self) -> tuple[tuple[str, Callable[[str | None], Piece], dict[str | None, Piece] | None], ...]:
-        """Column of each text, how it becomes tokens, and the texts that were seen: what `encode_row` walks.
-
-        Addresses of pages differ from session to session and are not kept."""
-        return tuple(
-            (text.column, partial(_piece, number, text), None if text.column in _UNLIKE else {})
-            for number, text in enumerate(self.texts)
-        )
-
-    @cached_property
-    def derived_plan(self) -> tuple[tuple[Callable[..., float], str, str | None], ...]:
-        """How each derived number is made, and its one or two columns: a quarter of the time of asking each time."""
-        return tuple((one.of, *(*one.columns, None)[:2]) for one in self.derived)  # type: ignore[misc]
-
-    @cached_property
-    def pack_numbers(self) -> Callable[..., bytes]:
-        """Packs numbers as float32: a fifth of the time of `numpy.array`."""
-        return struct.Struct(f"={len(self.numbers)}f").pack
 
     @cached_property
     def digest(self) -> str:
@@ -335,7 +309,7 @@ def encode(contract: Contract, rows: Mapping[str, Sequence[Any] | NDArray[Any] |
     lengths = np.empty((count, texts), dtype=np.intp)
     with np.errstate(over="ignore"):
         for position, column in enumerate(contract.columns):
-            numbers[:, position] = _floats(rows[column])
+            numbers[:, position] = floats(rows[column])
         plain = {column: _plain(rows[column]) for one in contract.derived for column in one.columns}
         for position, one in enumerate(contract.derived, start=len(contract.columns)):
             numbers[:, position] = list(map(one.of, *(plain[column] for column in one.columns)))
@@ -369,57 +343,13 @@ def _whole(value: str) -> bytes:
     return value.encode("utf-8", "surrogatepass")  # never fails: lone surrogates pass
 
 
-def encode_row(contract: Contract, row: Row) -> dict[str, NDArray[Any]]:
-    """Return one session as a feed for the runtime: the hot path of the appliance, the same bits as `encode`."""
-    numbers = [NAN if (value := row[column]) is None else value for column in contract.columns]
-    for of, first, second in contract.derived_plan:
-        numbers.append(of(row[first]) if second is None else of(row[first], row[second]))
-    cuts: list[float] = []
-    text = marks = b""
-    for column, piece_of, seen in contract.text_plan:
-        value = row[column]
-        piece = None if seen is None else seen.get(value)
-        if piece is None:
-            piece = piece_of(value)
-            if seen is not None:
-                if len(seen) >= SEEN_TEXTS:
-                    seen.clear()
-                seen[value] = piece
-        data, mark, length, cut = piece
-        text += data
-        marks += mark
-        numbers.append(length)
-        cuts.append(cut)
-    size = len(text) or 1
-    tokens = bytearray(4 * size)
-    tokens[::4], tokens[1::4] = text or b"\0", marks or b"\0"
-    return {TEXT: np.ndarray((1, size), _INT32, tokens), NUMBERS: _number_row(contract, numbers + cuts)}
-
-
-def _piece(number: int, text: TextInput, value: str | None) -> Piece:
-    if not value:
-        return b"", b"", NAN if value is None else 0.0, 0.0
-    data = value.encode() if value.isascii() else value.encode("utf-8", "surrogatepass")
-    length = len(data)
-    if length <= text.limit:
-        return data.translate(text.table), bytes((number,)) * length, length, 0.0
-    return window(data, text.limit).translate(text.table), bytes((number,)) * text.limit, length, 1.0
-
-
-def _number_row(contract: Contract, numbers: list[Any]) -> NDArray[np.float32]:
-    try:
-        return np.ndarray((1, len(numbers)), np.float32, contract.pack_numbers(*numbers))
-    except OverflowError:
-        with np.errstate(over="ignore"):
-            return _floats(numbers).astype(np.float32)[np.newaxis]
-
-
 def session_columns(rows: Sequence[Row]) -> dict[str, list[Any]]:
     """Return rows as columns; all rows have the columns of the first."""
     return {name: [row[name] for row in rows] for name in rows[0]} if rows else {}
 
 
-def _floats(values: Any) -> NDArray[np.float64]:
+def floats(values: Any) -> NDArray[np.float64]:
+    """Return numbers as doubles: None is NaN, what no double holds is infinite."""
     try:
         return np.array(values, dtype=np.float64)
     except OverflowError:  # an integer beyond every float, from a hostile sensor

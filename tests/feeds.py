@@ -11,7 +11,8 @@ from securesystemslib.signer import CryptoSigner
 
 from accounts.models import Token, User
 from accounts.roles import Role
-from detection.bundle import build_bundle, parse_config, read_metadata
+from detection.bundle import build_bundle, read_metadata
+from detection.bundle_config import parse_config
 from models_registry.models import (
     Appliance,
     ApplianceReport,

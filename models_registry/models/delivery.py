@@ -180,7 +180,7 @@ class BundleReceipt(Evidence):
     """What a bundle needs per answer, measured on one machine."""
 
     bundle = models.ForeignKey(Bundle, on_delete=models.PROTECT, related_name="receipts")
-    measured = models.JSONField()  # detection.bundle.measure_latency
+    measured = models.JSONField()  # detection.latency.measure_latency
     p50 = models.FloatField()  # microseconds, warm, median window
     p99 = models.FloatField()
     machine = models.CharField(max_length=128)

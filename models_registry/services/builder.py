@@ -9,7 +9,8 @@ from typing import Any
 import yaml
 from django.utils.translation import gettext as _
 
-from detection.bundle import CACHE_LEAVES, ConfigEntry, ConfigError, parse_config
+from detection.bundle import CACHE_LEAVES
+from detection.bundle_config import ConfigEntry, ConfigError, parse_config
 from models_registry.models import Bundle, BundleEntry, Channel, GateReport, Publication, Stage, Version
 from models_registry.services import dials, gates, holds, snapshots
 

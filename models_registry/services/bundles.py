@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 from django.db import transaction
 
-from detection.bundle import ConfigEntry, Member, build_bundle, parse_config, read_metadata
+from detection.bundle import Member, build_bundle, read_metadata
+from detection.bundle_config import ConfigEntry, parse_config
 from models_registry.models import Bundle, BundleEntry, GateReport, LedgerKind, Version
 from models_registry.services import builder, dials, gates, ledger, snapshots
 from models_registry.services.detectors import rules_in_force

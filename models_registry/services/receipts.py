@@ -6,7 +6,7 @@ from typing import Any
 
 from django.conf import settings
 
-from detection.bundle import measure_latency
+from detection.latency import measure_latency
 from detection.sessions import Row
 from detection.training_rows import read_training_set
 from models_registry.models import Bundle, BundleReceipt
@@ -22,7 +22,7 @@ class CannotMeasure(ValueError):  # noqa: N818
 
 
 def measure(bundle: Bundle, **how: Any) -> BundleReceipt:
-    """Measure a bundle and keep the receipt; `how` goes to detection.bundle.measure_latency."""
+    """Measure a bundle and keep the receipt; `how` goes to detection.latency.measure_latency."""
     measured = measure_latency(storage.get_bytes(bundle.path), _sessions(bundle), **how)
     return BundleReceipt.objects.create(
         bundle=bundle, measured=measured, p50=measured["p50"], p99=measured["p99"], machine=measured["cpu"]

@@ -12,7 +12,8 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from accounts.rights import role_required
 from accounts.roles import Role
-from detection.bundle import BundleError, ConfigError
+from detection.bundle import BundleError
+from detection.bundle_config import ConfigError
 from models_registry.models import Stage, Version
 from models_registry.services import builder, bundles, gates
 

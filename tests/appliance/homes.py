@@ -10,7 +10,8 @@ from typing import Any
 
 from appliance.home import Home, InForce
 from appliance.scorer import BundleScorer
-from detection.bundle import build_bundle, parse_config
+from detection.bundle import build_bundle
+from detection.bundle_config import parse_config
 from tests.appliance.test_scorer import eve
 from tests.detection.make_models import make_member
 from tests.detection.test_bundle_config import SLIDE

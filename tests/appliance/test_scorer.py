@@ -8,7 +8,8 @@ import sys
 import pytest
 
 from appliance.scorer import BundleScorer, WrongBundle
-from detection.bundle import build_bundle, parse_config
+from detection.bundle import build_bundle
+from detection.bundle_config import parse_config
 from detection.contract import HTTP_1, encode, session_columns
 from detection.scoring import Scorer
 from detection.sources.suricata import session_row

@@ -12,7 +12,8 @@ import pytest
 
 from appliance.records import model_row
 from appliance.scorer import BundleScorer, WrongRecord
-from detection.bundle import build_bundle, parse_config
+from detection.bundle import build_bundle
+from detection.bundle_config import parse_config
 from detection.contract import TLS_1, encode, session_columns
 from detection.scoring import Scorer, features
 from detection.thresholds import raw_threshold

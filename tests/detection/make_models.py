@@ -10,7 +10,8 @@ import lightgbm
 import numpy as np
 from numpy.typing import NDArray
 
-from detection.bundle import ConfigEntry, Member
+from detection.bundle import Member
+from detection.bundle_config import ConfigEntry
 from detection.contract import HTTP_1, Inputs, encode, session_columns
 from detection.features import feature_specs
 from detection.scoring import features

@@ -11,17 +11,11 @@ import onnx
 import pytest
 
 from detection import bundle as bundle_module
-from detection.bundle import (
-    BundleError,
-    BundleTooLarge,
-    build_bundle,
-    measure_latency,
-    parse_config,
-    read_metadata,
-    with_receipt,
-)
+from detection.bundle import BundleError, BundleTooLarge, build_bundle, read_metadata, with_receipt
+from detection.bundle_config import parse_config
 from detection.contract import HTTP_1, TextInput
 from detection.graph import IR_VERSION, ML_OPSET, OPSET
+from detection.latency import measure_latency
 from detection.scoring import Scorer, check_model, open_session, probability
 from detection.thresholds import raw_threshold
 from detection.trees import build_version_model

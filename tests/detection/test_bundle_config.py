@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detection.bundle import ConfigEntry, ConfigError, parse_config
+from detection.bundle_config import ConfigEntry, ConfigError, parse_config
 
 SLIDE = """models:
 - registry_name: "Model_LGBM"

@@ -12,11 +12,11 @@ from detection.contract import (
     Contract,
     contract_for,
     encode,
-    encode_row,
     session_columns,
     window,
 )
 from detection.sessions import COLUMN_NAMES
+from detection.single_rows import RowWriter
 from tests.detection.make_models import make_rows
 
 TEXTS = st.none() | st.text(st.characters(codec=None, categories=None), max_size=700)
@@ -67,7 +67,7 @@ def test_the_newest_contract_of_a_protocol_is_found():
 
 
 def test_tokens_tell_their_text_and_only_the_request_target_keeps_its_capitals():
-    feed = encode_row(HTTP_1, row(uri="/A", host="B.Example", user_agent="Curl", method="GET"))
+    feed = RowWriter(HTTP_1).feed(row(uri="/A", host="B.Example", user_agent="Curl", method="GET"))
     assert feed["text"].tolist()[0][:3] == [ord("/"), ord("A"), TOKENS + ord("b")]
     assert texts_in(feed) == [b"/A", b"b.example", b"curl", b"", b"", b"", b"get"]
 
@@ -111,8 +111,9 @@ def assert_same_tokens(feed, batch, at):
 @given(st.lists(ROWS, min_size=1, max_size=8))
 def test_one_row_and_a_batch_are_encoded_to_the_same_bits(rows):
     batch = encode(HTTP_1, session_columns(rows))
+    writer = RowWriter(HTTP_1)  # of each row, what the one before left behind would show
     for at, each in enumerate(rows):
-        feed = encode_row(HTTP_1, each)
+        feed = writer.feed(each)
         assert feed["numbers"].tobytes() == batch.numbers[at].tobytes()
         assert_same_tokens(feed, batch, at)
 
@@ -120,8 +121,9 @@ def test_one_row_and_a_batch_are_encoded_to_the_same_bits(rows):
 def test_two_thousand_odd_sessions_are_encoded_to_the_same_bytes():
     rows = make_rows(2000, seed=9)
     batch = encode(HTTP_1, session_columns(rows))
+    writer = RowWriter(HTTP_1)
     for at, each in enumerate(rows):
-        assert_same_tokens(encode_row(HTTP_1, each), batch, at)
+        assert_same_tokens(writer.feed(each), batch, at)
 
 
 def test_numbers_beyond_every_float_are_infinite():

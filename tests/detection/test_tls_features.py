@@ -12,11 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from detection.contract import TLS_1, Contract, contract_for, encode, encode_row, session_columns
+from detection.contract import TLS_1, Contract, contract_for, encode, session_columns
 from detection.features import FEATURES, feature_model, feature_names, feature_specs
 from detection.graph import to_bytes
 from detection.scoring import features, open_session
 from detection.sessions import COLUMN_NAMES
+from detection.single_rows import RowWriter
 from detection.tls_recipe import TLS
 from tests.detection.make_tls import DAY, START, make_tls_rows
 
@@ -154,8 +155,9 @@ def test_the_graph_says_what_slow_python_says_of_odd_sessions() -> None:
 @given(st.lists(ROWS, min_size=1, max_size=6))
 def test_one_row_and_a_batch_are_encoded_to_the_same_bits(rows: list[dict[str, Any]]) -> None:
     batch = encode(TLS_1, session_columns(rows))
+    writer = RowWriter(TLS_1)
     for at, each in enumerate(rows):
-        feed = encode_row(TLS_1, each)
+        feed = writer.feed(each)
         assert feed["numbers"].tobytes() == batch.numbers[at].tobytes()
         padded = batch.feed(slice(at, at + 1))["text"][0].tolist()
         tokens = feed["text"][0].tolist()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from django.db import IntegrityError, transaction
 
-from detection.bundle import ConfigError
+from detection.bundle_config import ConfigError
 from models_registry.models import Bundle, BundleEntry, GateReport, Version
 from models_registry.services import bundles, gates
 from models_registry.services.bundles import BundleRefused

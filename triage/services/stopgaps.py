@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 
 from accounts.models import User
 from accounts.services import audit
-from detection.bundle import ConfigError
+from detection.bundle_config import ConfigError
 from labeling.services import dials
 from models_registry.models import Bundle, BundleEntry, Version
 from models_registry.services import boards, bundles

@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 from django.core.management.base import BaseCommand, CommandError
 
-from detection.bundle import ConfigError, parse_config
+from detection.bundle_config import ConfigError, parse_config
 from labeling.services import reference
 from models_registry.models import Bundle, Detector
 from models_registry.services import bundles, gates

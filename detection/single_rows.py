@@ -1,0 +1,129 @@
+"""One session a call: what an appliance runs for every answer, and what latency receipts measure.
+
+The same bits as `contract.encode` and a plain run, at half the time around them: the arrays of inputs and answers are
+written in place and bound to the runtime once. Needs numpy and onnxruntime only."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from detection.contract import NUMBERS, TEXT, Contract, TextInput, floats, window
+from detection.sessions import Row
+
+NAN = float("nan")
+SEEN_TEXTS = 2048  # of a column that one answer after another meets again; then they are forgotten
+_UNLIKE = frozenset({"uri", "uri_decoded", "referer"})  # differ from session to session: not worth keeping
+_INT32 = np.dtype("<i4")  # a token as four bytes: the byte, the number of its text, 0, 0
+# of a text: its bytes as tokens, the second byte of each token, its true length, whether it was cut
+Piece = tuple[bytes, bytes, float, float]
+
+
+class RowWriter:
+    """Writes one session after another into the same two arrays. Not for two threads at once."""
+
+    def __init__(self, contract: Contract) -> None:
+        self._bytes = bytearray(4 * max(sum(text.limit for text in contract.texts), 1))
+        self._tokens = np.frombuffer(self._bytes, _INT32)
+        self.numbers = np.zeros((1, len(contract.numbers)), np.float32)
+        self._pack_numbers = struct.Struct(f"={len(contract.numbers)}f").pack_into
+        self._columns = contract.columns
+        self._derived = [(one.of, *(*one.columns, None)[:2]) for one in contract.derived]
+        self._texts = [_plan(number, text) for number, text in enumerate(contract.texts)]
+
+    def write(self, row: Row) -> int:
+        """Write a session; return how many tokens it has, 1 at least."""
+        numbers = [NAN if (value := row[column]) is None else value for column in self._columns]
+        for of, first, second in self._derived:
+            numbers.append(of(row[first]) if second is None else of(row[first], row[second]))
+        texts, marks, cuts = [], [], []
+        for column, piece_of, seen in self._texts:
+            value = row[column]
+            piece = None if seen is None else seen.get(value)
+            if piece is None:
+                piece = piece_of(value)
+                if seen is not None and not piece[3]:  # long ones would fill the memory
+                    if len(seen) >= SEEN_TEXTS:
+                        seen.clear()
+                    seen[value] = piece
+            text, mark, length, cut = piece
+            texts.append(text)
+            marks.append(mark)
+            numbers.append(length)
+            cuts.append(cut)
+        tokens = b"".join(texts) or b"\0"
+        end = 4 * len(tokens)
+        self._bytes[0:end:4], self._bytes[1:end:4] = tokens, b"".join(marks) or b"\0"
+        try:
+            self._pack_numbers(self.numbers, 0, *numbers, *cuts)
+        except OverflowError:  # beyond float32
+            with np.errstate(over="ignore"):
+                self.numbers[0] = floats(numbers + cuts).astype(np.float32)
+        return len(tokens)
+
+    def tokens(self, size: int) -> NDArray[np.int32]:
+        """Return the first tokens that were written, as the runtime reads them: a view, not a copy."""
+        return self._tokens[:size].reshape(1, size)
+
+    def feed(self, row: Row) -> dict[str, NDArray[Any]]:
+        """Return a session for a plain run, until the next one is written."""
+        return {TEXT: self.tokens(self.write(row)), NUMBERS: self.numbers}
+
+
+def _plan(number: int, text: TextInput) -> tuple[str, Callable[[str | None], Piece], dict[str | None, Piece] | None]:
+    """Return the column of a text, how it becomes tokens, and a place for texts that were seen."""
+    piece_of = partial(_piece, bytes((number,)) * text.limit, text)
+    return text.column, piece_of, None if text.column in _UNLIKE else {}
+
+
+def _piece(marks: bytes, text: TextInput, value: str | None) -> Piece:
+    if not value:
+        return b"", b"", NAN if value is None else 0.0, 0.0
+    data = value.encode() if value.isascii() else value.encode("utf-8", "surrogatepass")
+    length = len(data)
+    if length <= text.limit:
+        return data.translate(text.table), marks[:length], length, 0.0
+    return window(data, text.limit).translate(text.table), marks, length, 1.0
+
+
+class BoundRows:
+    """A runtime session whose inputs are a writer's arrays and whose answers go into arrays of its own."""
+
+    def __init__(
+        self,
+        session: Any,
+        writer: RowWriter,
+        answers: Mapping[str, NDArray[Any]],
+        constants: Mapping[str, NDArray[Any]] | None = None,
+    ) -> None:
+        self._writer = writer
+        self._tokens: dict[int, Any] = {}  # by size: at most one per token that the contract's limits let in
+        binding = session.io_binding()
+        for name, array in answers.items():
+            binding.bind_output(name, "cpu", 0, array.dtype.type, array.shape, array.ctypes.data)
+        for name, array in {NUMBERS: writer.numbers, **(constants or {})}.items():
+            binding.bind_ortvalue_input(name, onnxruntime.OrtValue.ortvalue_from_numpy(array))
+        # the runtime itself: its Python wrappers check names that never change here
+        self._bind = binding._iobinding.bind_ortvalue_input
+        self._run = partial(session._sess.run_with_iobinding, binding._iobinding, _ONLY_ASKED)
+        self._kept = (binding, session, dict(answers), dict(constants or {}))
+
+    def run(self, row: Row) -> None:
+        """Answer about one session."""
+        size = self._writer.write(row)
+        tokens = self._tokens.get(size)
+        if tokens is None:
+            bound = onnxruntime.OrtValue.ortvalue_from_numpy(self._writer.tokens(size))  # on a CPU no copy
+            tokens = self._tokens[size] = bound._ortvalue
+        self._bind(TEXT, tokens)
+        self._run()
+
+
+_ONLY_ASKED = onnxruntime.RunOptions()
+_ONLY_ASKED.only_execute_path_to_fetches = True  # not the answers per flow

@@ -1,0 +1,38 @@
+"""One session a call says what a batch says, in the same arrays again and again."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from detection.bundle import build_bundle
+from detection.bundle_config import parse_config
+from detection.contract import HTTP_1, encode, session_columns
+from detection.scoring import Scorer, open_session, probability
+from detection.single_rows import SEEN_TEXTS, BoundRows, RowWriter
+from tests.detection.make_models import make_member, make_rows, make_version
+
+CONFIG = "models:\n- {registry_name: m, version: 1, threshold: 0.5, is_silent: false}\n"
+
+
+def test_bound_rows_answer_with_the_bits_of_a_batch() -> None:
+    rows = make_rows(400, seed=33)
+    raw = Scorer(make_version(1)).raw(encode(HTTP_1, session_columns(rows)))
+    data = build_bundle([make_member(entry, 1) for entry in parse_config(CONFIG)], config_text=CONFIG)
+    verdict, scores = np.zeros((1, 1), np.bool_), np.zeros((1, 1), np.float64)
+    session = open_session(data, single_rows=True)
+    bound = BoundRows(session, RowWriter(HTTP_1), {"verdict": verdict, "scores": scores})
+    plain = RowWriter(HTTP_1)
+    for row, expected in zip(rows, raw, strict=True):
+        bound.run(row)
+        assert verdict[0, 0] == (expected >= 0.0)
+        assert scores.tobytes() == session.run(["scores"], plain.feed(row))[0].tobytes()
+        assert abs(scores[0, 0] - float(probability(expected))) < 1e-15
+
+
+def test_texts_that_were_seen_are_forgotten_before_they_fill_the_memory() -> None:
+    writer, row = RowWriter(HTTP_1), make_rows(1, seed=1)[0]
+    seen = {column: place for column, _piece_of, place in writer._texts}
+    for number in range(SEEN_TEXTS + 10):
+        writer.write(row | {"user_agent": f"agent {number}", "host": "h" * (200 + number)})
+    assert len(seen["user_agent"] or ()) == 10
+    assert not seen["host"]  # cut ones are not kept: an attacker chooses how long they are
