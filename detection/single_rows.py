@@ -32,9 +32,12 @@ class RowWriter:
         self._bytes = bytearray(4 * max(sum(text.limit for text in contract.texts), 1))
         self._tokens = np.frombuffer(self._bytes, _INT32)
         self.numbers = np.zeros((1, len(contract.numbers)), np.float32)
+        self._numbers = self.numbers.data
         self._pack_numbers = struct.Struct(f"={len(contract.numbers)}f").pack_into
         self._columns = contract.columns
-        self._derived = [(one.of, *(*one.columns, None)[:2]) for one in contract.derived]
+        self._derived: list[tuple[Callable[..., float], str, str | None]] = [
+            (one.of, one.columns[0], one.columns[1] if len(one.columns) > 1 else None) for one in contract.derived
+        ]
         self._texts = [_plan(number, text) for number, text in enumerate(contract.texts)]
 
     def write(self, row: Row) -> int:
@@ -61,7 +64,7 @@ class RowWriter:
         end = 4 * len(tokens)
         self._bytes[0:end:4], self._bytes[1:end:4] = tokens, b"".join(marks) or b"\0"
         try:
-            self._pack_numbers(self.numbers, 0, *numbers, *cuts)
+            self._pack_numbers(self._numbers, 0, *numbers, *cuts)
         except OverflowError:  # beyond float32
             with np.errstate(over="ignore"):
                 self.numbers[0] = floats(numbers + cuts).astype(np.float32)
