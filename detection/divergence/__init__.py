@@ -1,28 +1,18 @@
 """Did the field change? Counts of a model against counts of rules, day by day, with a stated rate of false alarms.
 
 A stream is (customer, model, version, kind) with x successes in n trials a period (a UTC day). Reads in this order:
-`null` (what counts do while nothing changes), `evalues` (what a day is worth as evidence), `streams` (the statistic),
-`days` (one day of a whole fleet: learning, fits, incidents), `fleet` (alarms of all, versions compared). Everything
-works on arrays of streams; state is O(1) a stream, and replay gives the same state bit for bit.
+`null` (what counts do while nothing changes), `evalues` (what a day is worth as evidence), `streams` (the statistic, a
+day of all streams at once), `fleet` (how many false incidents, and the fleet as one stream). Everything works on arrays
+of streams; state is O(1) a stream, and replay gives the same state bit for bit.
 
 `python -m detection.divergence check FILE` compares with a file of test vectors.
 """
 
-from detection.divergence.days import Closing, Watch, advance, close, hold, in_force, silent
 from detection.divergence.evalues import log_e_values, plain
-from detection.divergence.fleet import (
-    Compared,
-    Together,
-    between_false_alarms,
-    compare,
-    expected_false_alarms,
-    fleet_counts,
-    fleet_volume,
-    mcnemar,
-    together,
-)
+from detection.divergence.fleet import MEASURED_BELOW_BOUND, between_false_alarms, fleet_counts, mcnemar
 from detection.divergence.null import (
     fit_phi,
+    fit_phi_of_each,
     fit_prior,
     log_beta_binomial,
     mean_over,
@@ -34,26 +24,17 @@ from detection.divergence.streams import Looks, Streams, forget, step
 
 __all__ = [
     "FLOAT_LIMIT",
+    "MEASURED_BELOW_BOUND",
     "POLICY",
-    "Closing",
-    "Compared",
     "Looks",
     "Policy",
     "Streams",
-    "Together",
-    "Watch",
-    "advance",
     "between_false_alarms",
-    "close",
-    "compare",
-    "expected_false_alarms",
     "fit_phi",
+    "fit_phi_of_each",
     "fit_prior",
     "fleet_counts",
-    "fleet_volume",
     "forget",
-    "hold",
-    "in_force",
     "log_beta_binomial",
     "log_e_values",
     "mcnemar",
@@ -61,7 +42,5 @@ __all__ = [
     "odds_shift",
     "plain",
     "prior_of_version",
-    "silent",
     "step",
-    "together",
 ]

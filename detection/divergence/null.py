@@ -52,10 +52,20 @@ def fit_phi(x: Any, n: Any, mu: Any, policy: Policy = POLICY) -> float:
     some = trials >= 2
     successes, trials, means = successes[some], trials[some], means[some]
     excess = (successes - trials * means) ** 2 / (means * (1 - means)) - trials
-    return float(phi_of(excess.sum(), (trials * (trials - 1)).sum(), policy))
+    return float(_phi(excess.sum(), (trials * (trials - 1)).sum(), policy))
 
 
-def phi_of(excess: Any, pairs: Any, policy: Policy = POLICY) -> Floats:
+def fit_phi_of_each(streams: Any, x: Any, n: Any, mu: Any, size: int, policy: Policy = POLICY) -> Floats:
+    """Return `fit_phi` of each of `size` streams; `streams` says of each period whose it is, mu is of each stream."""
+    rows, successes, trials = np.asarray(streams, np.int64), np.asarray(x, float), np.asarray(n, float)
+    some = trials >= 2
+    rows, successes, trials = rows[some], successes[some], trials[some]
+    means = np.asarray(mu, float)[rows]
+    excess = (successes - trials * means) ** 2 / (means * (1 - means)) - trials
+    return _phi(np.bincount(rows, excess, size), np.bincount(rows, trials * (trials - 1), size), policy)
+
+
+def _phi(excess: Any, pairs: Any, policy: Policy) -> Floats:
     """Return the precision from sums over periods: variation beyond binomial noise, and pairs of trials."""
     above, among = np.asarray(excess, float), np.asarray(pairs, float)
     rho = np.divide(above, among, out=np.zeros_like(above), where=among > 0)

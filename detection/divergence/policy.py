@@ -35,13 +35,6 @@ class Policy:
     most_trials: int = 2000  # of a period, as far as e-values go
     learning: int = 28  # periods
     learning_of_versions: int = 7  # of a new version, whose prior is what the old one showed
-    recent: int = 56  # quiet periods that tell phi,
-    own_phi: int = 28  # of them, from which a stream's own phi counts,
-    refit_every: int = 7  # periods
-    silent_after: int = 3  # missing periods
-    together: int = 3  # customers, for an incident of the fleet,
-    together_share: float = 0.1  # of those on the version,
-    together_within: int = 7  # periods
 
 
 POLICY = Policy()

@@ -64,28 +64,16 @@ class Streams:
     def take(self, rows: Any) -> Streams:
         return Streams(**{one.name: getattr(self, one.name)[rows] for one in fields(self)})
 
-    def put(self, rows: Any, part: Streams) -> Streams:
-        """Return the streams with some of them replaced."""
-        changed = {one.name: getattr(self, one.name).copy() for one in fields(self)}
-        for name, values in changed.items():
-            values[rows] = getattr(part, name)
-        return Streams(**changed)
-
 
 @dataclass(frozen=True, slots=True)
 class Looks:
-    """What one period said about S streams, each array [S]. Where `tested` is false only `mu`, the prior, phi and the
-    statistic speak."""
+    """What one period said about S streams, each array [S]. Where `tested` is false only `mu` and `statistic` speak."""
 
     mu: Floats  # reference before the period taught it
-    a0: Floats  # prior and precision that were in force
-    b0: Floats
-    phi: Floats
     tested: Flags
     e_up: Floats
     e_down: Floats
     statistic: Floats
-    log_statistic: Floats
     alarm: Flags
     ticket: Flags
     upward: Flags
@@ -191,14 +179,10 @@ def _looks(
     effect = np.where(upward, odds_ratio, 1 / odds_ratio)
     return Looks(
         mu=mu,
-        a0=moved.a0,
-        b0=moved.b0,
-        phi=moved.phi,
         tested=tested,
         e_up=plain(log_e_up),
         e_down=plain(log_e_down),
         statistic=plain(log_statistic),
-        log_statistic=log_statistic,
         alarm=alarm,
         ticket=alarm & (changed_n >= policy.least_trials) & (effect >= policy.least_effect),
         upward=upward,

@@ -23,22 +23,16 @@ def shift(mu, r):
 
 @dataclass
 class Stream:
-    group: int
     policy: Policy
-    a0: float = 5.0
-    b0: float = 5.0
-    phi: float = 50.0
-    given: bool = False
-    learning: int = 0
+    a0: float
+    b0: float
+    phi: float
     X: float = 0.0
     N: float = 0.0
     U: float = -math.inf  # logarithms
     D: float = -math.inf
     up: list = field(default_factory=lambda: [0, 0, -1])  # x, n since the change, and its period
     down: list = field(default_factory=lambda: [0, 0, -1])
-    learnt: list = field(default_factory=lambda: [0, 0])
-    quiet: list = field(default_factory=list)  # (x, n) of the last quiet periods
-    held: bool = False
 
     @property
     def mu(self):
@@ -51,21 +45,16 @@ class Stream:
             return top
         return top + math.log((math.exp(self.U - top) + math.exp(self.D - top)) / 2)
 
-    def day(self, period, x, n):
+    def day(self, period, x, n, *, learning, frozen):
         """Return what the period says: (alarm, ticket, odds ratio), and learn."""
         policy, mu = self.policy, self.mu
-        tested = not self.learning and self.a0 + self.b0 + self.N >= policy.least_reference and n > 0
+        tested = not learning and self.a0 + self.b0 + self.N >= policy.least_reference and n > 0
         said = (False, False, None)
         if tested:
             said = self._test(period, x, n, mu)
-        if math.log(policy.freeze_at) > self.S:
-            self.quiet = [*self.quiet, (x, n)][-policy.recent :]
-            if not self.held:
-                keep = 0.5 ** (1 / policy.half_life)
-                self.X, self.N = keep * self.X + x, keep * self.N + n
-        if self.learning:
-            self.learning -= 1
-            self.learnt = [self.learnt[0] + x, self.learnt[1] + n]
+        if math.log(policy.freeze_at) > self.S and not frozen:
+            keep = 0.5 ** (1 / policy.half_life)
+            self.X, self.N = keep * self.X + x, keep * self.N + n
         return said
 
     def _test(self, period, x, n, mu):
@@ -95,14 +84,14 @@ class Stream:
         return alarm, alarm and seg_n >= self.policy.least_trials and effect >= self.policy.least_effect, odds_ratio
 
 
-def excess_and_pairs(stream):
-    told = [(x, n) for x, n in stream.quiet if n >= 2]
-    mu = (stream.a0 + sum(x for x, _ in told)) / (stream.a0 + stream.b0 + sum(n for _, n in told))
-    excess = sum((x - n * mu) ** 2 / (mu * (1 - mu)) - n for x, n in told)
-    return excess, sum(n * (n - 1) for _, n in told), len(told)
-
-
-def phi_of(excess, pairs, policy):
+def phi_of(streams, policy):
+    """Return phi pooled over streams, each (a0, b0, [(x, n), ...])."""
+    excess = pairs = 0
+    for a0, b0, periods in streams:
+        told = [(x, n) for x, n in periods if n >= 2]
+        mu = (a0 + sum(x for x, _ in told)) / (a0 + b0 + sum(n for _, n in told))
+        excess += sum((x - n * mu) ** 2 / (mu * (1 - mu)) - n for x, n in told)
+        pairs += sum(n * (n - 1) for _, n in told)
     if not pairs:
         return policy.phi_unknown
     rho = excess / pairs
@@ -120,23 +109,3 @@ def prior_of(learnt, policy):
     v = max(s2 - m * (1 - m) * len(told) / n, 1e-9)
     weight = min(max(m * (1 - m) / v - 1, 2), policy.prior_cap)
     return m * weight, (1 - m) * weight
-
-
-def day(streams, period, records, policy):
-    """Play one day of a fleet: `records` maps a stream's number to (x, n). Return what was said, by number."""
-    learnt_before = {one for one in records if streams[one].learning}
-    said = {one: streams[one].day(period, x, n) for one, (x, n) in records.items()}
-    ended = [one for one in learnt_before if not streams[one].learning]
-    for one in ended:
-        stream = streams[one]
-        if not stream.given:
-            stream.a0, stream.b0 = prior_of([other.learnt for other in streams if other.group == stream.group], policy)
-    weekly = period % policy.refit_every == 0
-    for one, stream in enumerate(streams):
-        if stream.learning or not (weekly or one in ended):
-            continue
-        sums = [excess_and_pairs(other) for other in streams if other.group == stream.group and not other.learning]
-        fleet = phi_of(sum(told[0] for told in sums), sum(told[1] for told in sums), policy)
-        excess, pairs, periods = excess_and_pairs(stream)
-        stream.phi = min(fleet, phi_of(excess, pairs, policy)) if periods >= policy.own_phi else fleet
-    return said
