@@ -25,7 +25,6 @@ from detection.divergence import (
     fit_phi,
     fit_prior,
     fleet_counts,
-    fleet_volume,
     forget,
     mean_over,
     odds_shift,
@@ -334,7 +333,7 @@ def _delays(seed: int, runs: int, days: int, odds: float) -> Array:
         _day(draw, day, volume, odds_shift(mu, odds) if odds != 1 and day >= change else mu)
         for day in range(LEARNING + days)
     ]
-    usual = [fleet_volume([int(n[row].sum()) for n, _ in drawn[:LEARNING]]) for row in range(runs)]
+    usual = [float(np.mean([n[row].sum() for n, _ in drawn[:LEARNING]])) for row in range(runs)]
     counts = np.array([[fleet_counts(x[row], n[row], usual[row]) for row in range(runs)] for n, x in drawn])
     fits = [_fitted(counts[:LEARNING, row, :1], counts[:LEARNING, row, 1:]) for row in range(runs)]
     streams = Streams.fresh(*(np.array([fit[place] for fit in fits]) for place in range(3)))
