@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -261,6 +262,33 @@ def test_the_locks_agree():
 
     runtime, development = pins("requirements.lock"), pins("requirements-dev.lock")
     assert runtime.items() <= development.items()
+
+
+def test_every_package_that_code_imports_is_locked():
+    """A package that somebody once installed by hand is missing on every new machine."""
+
+    def plain(package: str) -> str:
+        return re.sub(r"[-_.]+", "-", package).lower()
+
+    locked = {
+        plain(package) for package in re.findall(r"^([\w.-]+)==", (ROOT / "requirements-dev.lock").read_text(), re.M)
+    }
+    ours = {path.name for path in ROOT.iterdir()} | {"mlflow"}  # an extra, tried when it is there
+    packages = packages_distributions()
+    for path in python_files(*CODE):
+        for module in _imported(path) - sys.stdlib_module_names - ours:
+            assert {plain(package) for package in packages.get(module, [])} & locked, f"{name(path)}: {module}"
+
+
+def _imported(path: Path) -> set[str]:
+    """Return the first names of all modules that a file imports."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            found.add(node.module.split(".")[0])
+    return found
 
 
 def test_no_other_lock_is_kept():
