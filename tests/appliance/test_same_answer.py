@@ -11,10 +11,13 @@ import sys
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import pytest
+from django.test import Client
 from redis import Redis
 
+from accounts.models import Token
 from appliance.run import Runner
 from detection.contract import HTTP_1, encode, session_columns
 from detection.scoring import Scorer, probability
@@ -22,10 +25,13 @@ from detection.sources.suricata import session_row
 from detection.thresholds import raw_threshold
 from tests.appliance import homes
 from tests.detection.make_models import make_version
+from tests.factories import make_bundle, make_token
+from tests.factories import make_version as make_version_row
 from tests.jobs.workers import redis_server
+from traffic import storage
 
-WANTED = 10_000
-pytestmark = pytest.mark.slow
+WANTED, AT_A_TIME = 10_000, 250
+pytestmark = [pytest.mark.slow, pytest.mark.django_db]
 
 
 def real_lines(folder: Path) -> Iterator[bytes]:
@@ -46,6 +52,29 @@ def real_lines(folder: Path) -> Iterator[bytes]:
 
 def bits(score: float) -> bytes:
     return struct.pack(">d", score)
+
+
+def by_service(records: list[dict[str, Any]], digest: str) -> list[dict[str, Any]]:
+    """Return what `POST /api/v1/score/` says of sessions, asked as a machine asks."""
+    client = Client(headers={"Authorization": f"Bearer {make_token(Token.Kind.SERVICE, 'portal')[1]}"})
+    told: list[dict[str, Any]] = []
+    for start in range(0, len(records), AT_A_TIME):
+        body = {"digest": digest, "records": records[start : start + AT_A_TIME]}
+        answer = client.post("/api/v1/score/", body, content_type="application/json")
+        assert answer.status_code == 200, answer.content[:500]
+        told += answer.json()["results"]
+    return told
+
+
+def registered(bundle: bytes) -> tuple[str, str]:
+    """Keep the version and the bundle that are compared; return their digests."""
+    version = make_version(1)
+    storage.put_bytes("versions/compared.onnx", version)
+    digest = hashlib.sha256(version).hexdigest()
+    make_version_row(onnx_path="versions/compared.onnx", onnx_digest=digest, threshold=0.5)
+    storage.put_bytes("bundles/compared.onnx", bundle)
+    kept = make_bundle(path="bundles/compared.onnx", digest=hashlib.sha256(bundle).hexdigest())
+    return digest, kept.digest
 
 
 def test_equal_bits_everywhere(shared_data: Path, tmp_path: Path) -> None:
@@ -70,7 +99,13 @@ def test_equal_bits_everywhere(shared_data: Path, tmp_path: Path) -> None:
     assert [bool(one["fired"]) for one in by_file] == [bool(one["fired"]) for one in by_redis] == verdicts
     shown = probability(raw)
     assert max(abs(one["scores"][name] - float(p)) for one, p in zip(by_file, shown, strict=True)) < 1e-15
+    version, bundle = registered(homes.bundle())
+    served, served_raw = by_service(records, bundle), by_service(records, version)
+    assert [bits(one["raw"]) for one in served_raw] == [bits(one) for one in raw.tolist()]
+    assert [one["verdict"] for one in served_raw] == verdicts
+    assert [bits(one["scores"][name]) for one in served] == [bits(one["scores"][name]) for one in by_file]
+    assert [one["verdicts"]["Model_LGBM"] for one in served] == verdicts
     digest = hashlib.sha256(b"".join(bits(one["scores"][name]) for one in by_file)).hexdigest()[:12]
     print(  # noqa: T201 (the proof itself)
-        f"\n{WANTED} sessions, {sum(verdicts)} verdicts: pipeline, file and Redis agree; scores {digest}"
+        f"\n{WANTED} sessions, {sum(verdicts)} verdicts: pipeline, service, file and Redis agree; scores {digest}"
     )
