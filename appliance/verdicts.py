@@ -22,5 +22,10 @@ def verdict_record(scorer: BundleScorer, record: dict[str, Any], verdict: Verdic
             name: score for name, score in zip(scorer.models, verdict.scores, strict=True) if not math.isnan(score)
         },
     }
-    kept = {name: record[name] for name in KEPT if name in record}
+    kept = {name: value for name in KEPT if _is_plain(value := record.get(name))}
     return orjson.dumps({**kept, "event_type": "etalon", "app_proto": scorer.protocol, "etalon": said})
+
+
+def _is_plain(value: Any) -> bool:
+    """A text or a number as sensors write them: anything else must not keep a verdict from going out."""
+    return isinstance(value, str) or (isinstance(value, int) and abs(value) < 2**63)

@@ -42,6 +42,16 @@ def test_a_file_is_scored_line_by_line(tmp_path: Path) -> None:
     assert 0 < done.fired < 50
 
 
+def test_no_odd_byte_or_number_hides_a_session_or_stops_the_rest(tmp_path: Path) -> None:
+    home, source, sink = homes.make_home(tmp_path / "home"), tmp_path / "eve.json", tmp_path / "out.json"
+    odd, deep, last = homes.lines(3)
+    odd = odd.replace(b'"url": "', b'"url": "\xff')
+    deep = deep.replace(b'"flow_id": 1', b'"flow_id": 1' + b"0" * 30 + b', "src_port": ' + b"[" * 400 + b"]" * 400)
+    source.write_bytes(b"\n".join([odd, deep, last]) + b"\n")
+    assert Runner(home, str(source), str(sink)).run().sessions == 3
+    assert [record.get("flow_id") for record in told(sink)] == [0, None, 2]
+
+
 def test_a_second_run_begins_where_the_first_ended(tmp_path: Path) -> None:
     home, source, sink = homes.make_home(tmp_path / "home"), tmp_path / "eve.json", tmp_path / "out.json"
     source.write_bytes(b"\n".join(homes.lines(10)) + b"\n")
