@@ -14,9 +14,7 @@ from typing import Any
 from appliance.records import model_row
 from appliance.scorer import BundleScorer, WrongRecord
 from detection import kits
-from detection.contract import encode, session_columns
 from detection.kits import Consent, Kit, Said
-from detection.scoring import features
 
 
 def make(
@@ -26,14 +24,13 @@ def make(
     if record.get("event_type", scorer.protocol) != scorer.protocol:
         raise WrongRecord(f"the bundle reads {scorer.protocol} records, this one is {record['event_type']!r}")
     row = model_row(record)
-    found = features(scorer.contract, encode(scorer.contract, session_columns([row])))[0]
     said = scorer.score_row(row, run_silent=True)
     return Kit(
         bundle=scorer.digest,
         contract=scorer.contract.id,
         consent=consent,
         record=kits.reduced(record, consent),
-        features=tuple(float(value) for value in found),
+        features=scorer.features(row),
         said=tuple(_said(scorer.metadata["models"], said.scores)),
         contact=contact,
         note=note,

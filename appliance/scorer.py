@@ -100,6 +100,12 @@ class BundleScorer:
         with self._lock:
             return Full(self._full.about(row), tuple(self._full.above.tolist()[0]))
 
+    def features(self, row: Row) -> tuple[float, ...]:
+        """Return the numbers that the trees read of a session; none where the bundle is of the time before it told."""
+        if "features" not in {output.name for output in self._session.get_outputs()}:
+            return ()
+        return tuple(self._session.run(["features"], RowWriter(self.contract).feed(row))[0][0].tolist())
+
     def above(self, verdict: Verdict) -> tuple[bool | None, ...]:
         """Return by model whether it was at its threshold; None for silent models: a plain answer leaves them out."""
         fired = set(verdict.detectors)

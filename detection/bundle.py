@@ -19,8 +19,8 @@ from onnx import helper
 
 from detection.bundle_config import ConfigEntry
 from detection.contract import METADATA_PREFIX, Contract
-from detection.features import FEATURES, feature_inputs
-from detection.graph import BOOL, DOUBLE, INT64, GraphWriter, model, tensor, to_bytes
+from detection.features import FEATURES, feature_inputs, feature_specs
+from detection.graph import BOOL, DOUBLE, FLOAT, INT64, GraphWriter, model, tensor, to_bytes
 from detection.scoring import parse_metadata
 from detection.thresholds import raw_threshold
 from detection.trees import RAW
@@ -163,7 +163,7 @@ def build_bundle(
     for note in notes:
         warnings.warn(note, BundleTooLarge, stacklevel=2)
     properties = _properties(parts, contract, config_text, min_product_version, leaves, notes, ledger or {})
-    proto = model([graph], _inputs(contract), _outputs(members), properties)
+    proto = model([graph], _inputs(contract), _outputs(members, contract), properties)
     _add_defaults(proto)
     onnx.checker.check_model(proto, full_check=True)
     return to_bytes(proto)
@@ -197,8 +197,10 @@ def _write_blocks(graph: GraphWriter, parts: Sequence[_Part], contract: Contract
     for part in parts:
         if part.block_digest not in features:
             prefix = f"block{len(features)}"
-            _graft(graph, part.block, part.block_constants, prefix, inputs)
-            features[part.block_digest] = f"{prefix}/{FEATURES}"
+            # the first one's numbers are an output too: kits hand them out, and who does not ask does not wait
+            name = f"{prefix}/{FEATURES}" if features else FEATURES
+            _graft(graph, part.block, part.block_constants, prefix, {**inputs, FEATURES: name})
+            features[part.block_digest] = name
     return features
 
 
@@ -294,7 +296,7 @@ def _inputs(contract: Contract) -> list[onnx.ValueInfoProto]:
     ]
 
 
-def _outputs(members: Sequence[Member]) -> list[onnx.ValueInfoProto]:
+def _outputs(members: Sequence[Member], contract: Contract) -> list[onnx.ValueInfoProto]:
     models, detectors = len(members), len(detector_names([member.entry for member in members]))
     return [
         tensor(SCORES, DOUBLE, ["N", models]),
@@ -302,6 +304,7 @@ def _outputs(members: Sequence[Member]) -> list[onnx.ValueInfoProto]:
         tensor(VERDICT, BOOL, ["N", detectors]),
         tensor(FLOW_ABOVE, BOOL, ["S", models]),
         tensor(FLOW_VERDICT, BOOL, ["S", detectors]),
+        tensor(FEATURES, FLOAT, ["N", len(feature_specs(contract))]),
     ]
 
 

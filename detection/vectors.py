@@ -10,9 +10,9 @@ import numpy as np
 import onnx
 from onnx import helper
 
+from detection.features import FEATURES
 from detection.scoring import open_session
 
-FEATURES = "/features"
 _FLOAT = onnx.TensorProto.FLOAT
 
 
@@ -36,12 +36,14 @@ def _trees(bundle: bytes) -> tuple[Any, str]:
     """Return a session from features to scores, and the name of its first input."""
     proto = onnx.load_from_string(bundle)
     graph = proto.graph
-    name = next((out for node in graph.node for out in node.output if out.endswith(FEATURES)), None)
+    made = (out for node in graph.node for out in node.output)
+    name = next((out for out in made if out.rpartition("/")[2] == FEATURES), None)  # older bundles: of a block
     if name is None:
         raise WrongVector("the bundle keeps its features to itself")
     nodes = _between(graph, name)
     used = {one for node in nodes for one in _reads(node)}
-    shapes = {value.name: value for value in onnx.shape_inference.infer_shapes(proto).graph.value_info}
+    inferred = onnx.shape_inference.infer_shapes(proto).graph
+    shapes = {value.name: value for value in (*inferred.value_info, *inferred.output)}
     width = shapes[name].type.tensor_type.shape.dim[1].dim_value
     inputs = [helper.make_tensor_value_info(name, _FLOAT, ["N", width])]
     inputs += [value for value in graph.input if value.name in used]
@@ -52,8 +54,8 @@ def _trees(bundle: bytes) -> tuple[Any, str]:
         [value for value in graph.output if value.name == "scores"],
         initializer=[one for one in graph.initializer if one.name in used],
     )
-    made = helper.make_model(kept, opset_imports=proto.opset_import, ir_version=proto.ir_version)
-    return open_session(made.SerializeToString(), single_rows=True), name
+    trees = helper.make_model(kept, opset_imports=proto.opset_import, ir_version=proto.ir_version)
+    return open_session(trees.SerializeToString(), single_rows=True), name
 
 
 def _between(graph: onnx.GraphProto, features: str) -> list[onnx.NodeProto]:

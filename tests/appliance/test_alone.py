@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
@@ -11,9 +12,13 @@ import venv
 from importlib.metadata import PackageNotFoundError, packages_distributions, requires
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from appliance.unit import unit
+from detection.contract import HTTP_1, encode, session_columns
+from detection.scoring import features
+from detection.sources.suricata import session_row
 from tests.appliance import homes
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -52,7 +57,8 @@ def _name(requirement: str) -> str:
     return re.split(r"[^A-Za-z0-9._-]", requirement, maxsplit=1)[0].lower().replace("_", "-")
 
 
-def test_scoring_loads_only_the_packages_it_declares(tmp_path: Path) -> None:
+def alone(*arguments: str) -> str:
+    """Run the appliance where every package that it does not declare is closed; return what it printed."""
     own = own_packages()
     closed = {
         module
@@ -60,14 +66,29 @@ def test_scoring_loads_only_the_packages_it_declares(tmp_path: Path) -> None:
         if not {owner.lower().replace("_", "-") for owner in owners} & own and not module.startswith("_")
     }
     assert closed >= NEVER
+    program = PROGRAM.format(closed=sorted(closed), arguments=list(arguments))
+    ran = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    return ran.stdout
+
+
+def test_scoring_loads_only_the_packages_it_declares(tmp_path: Path) -> None:
     home = homes.make_home(tmp_path / "home")
     (tmp_path / "eve.json").write_bytes(b"\n".join(homes.lines(5)) + b"\n")
     out = tmp_path / "out.json"
-    arguments = ["--home", str(home.folder), "score", "--in", str(tmp_path / "eve.json"), "--out", str(out)]
-    program = PROGRAM.format(closed=sorted(closed), arguments=arguments)
-    ran = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
-    assert ran.returncode == 0, ran.stderr
+    alone("--home", str(home.folder), "score", "--in", str(tmp_path / "eve.json"), "--out", str(out))
     assert len(out.read_bytes().splitlines()) == 5
+
+
+def test_a_kit_needs_no_more_and_its_features_are_those_of_the_pipeline(tmp_path: Path) -> None:
+    home = homes.make_home(tmp_path / "home")
+    record = homes.record(9)
+    (tmp_path / "record.json").write_text(json.dumps(record))
+    bundle = home.path_of(home.in_force()["http"].digest)
+    kit = json.loads(alone("kit", "--bundle", str(bundle), "--record", str(tmp_path / "record.json")))
+    expected = features(HTTP_1, encode(HTTP_1, session_columns([session_row(record)])))[0]
+    told = np.array([np.nan if value is None else value for value in kit["features"]], dtype=np.float32)
+    assert np.array_equal(told, expected, equal_nan=True)
 
 
 def test_its_unit_gives_it_few_rights() -> None:
