@@ -105,7 +105,8 @@ class Counts:
 
     def _add(self, hour: str, scorer: BundleScorer, sums: Counter[str]) -> Path:
         path = self.home.telemetry / f"{hour.replace(':', '')}-{scorer.protocol}-{scorer.bundle[:16]}.json"
-        old = json.loads(path.read_bytes()) if path.exists() else empty_record(hour, scorer)
+        told = next((one for one in (path, path.parent / "sent" / path.name) if one.exists()), None)  # late sessions
+        old = json.loads(told.read_bytes()) if told else empty_record(hour, scorer)
         for model in old["models"]:
             for cell in CELLS:
                 model[cell] += sums[f"{model['model']}/{cell}"]

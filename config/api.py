@@ -25,6 +25,7 @@ from models_registry.upload_api import Versions
 from traffic.api import RuleVerdicts, Traffic
 from triage.api import ComplaintEvidence, Complaints, OneComplaint
 from triage.risk_api import RiskScores
+from triage.telemetry_api import Telemetry
 
 METHODS = ("get", "post", "put", "patch", "delete")
 
@@ -136,6 +137,7 @@ urlpatterns = [
     path("docs/", docs, name="docs"),
     path("traffic/", Traffic.as_view(), name="traffic"),
     path("rule-verdicts/", RuleVerdicts.as_view(), name="rule-verdicts"),
+    path("telemetry/", Telemetry.as_view(), name="telemetry"),
     path("risk-scores/", RiskScores.as_view(), name="risk-scores"),
     path("complaints/", Complaints.as_view(), name="complaints"),
     path("complaints/<int:pk>/", OneComplaint.as_view(), name="complaint"),

@@ -46,6 +46,7 @@ CLOCK = {
     "collect complaints": every(5, "triage.tasks.collect_complaints", NOTICES),
     "follow complaints": every(30, "triage.tasks.follow_complaints", PIPELINE),
     "collect roles": every(30, "models_registry.tasks.collect_roles", NOTICES),
+    "follow incidents": every(30, "triage.tasks.follow_incidents", NOTICES),
     "watch deadlines": every(30, "triage.tasks.watch_deadlines", NOTICES),
     "open items of hosts at risk": every(30, "triage.tasks.open_risk_items", PIPELINE),
     "collect announcements": every(30, "triage.tasks.collect_announcements", NOTICES),
@@ -71,6 +72,8 @@ CLOCK = {
     "compact": at(crontab(minute="50"), "models_registry.tasks.start_compaction", PIPELINE),
     # every hour: each organisation has a midnight of its own
     "hosts at risk": at(crontab(minute="5"), "triage.tasks.start_risk_days", TRAINING),
+    # every hour: days close at 06:00 UTC, and late hours are taken up without waiting for the next one
+    "close days of telemetry": at(crontab(minute="8"), "triage.tasks.close_telemetry_days", TRAINING),
     # signatures of the feed that last for days
     "refresh the feed": at(crontab(minute="15"), "models_registry.tasks.refresh_feed", NOTICES),
     # the night, UTC

@@ -33,6 +33,7 @@ PLACES = (
     Place("labeling:conflicts", _("Conflicts"), "x"),
     Place("labeling:hunt", _("Hunt"), "f"),
     Place("triage:complaints", _("Complaints"), "c"),
+    Place("triage:incidents", _("Incidents"), "v"),
     Place("triage:risk", _("Hosts at risk"), "r"),
     Place("models_registry:detectors", _("Models"), "m"),
     Place("models_registry:bundles", _("Bundles"), "b"),

@@ -765,6 +765,12 @@ def _feeds() -> Any:
     return feeds
 
 
+def _field() -> Any:
+    from tests import field  # it is made of these factories
+
+    return field
+
+
 URL_ARGS: dict[str, Callable[[], list[Any]]] = {
     "accounts:change-role": lambda: [make_user().pk],
     "accounts:disable-user": lambda: [make_user().pk],
@@ -809,6 +815,13 @@ URL_ARGS: dict[str, Callable[[], list[Any]]] = {
     "triage:customer": lambda: [make_customer().pk],
     "triage:change-promise": lambda: [make_customer().pk],
     "triage:end-serving": lambda: [Serving.objects.create(user=make_user(), customer=make_customer()).pk],
+    "triage:incident": lambda: [_field().make_incident().pk],
+    "triage:acknowledge-incident": lambda: [_field().make_incident().pk],
+    "triage:close-incident": lambda: [_field().make_incident().pk],
+    "triage:incident-stop-gaps": lambda: [_field().make_incident().pk],
+    "triage:build-incident-stop-gap": lambda: [_field().make_incident().pk],
+    "triage:site-telemetry": lambda: [_feeds().make_site().pk],
+    "triage:field-standings": lambda: [make_detector().name],
     "triage:gate-fixes": lambda: [make_gate_report().pk],
     "triage:bundle-fixes": lambda: [make_bundle().pk],
     "triage:unsubscribe": lambda: [make_subscription().pk],

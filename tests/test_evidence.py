@@ -61,7 +61,7 @@ from models_registry.models import (
     TrainingSet,
     VerdictDiff,
 )
-from tests import factories, feeds
+from tests import factories, feeds, field
 from tests.factories import SOME_TIME
 from triage.models import (
     Announcement,
@@ -69,9 +69,13 @@ from triage.models import (
     DeadlineChange,
     DeadlineNotice,
     DeliveryAttempt,
+    FalseIncidentRate,
+    IncidentStep,
+    PrecisionFit,
     Promise,
     Reproduction,
     RiskWeights,
+    StreamRestart,
 )
 
 pytestmark = pytest.mark.django_db
@@ -168,6 +172,14 @@ MAKERS: dict[type[models.Model], Callable[[], models.Model]] = {
     DeliveryAttempt: lambda: DeliveryAttempt.objects.create(
         delivery=factories.make_delivery(), delivered=True, answer="200", seconds=0.1
     ),
+    IncidentStep: lambda: field.make_incident().steps.get(),
+    StreamRestart: lambda: StreamRestart.objects.create(
+        stream=field.make_incident().stream, after=field.START, reference=False, reason="false-alarm"
+    ),
+    PrecisionFit: lambda: PrecisionFit.objects.create(
+        detector=factories.make_detector(), kind="miss", day=field.START, phi=150, streams=1, periods=28, own=0
+    ),
+    FalseIncidentRate: lambda: FalseIncidentRate.objects.create(per_week=1, by=factories.make_user()),
     Erasure: lambda: Erasure.objects.create(path="a", old_digest="0" * 64, digest="1" * 64, rows=1),
     GateReport: factories.make_gate_report,
     IndicatorListVersion: lambda: factories.make_indicator_list().newest,

@@ -152,6 +152,14 @@ class PlaceForm(forms.Form):
     )
 
 
+class TelemetryFileForm(forms.Form):
+    """Counts of sites without network."""
+
+    file = forms.FileField(
+        label=_("File of telemetry"), help_text=_("What python -m appliance telemetry --out wrote: a message a line.")
+    )
+
+
 class PromiseForm(forms.Form):
     """What a contract promises."""
 

@@ -1,12 +1,13 @@
-"""When complaints move: experts' answers at once, fixes as candidates and bundles come, deadlines by the hour."""
+"""When complaints and incidents move: answers at once, fixes as bundles come, counts of the field by the hour."""
 
 from __future__ import annotations
 
 from celery import shared_task
 
 from jobs.services import jobs, ticks
-from triage.services import announcements, complaints, deadlines, outbox
+from triage.services import announcements, complaints, deadlines, incidents, outbox
 from triage.services.risk import items, nights
+from triage.services.telemetry import days, sites
 
 
 @shared_task
@@ -43,6 +44,18 @@ def close_risk_days(pk: int) -> None:
 def open_risk_items() -> int | None:
     """Ask experts about alerts."""
     return ticks.run("triage.open_risk_items", items.open_waiting)
+
+
+@shared_task
+def close_telemetry_days() -> int | None:
+    """Sum the hours that came, step the days that are closed, and say which sites went silent."""
+    return ticks.run("triage.close_telemetry_days", lambda: days.close_due() + sites.tell_silent())
+
+
+@shared_task
+def follow_incidents() -> int | None:
+    """Find the publications that mitigate incidents, and tell of incidents that nobody acknowledges."""
+    return ticks.run("triage.follow_incidents", incidents.follow)
 
 
 @shared_task

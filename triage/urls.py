@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from triage.views import complaints, customers, fixes, house, outbox, risk
+from triage.views import complaints, customers, fixes, house, incidents, intake, outbox, risk
 
 app_name = "triage"
 urlpatterns = [
@@ -33,6 +33,16 @@ urlpatterns = [
     path("complaints/customers/<int:pk>/promise/", customers.change_promise, name="change-promise"),
     path("complaints/servings/", customers.servings, name="servings"),
     path("complaints/servings/<int:pk>/end/", customers.end_serving, name="end-serving"),
+    path("incidents/", incidents.incident_list, name="incidents"),
+    path("incidents/rate/", incidents.choose_rate, name="choose-rate"),
+    path("incidents/<int:pk>/", incidents.incident, name="incident"),
+    path("incidents/<int:pk>/acknowledge/", incidents.acknowledge_incident, name="acknowledge-incident"),
+    path("incidents/<int:pk>/close/", incidents.close_incident, name="close-incident"),
+    path("incidents/<int:pk>/stop-gaps/", incidents.incident_stop_gaps, name="incident-stop-gaps"),
+    path("incidents/<int:pk>/stop-gaps/build/", incidents.build_incident_stop_gap, name="build-incident-stop-gap"),
+    path("telemetry/import/", intake.import_telemetry, name="import-telemetry"),
+    path("telemetry/sites/<int:pk>/", intake.site_telemetry, name="site-telemetry"),
+    path("telemetry/field/<slug:name>/", incidents.field_standings, name="field-standings"),
     path("gates/<int:pk>/fixes/", fixes.gate_fixes, name="gate-fixes"),
     path("bundles/<int:pk>/fixes/", fixes.bundle_fixes, name="bundle-fixes"),
     path("outbox/", outbox.outbox_page, name="outbox"),

@@ -86,13 +86,19 @@ def retire(appliance: Appliance, by: User | None = None) -> None:
         audit.record(by, "appliance.retired", str(appliance))
 
 
-@transaction.atomic
-def hear(data: bytes, kind: str) -> tuple[Appliance, Envelope]:
-    """Return a message and who sent it: signed by an enrolled appliance, and newer than all before. EnvelopeRefused."""
+def signed(data: bytes, kind: str) -> tuple[Appliance, Envelope]:
+    """Return a message and the enrolled appliance that signed it, whatever its counter. Raises EnvelopeRefused."""
     said = unseal(data, _key_of)
     if said.kind != kind:
         raise EnvelopeRefused(f"this is a {said.kind[:20]!r} message, expected is a {kind}")
-    appliance = Appliance.objects.select_for_update().select_related("site__customer").get(name=said.appliance)
+    return Appliance.objects.select_related("site__customer").get(name=said.appliance), said
+
+
+@transaction.atomic
+def hear(data: bytes, kind: str) -> tuple[Appliance, Envelope]:
+    """Return a message and who sent it: signed by an enrolled appliance, and newer than all before. EnvelopeRefused."""
+    sender, said = signed(data, kind)
+    appliance = Appliance.objects.select_for_update().select_related("site__customer").get(pk=sender.pk)
     if not Appliance.objects.filter(pk=appliance.pk, counter__lt=said.counter).update(
         counter=said.counter, last_contact_at=timezone.now()
     ):

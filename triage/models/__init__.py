@@ -1,4 +1,4 @@
-"""What is true about complaints, their deadlines, what is told outside, and hosts at risk."""
+"""What is true about complaints, incidents, their deadlines, telemetry, what is told outside, and hosts at risk."""
 
 from triage.models.complaints import (
     Attachment,
@@ -12,13 +12,26 @@ from triage.models.complaints import (
     Strength,
 )
 from triage.models.deadlines import Deadline, DeadlineChange, DeadlineNotice, Promise, Severity
+from triage.models.incidents import Closing, Incident, IncidentState, IncidentStep
 from triage.models.outbox import Announcement, Delivery, DeliveryAttempt, DeliveryState, Subscription, Topic
 from triage.models.risk import Entity, HeardDay, MissingDay, Organisation, RiskAlert, RiskNight, RiskScore, RiskWeights
+from triage.models.telemetry import (
+    DivergenceDay,
+    FalseIncidentRate,
+    PairDay,
+    PrecisionFit,
+    Stream,
+    StreamDay,
+    StreamRestart,
+    TelemetryDay,
+    TelemetryWindow,
+)
 
 __all__ = [
     "Announcement",
     "Attachment",
     "Case",
+    "Closing",
     "Complaint",
     "ComplaintState",
     "Deadline",
@@ -27,11 +40,18 @@ __all__ = [
     "Delivery",
     "DeliveryAttempt",
     "DeliveryState",
+    "DivergenceDay",
     "Entity",
+    "FalseIncidentRate",
     "HeardDay",
+    "Incident",
+    "IncidentState",
+    "IncidentStep",
     "Message",
     "MissingDay",
     "Organisation",
+    "PairDay",
+    "PrecisionFit",
     "Promise",
     "Reproduction",
     "RiskAlert",
@@ -41,7 +61,12 @@ __all__ = [
     "Serving",
     "Severity",
     "State",
+    "Stream",
+    "StreamDay",
+    "StreamRestart",
     "Strength",
     "Subscription",
+    "TelemetryDay",
+    "TelemetryWindow",
     "Topic",
 ]

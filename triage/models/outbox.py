@@ -32,6 +32,11 @@ class Topic(models.TextChoices):
     FALSE_POSITIVE = "label.false-positive", _("false positive confirmed")
     RELEASE_PUBLISHED = "release.published", _("bundle published")
     INCIDENT_OPENED = "incident.opened", _("incident opened")
+    INCIDENT_UNSEEN = "incident.unseen", _("nobody acknowledged an incident")
+    INCIDENT_KIT = "incident.kit-wanted", _("a kit is wanted")
+    INCIDENT_MITIGATED = "incident.mitigated", _("incident mitigated")
+    INCIDENT_CLOSED = "incident.closed", _("incident closed")
+    SITE_SILENT = "site.silent", _("site silent")
     TEST = "test", _("test")
 
 

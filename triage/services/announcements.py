@@ -28,6 +28,7 @@ from triage.models import (
     Deadline,
     DeadlineNotice,
     Delivery,
+    Incident,
     Serving,
     State,
     Subscription,
@@ -106,10 +107,12 @@ def of_step(complaint: Complaint, step: ComplaintState) -> None:
 def of_notice(deadline: Deadline, notice: DeadlineNotice) -> None:
     """Announce that a clock passed a mark, to whoever has to act."""
     complaint = Complaint.objects.filter(deadline=deadline).select_related("customer", "detector", "bundle").first()
-    told = _told(complaint) if complaint else {}
+    incident = Incident.objects.filter(deadline=deadline).select_related("customer", "version__detector").first()
+    told = _told(complaint) if complaint else _told_of(incident) if incident else {}
     told |= {"kind": notice.kind, "level": notice.level, "due": notice.due_at.isoformat()}
-    customer = complaint.customer if complaint else None
-    subject = f"{complaint.number} {customer}" if complaint else str(deadline)
+    about = complaint or incident
+    customer = about.customer if about else None
+    subject = f"{about.number} {customer or 'fleet'}" if about else str(deadline)
     level = f" {notice.level}" if notice.level else ""
     announce(
         f"deadline-{deadline.pk}-{notice.kind}-{notice.level}",
@@ -119,6 +122,51 @@ def of_notice(deadline: Deadline, notice: DeadlineNotice) -> None:
         customer=customer,
         addresses=_chain(notice, customer),
     )
+
+
+def of_incident(incident: Incident, topic: Topic, addresses: Iterable[str] = ()) -> bool:
+    """Announce what became of an incident; False where it was told before."""
+    whom = incident.customer or "fleet"
+    made = announce(
+        f"incident-{incident.pk}-{topic.partition('.')[2]}",
+        topic,
+        f"{incident.number} {whom}: {incident.version}, {topic.partition('.')[2]}",
+        _told_of(incident),
+        customer=incident.customer,
+        addresses=addresses,
+    )
+    return made is not None
+
+
+def watchers(customer: Customer | None, *, above: bool = False) -> list[str]:
+    """Return who has to act on an incident, `above` with whoever is above them."""
+    roles = (Role.ENGINEER, Role.SENIOR, Role.ADMINISTRATOR) if above else (Role.ENGINEER, Role.SENIOR)
+    people = User.objects.filter(is_active=True, role__in=roles).exclude(email="")
+    return [*people.values_list("email", flat=True), *(servants(customer) if above else ())]
+
+
+def servants(customer: Customer | None) -> list[str]:
+    """Return the people of support who serve a customer; of the fleet those who serve all."""
+    serving = Serving.objects.filter(customer=None)
+    if customer is not None:
+        serving |= Serving.objects.filter(customer=customer)
+    people = User.objects.filter(is_active=True, role=Role.SUPPORT, pk__in=serving.values("user")).exclude(email="")
+    return list(people.values_list("email", flat=True))
+
+
+def _told_of(incident: Incident) -> dict[str, Any]:
+    return {
+        "incident": incident.number,
+        "customer": incident.customer.name if incident.customer else None,
+        "detector": incident.version.detector.name,
+        "version": incident.version.number,
+        "stream": incident.kind,
+        "direction": "up" if incident.is_up else "down",
+        "since": str(incident.since),
+        "odds_ratio": round(incident.odds_ratio, 4),
+        "opened": incident.opened_at.isoformat(),
+        "state": incident.state,
+    }
 
 
 def _chain(notice: DeadlineNotice, customer: Customer | None) -> list[str]:

@@ -17,7 +17,8 @@ from models_registry.models import Bundle, BundleEntry, Version
 from models_registry.services import boards, bundles
 from models_registry.services import dials as store_dials
 from models_registry.services.gates import NothingToCheck
-from triage.models import Complaint, State
+from triage.models import Complaint, Incident, IncidentState, State
+from triage.services import incidents
 
 WINDOW = timedelta(days=7)
 HIGHER, SILENT = "threshold", "silent"
@@ -69,18 +70,11 @@ def build(complaint: Complaint, how: str, by: User) -> Bundle:
     A threshold that no two people agreed on is proposed instead, and the second person is waited for."""
     entry = _entry(complaint)
     chosen = next((one for one in of(complaint) if one.how == how), None)
-    if entry is None or chosen is None or complaint.bundle is None:
+    if entry is None or chosen is None:
         raise NoStopGap(_("There is no such stop-gap for %(number)s.") % {"number": complaint.number})
     if not chosen.agreed:
         raise NoStopGap(_proposed(complaint, entry.version, chosen.threshold, by))
-    config = "models:\n" + "".join(
-        _line(one, chosen if one.pk == entry.pk else None)
-        for one in complaint.bundle.entries.select_related("version__detector").order_by("id")
-    )
-    try:
-        made = bundles.build(config)
-    except (ConfigError, bundles.BundleRefused, NothingToCheck) as refusal:
-        raise NoStopGap(str(refusal)) from None
+    made = _build(entry, chosen)
     with transaction.atomic():
         audit.record(by, "complaint.stop-gap", complaint.number, how=how, bundle=str(made))
     return made
@@ -93,6 +87,43 @@ def _proposed(complaint: Complaint, version: Version, threshold: float, by: User
     store_dials.propose(version, step, by, false_positive_cost=cost, miss_cost=1.0, reason=complaint.number)
     told = _("%(version)s at %(threshold)s was proposed: build it when a senior expert has agreed, on the dial.")
     return told % {"version": version, "threshold": threshold}
+
+
+def of_incident(incident: Incident) -> StopGap | None:
+    """Return the silent flag as a stop-gap of an incident; a threshold is chosen on the dial. None: nothing is loud."""
+    entry = _entry_of_incident(incident)
+    return _price(entry, entry.threshold, silent=True) if entry else None
+
+
+def build_for_incident(incident: Incident, by: User) -> Bundle:
+    """Build the bundle that counted, with the incident's version silent. Raises NoStopGap."""
+    entry, chosen = _entry_of_incident(incident), of_incident(incident)
+    if entry is None or chosen is None:
+        raise NoStopGap(_("There is no such stop-gap for %(number)s.") % {"number": incident.number})
+    made = _build(entry, chosen)
+    with transaction.atomic():
+        audit.record(by, "incident.stop-gap", incident.number, how=chosen.how, bundle=str(made))
+    return made
+
+
+def _entry_of_incident(incident: Incident) -> BundleEntry | None:
+    bundle = incidents.bundle_of(incident)
+    if bundle is None or incident.state == IncidentState.CLOSED:
+        return None
+    entries = bundle.entries.filter(version=incident.version_id, is_silent=False)
+    return entries.select_related("version__detector", "bundle").first()
+
+
+def _build(entry: BundleEntry, chosen: StopGap) -> Bundle:
+    """Build an entry's bundle with that entry changed. Raises NoStopGap."""
+    config = "models:\n" + "".join(
+        _line(one, chosen if one.pk == entry.pk else None)
+        for one in entry.bundle.entries.select_related("version__detector").order_by("id")
+    )
+    try:
+        return bundles.build(config)
+    except (ConfigError, bundles.BundleRefused, NothingToCheck) as refusal:
+        raise NoStopGap(str(refusal)) from None
 
 
 def _line(entry: BundleEntry, change: StopGap | None) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from triage.models import Complaint, State
+from triage.models import Complaint, Incident, State
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +81,22 @@ def filled(name: str, language: str, complaint: Complaint) -> str:
     """Return one text, filled in; the English one where a language has none."""
     template = next(one for one in TEMPLATES if one.name == name)
     return template.text.get(language, template.text["en"]).format_map(_facts(complaint))
+
+
+KIT_WANTED = {
+    "en": "The counts of your site show that the model {version} behaves differently since {since}. To find out why we "
+    "need one or more sessions that it flagged: python -m appliance kit writes them; with --consent nothing but what "
+    "you agree to leaves. Our reference: {number}.",
+    "ru": "По счётчикам вашей площадки модель {version} с {since} ведёт себя иначе. Чтобы выяснить причину, нужна одна "
+    "или несколько отмеченных ею сессий: их запишет python -m appliance kit; с ключом --consent уйдёт только то, на "
+    "что вы согласны. Наш номер: {number}.",
+}
+
+
+def asking_for_kit(incident: Incident) -> list[dict[str, str]]:
+    """Return the letter by which support asks the customer of an incident for a kit, in every language."""
+    facts = {"version": str(incident.version), "since": str(incident.since), "number": incident.number}
+    return [{"language": language, "text": text.format_map(facts)} for language, text in KIT_WANTED.items()]
 
 
 def _facts(complaint: Complaint) -> dict[str, str]:

@@ -1,0 +1,1 @@
+"""Counts of the field: taken in, summed by day, tested as streams."""

@@ -1,0 +1,252 @@
+"""Counts as appliances send them, by network or by stick: checked, kept as they came, each hour counted once.
+
+A message may come late, twice, or after a newer one: of each hour the message with the highest counter counts, so
+neither order nor repetition changes anything (docs/formats/telemetry.md)."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+from django.db import transaction
+from django.utils import timezone
+
+from accounts.models import User
+from accounts.services import audit
+from detection.envelopes import Envelope, EnvelopeRefused, canonical
+from models_registry.models import Appliance, Bundle, Version
+from models_registry.services import appliances
+from triage.models import TelemetryWindow
+
+KIND = "telemetry"
+LARGEST_MESSAGE = 256 * 1024  # bytes: an hour of 30 models and their pairs
+LARGEST_FILE = 64 * 2**20
+EARLY = timedelta(hours=1)  # clocks of sites may be so far ahead
+LATE = timedelta(days=92)  # an appliance keeps 90 days
+MOST_MODELS, MOST_PAIRS = 64, 64 * 63 // 2
+LARGEST_COUNT = 10**12
+CELLS = ("both", "model_only", "heuristic_only", "neither", "not_inspected")
+PAIR_CELLS = ("both", "only_a", "only_b", "neither")
+_BODY = {"hour", "bundle", "protocol", "models", "pairs"}
+_MODEL = {"model", "is_silent", "scanned", *CELLS}
+_PAIR = {"a", "b", *PAIR_CELLS}
+
+
+class TelemetryRefused(ValueError):  # noqa: N818 (says what is true, as ObjectDoesNotExist does)
+    """The counts cannot be: `field` says which, the message why."""
+
+    def __init__(self, field: str, message: str) -> None:
+        self.field = field
+        super().__init__(message)
+
+
+class Taken(StrEnum):
+    """What became of a message."""
+
+    NEW = "new"
+    CORRECTED = "corrected"  # it replaced what was told of the hour before
+    KNOWN = "known"  # it, or a newer one about the hour, was there
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """The body of a message, checked."""
+
+    hour: datetime
+    bundle: str
+    protocol: str
+    scanned: int
+    models: tuple[str, ...]
+
+
+def take_in(
+    data: bytes, appliance: Appliance | None = None, channel: str = TelemetryWindow.Channel.NETWORK
+) -> tuple[Taken, TelemetryWindow]:
+    """Keep one signed message. Raises EnvelopeRefused or TelemetryRefused.
+
+    `appliance`: whose token came with it."""
+    if len(data) > LARGEST_MESSAGE:
+        raise EnvelopeRefused(f"the message has {len(data):,} bytes, more than {LARGEST_MESSAGE:,}")
+    sender, said = appliances.signed(data, KIND)
+    if appliance is not None and sender.pk != appliance.pk:
+        raise EnvelopeRefused(f"the token is not of appliance {said.appliance!r}, which signed the message")
+    counted = check(said.body, timezone.now())
+    known = {str(version) for version in _versions(counted.models)}
+    if unknown := [name for name in counted.models if name not in known]:
+        raise TelemetryRefused("body.models", f"{unknown[0]!r} is no version of a model that is known here")
+    return _keep(sender, said, counted, canonical(json.loads(data)), channel)
+
+
+@transaction.atomic
+def _keep(
+    sender: Appliance, said: Envelope, counted: Counted, message: bytes, channel: str
+) -> tuple[Taken, TelemetryWindow]:
+    held = Appliance.objects.select_for_update().get(pk=sender.pk)  # one message of an appliance at a time
+    same = TelemetryWindow.objects.filter(appliance=held, counter=said.counter).first()
+    if same is not None:
+        if zlib.decompress(bytes(same.message)) != message:
+            raise EnvelopeRefused(f"message {said.counter} came before, with other counts")
+        return Taken.KNOWN, same
+    hour = TelemetryWindow.objects.filter(appliance=held, bundle_told=counted.bundle, hour=counted.hour)
+    before = hour.filter(replaced_at=None).first()
+    now = timezone.now()
+    is_older = before is not None and before.counter > said.counter
+    if before is not None and not is_older:
+        hour.filter(pk=before.pk).update(replaced_at=now)
+    made = TelemetryWindow.objects.create(
+        appliance=held,
+        customer_id=sender.site.customer_id,
+        hour=counted.hour,
+        day=counted.hour.date(),
+        bundle_told=counted.bundle,
+        bundle=Bundle.objects.filter(metadata__bundle=counted.bundle).order_by("-id").first(),
+        protocol=counted.protocol,
+        scanned=counted.scanned,
+        counter=said.counter,
+        message=zlib.compress(message),
+        channel=channel,
+        received_at=now,
+        summed_at=now if is_older else None,
+        replaced_at=now if is_older else None,
+    )
+    Appliance.objects.filter(pk=held.pk).update(counter=max(held.counter, said.counter), last_contact_at=now)
+    return (Taken.KNOWN if is_older else Taken.CORRECTED if before else Taken.NEW), made
+
+
+def _versions(names: Iterable[str]) -> Iterable[Version]:
+    wanted = [name.rpartition(":") for name in names]
+    found = Version.objects.filter(
+        detector__name__in={name for name, _colon, _number in wanted},
+        number__in={int(number) for _name, _colon, number in wanted},
+    )
+    return found.select_related("detector")
+
+
+# --- what can be ---------------------------------------------------------------------------------------------------
+
+
+def check(body: dict[str, Any], now: datetime) -> Counted:
+    """Return what a body says. Raises TelemetryRefused where it cannot be."""
+    _fields(body, _BODY, "body")
+    hour = _hour(body["hour"], now)
+    for name in ("bundle", "protocol"):
+        if not isinstance(body[name], str) or not body[name].isalnum() or len(body[name]) > 64:
+            raise TelemetryRefused(f"body.{name}", "expected letters and digits, at most 64")
+    models, pairs = body["models"], body["pairs"]
+    if not isinstance(models, list) or not 1 <= len(models) <= MOST_MODELS:
+        raise TelemetryRefused("body.models", f"expected a list of 1 to {MOST_MODELS} models")
+    if not isinstance(pairs, list) or len(pairs) > MOST_PAIRS:
+        raise TelemetryRefused("body.pairs", f"expected a list of at most {MOST_PAIRS} pairs")
+    scanned = {}
+    for place, model in enumerate(models):
+        name, total = _model(model, f"body.models.{place}")
+        if name in scanned:
+            raise TelemetryRefused(f"body.models.{place}.model", f"{name} is told twice")
+        scanned[name] = total
+    told = [_pair(pair, f"body.pairs.{place}", scanned) for place, pair in enumerate(pairs)]
+    if len(set(told)) < len(told):
+        raise TelemetryRefused("body.pairs", "a pair is told twice")
+    return Counted(hour, body["bundle"], body["protocol"][:16], max(scanned.values()), tuple(scanned))
+
+
+def _fields(told: Any, expected: set[str], where: str) -> None:
+    if not isinstance(told, dict) or set(told) != expected:
+        raise TelemetryRefused(where, f"expected the fields {', '.join(sorted(expected))} and no others")
+
+
+def _hour(told: Any, now: datetime) -> datetime:
+    try:
+        hour = datetime.strptime(told, "%Y-%m-%dT%H:00Z").replace(tzinfo=UTC)
+    except (TypeError, ValueError):
+        raise TelemetryRefused("body.hour", "expected a whole hour in UTC, as 2026-03-01T12:00Z") from None
+    if hour > now + EARLY:
+        raise TelemetryRefused("body.hour", f"{told} has not begun; is the clock of the site right?")
+    if hour < now - LATE:
+        raise TelemetryRefused("body.hour", f"{told} is more than {LATE.days} days ago")
+    return hour
+
+
+def _model(told: Any, where: str) -> tuple[str, int]:
+    _fields(told, _MODEL, where)
+    name = told["model"]
+    detector, _colon, number = name.rpartition(":") if isinstance(name, str) else ("", "", "")
+    if not detector or len(name) > 100 or not (number.isascii() and number.isdecimal() and len(number) < 9):
+        raise TelemetryRefused(f"{where}.model", "expected a model as name:number")
+    if not isinstance(told["is_silent"], bool):
+        raise TelemetryRefused(f"{where}.is_silent", "expected true or false")
+    cells = [_count(told[cell], f"{where}.{cell}") for cell in CELLS]
+    total = _count(told["scanned"], f"{where}.scanned")
+    if sum(cells) != total:
+        raise TelemetryRefused(f"{where}.scanned", f"{total} were scanned, and the cells add up to {sum(cells)}")
+    return name, total
+
+
+def _pair(told: Any, where: str, scanned: dict[str, int]) -> tuple[str, str]:
+    _fields(told, _PAIR, where)
+    a, b = told["a"], told["b"]
+    if not (isinstance(a, str) and isinstance(b, str) and a != b and a in scanned and b in scanned):
+        raise TelemetryRefused(where, "a and b are two of the models that this message tells of")
+    total = sum(_count(told[cell], f"{where}.{cell}") for cell in PAIR_CELLS)
+    if total > min(scanned[a], scanned[b]):
+        raise TelemetryRefused(
+            where, f"{total} sessions were seen by both, and one of them saw {min(scanned[a], scanned[b])}"
+        )
+    return (a, b) if a < b else (b, a)
+
+
+def _count(told: Any, where: str) -> int:
+    if type(told) is not int or not 0 <= told <= LARGEST_COUNT:
+        raise TelemetryRefused(where, f"expected a whole number from 0 to {LARGEST_COUNT}")
+    return told
+
+
+# --- by stick ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Imported:
+    """What became of a file."""
+
+    new: int = 0
+    corrected: int = 0
+    known: int = 0
+    refused: int = 0
+    problems: list[str] = field(default_factory=list)  # of the first lines that were refused
+
+    def add(self, taken: Taken) -> None:
+        setattr(self, taken.value, getattr(self, taken.value) + 1)
+
+
+MOST_PROBLEMS = 20
+
+
+def import_lines(lines: Iterable[bytes], by: User | None = None) -> Imported:
+    """Take in a file of `python -m appliance telemetry --out`: a message a line. A bad line spoils no other."""
+    done = Imported()
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            done.add(take_in(line.strip(), channel=TelemetryWindow.Channel.FILE)[0])
+        except TelemetryRefused as refusal:
+            done.refused += 1
+            done.problems.append(f"line {number}: {refusal.field}: {refusal}")
+        except EnvelopeRefused as refusal:
+            done.refused += 1
+            done.problems.append(f"line {number}: {refusal}")
+    del done.problems[MOST_PROBLEMS:]
+    audit.record(
+        by,
+        "telemetry.imported",
+        "file",
+        new=done.new,
+        corrected=done.corrected,
+        known=done.known,
+        refused=done.refused,
+    )
+    return done
