@@ -162,6 +162,13 @@ def _groups() -> None:
     groups(hunts.prepare(""), "dst.dns")
 
 
+def _looks() -> None:
+    from labeling.services import hunts
+    from models_registry.services.hunts import groups
+
+    groups(hunts.prepare(""), "look")
+
+
 def _survey() -> None:
     from labeling.services import hunts
     from models_registry.services.hunt_counts import survey
@@ -173,6 +180,7 @@ PAGES = {
     "all figures and the bars of the first": _survey,
     "newest 50 of one name": _newest,
     "the twenty commonest names with their hosts": _groups,
+    "the twenty commonest looks with their hosts": _looks,
 }
 
 

@@ -24,6 +24,7 @@ READERS = (Role.EXPERT, Role.AUDITOR, Role.SUPPORT, Role.ADMINISTRATOR)
 DAILY = {  # an expert's day; all others wait for the slow run
     "accounts:me",
     "labeling:answers",
+    "labeling:hunt",
     "labeling:item",
     "labeling:queue",
     "labeling:queues",

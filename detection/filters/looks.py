@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from detection.fingerprint import shape_parts
@@ -19,6 +20,7 @@ from detection.sessions import Row
 COLUMNS = ("protocol", "host", "method", "uri", "user_agent", "ja3", "ja4", "cert_issuer")  # that looks are made of
 Look = tuple[str, ...]  # detection.fingerprint.shape_parts, without their names
 _MOST_PARTS = 7
+_ALIKE = np.frombuffer(bytes(range(256)).translate(bytes.maketrans(b"023456789", b"111111111")), np.uint8)
 _LABEL = re.compile(r"[a-z0-9_-]+")
 _LITERAL = re.compile(r"[a-z_~.-]{3,48}")  # letters that nothing folds; upper case may stand for something folded
 
@@ -58,10 +60,23 @@ def _looks_of(
     return pa.array([write_look(look_of(dict(zip(COLUMNS, row, strict=True)))) for row in rows], pa.string())
 
 
+def _digits_alike(texts: pa.Array | pa.ChunkedArray) -> pa.Array:
+    """Return texts with every ASCII digit as 1: in UTF-8 these bytes mean nothing else."""
+    whole = texts.combine_chunks() if isinstance(texts, pa.ChunkedArray) else texts
+    present, offsets, letters = whole.buffers()
+    if letters is None:
+        return whole
+    folded = pa.py_buffer(_ALIKE[np.frombuffer(letters, np.uint8)])
+    return pa.Array.from_buffers(whole.type, len(whole), [present, offsets, folded], offset=whole.offset)
+
+
 def offer_looks(connection: Any) -> None:
-    """Teach a DuckDB connection, and all its cursors, the function `look_of`."""
+    """Teach a DuckDB connection, and all its cursors, the functions `look_of` and `digits_alike`."""
     texts = ["VARCHAR"] * len(COLUMNS)
     connection.create_function("look_of", _looks_of, texts, "VARCHAR", type="arrow", null_handling="special")
+    connection.create_function(
+        "digits_alike", _digits_alike, ["VARCHAR"], "VARCHAR", type="arrow", null_handling="special"
+    )
 
 
 @dataclass(frozen=True, slots=True)

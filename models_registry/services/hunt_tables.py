@@ -84,9 +84,15 @@ class Asked:
         rows: list[dict[str, Any]] = found.to_pylist()
         return rows
 
-    def keep(self, name: str, select: str) -> None:
+    def keep(self, name: str, select: str, tail: str = "", extra: str = "") -> None:
         """Keep what passes as a table of the connection, for questions in several steps."""
-        self.connection.execute(f"CREATE TEMP TABLE {name} AS {self._sql(select)}", self._given({}))
+        with _limits():
+            self.connection.execute(f"CREATE TEMP TABLE {name} AS {self._sql(select, tail, extra)}", self._given({}))
+
+    def kept(self, sql: str, **parameters: Any) -> list[tuple[Any, ...]]:
+        """Return the rows of a question about what was kept."""
+        with _limits():
+            return self.connection.execute(sql, parameters).fetchall()
 
     def batches(self, select: str, rows: int) -> Iterator[pa.RecordBatch]:
         """Yield what passes the filter, so many rows at a time."""

@@ -15,11 +15,11 @@ from django.db.models import QuerySet
 from detection.filters import FIELDS, FilterError, Narrowed, bind, narrow, parse
 from detection.filters.errors import _, nearest
 from detection.filters.fields import BY_NAME, Field, Place
-from detection.filters.looks import COLUMNS as LOOK_COLUMNS
 from detection.filters.predicates import And, FieldTest, Op, Predicate
 from detection.sessions import COLUMN_NAMES, Row
 from detection.tables import SESSION_SCHEMA, rows_of
 from models_registry.models import Version
+from models_registry.services import hunt_looks
 from models_registry.services.hunt_names import Looks, RegistryNames
 from models_registry.services.hunt_tables import Answers, Hunt, NoAnswers, opened
 from traffic.models import Segment
@@ -102,13 +102,16 @@ def groups(hunt: Hunt, name: str, most: int = 20) -> list[Group]:
 
     In two steps: counting distinct hosts of every value costs three times as much."""
     groupable = group_field(name)
+    most = min(most, MOST_GROUPS)
     with opened(hunt, segments_joined=groupable.place is Place.SEGMENT) as asked:
+        if groupable.place is Place.LOOK:
+            return [Group(one.look, one.sessions, one.hosts) for one in hunt_looks.commonest(asked, most)]
         value, extra = _value_of(groupable)
         top = asked.rows(
             f"SELECT {value} AS value, count(*) AS sessions",
             "GROUP BY value ORDER BY sessions DESC, value LIMIT $most",
             extra,
-            most=min(most, MOST_GROUPS),
+            most=most,
         )
         some = pa.table({"value": pa.array([value for value, _ in top], pa.string())})
         asked.connection.register("top_values", some)
@@ -136,8 +139,6 @@ def _value_of(groupable: Field) -> tuple[str, str]:
     """Return the SQL of a field's value, and what must stand between FROM and WHERE for it."""
     if groupable.place is Place.HIT:
         return f"CAST(u.hit.{groupable.column} AS VARCHAR)", ", LATERAL (SELECT unnest(s.hits) AS hit) u"
-    if groupable.place is Place.LOOK:
-        return f"look_of({', '.join(f's.{name}' for name in LOOK_COLUMNS)})", ""
     alias = "g" if groupable.place is Place.SEGMENT else "s"
     return f"CAST({alias}.{groupable.column} AS VARCHAR)", ""
 
