@@ -65,7 +65,8 @@ def test_the_commonest_looks_are_counted_as_if_every_session_were_looked_at(monk
                     src_ip=f"10.0.0.{n % 7}", ja3=[None, "ab" * 16][n % 2]) for n in range(150)]  # fmt: skip
     tls = [make_tls_row(flow_id=n, host=hosts[n % 6], ja3=f"{n:032x}",
                         ja4=["t13d0310h2_002f_1f22", "", None][n % 3],
-                        cert_issuer=["CN=R3, O=One", "O=One,CN=E7", None, "CN=x12"][n % 4]) for n in range(60)]  # fmt: skip
+                        cert_issuer=["CN=R3, O=One", "O=One,CN=E7", None, "CN=x12"][n % 4])
+           for n in range(60)]  # fmt: skip
     make_stored_segment(web)
     make_stored_segment(tls)
     sessions, clients = Counter(), defaultdict(set)

@@ -16,8 +16,8 @@ from accounts.roles import EVERYBODY, Role
 from labeling.models import Queue
 from triage.forms import BudgetForm, OrganisationForm, PlaceForm
 from triage.models import Entity, Organisation
+from triage.services.risk import comparisons, pages
 from triage.services.risk import organisations as services
-from triage.services.risk import pages
 from triage.services.risk.items import QUEUE
 
 READERS = tuple(role for role in EVERYBODY if role != Role.SUPPORT)
@@ -73,7 +73,7 @@ def change_budget(request: HttpRequest, slug: str) -> HttpResponse:
 def entity(request: HttpRequest, pk: int) -> HttpResponse:
     found = get_object_or_404(Entity.objects.select_related("organisation"), pk=pk)
     form = PlaceForm(initial={"peers": found.peers, "ceiling": found.ceiling})
-    return render(request, "triage/entity.html", {"told": pages.portrait(found), "form": form})
+    return render(request, "triage/entity.html", _entity(found, form))
 
 
 @require_safe
@@ -94,10 +94,18 @@ def place_entity(request: HttpRequest, pk: int) -> HttpResponse:
     found = get_object_or_404(Entity.objects.select_related("organisation"), pk=pk)
     form = PlaceForm(request.POST)
     if not form.is_valid():
-        return render(request, "triage/entity.html", {"told": pages.portrait(found), "form": form}, status=422)
+        return render(request, "triage/entity.html", _entity(found, form), status=422)
     services.place(found, person(request), **form.cleaned_data)
     messages.success(request, _("Kept. The next night works with it."))
     return redirect("triage:entity", pk)
+
+
+def _entity(found: Entity, form: PlaceForm) -> dict[str, object]:
+    compared = comparisons.of_entity(found)
+    return {"told": pages.portrait(found), "form": form, "compared": compared} | {
+        "rarities": [round(1 / q) for q in comparisons.RARITIES],
+        "values": comparisons.VALUES,
+    }
 
 
 def _organisation(found: Organisation, asked: str, form: BudgetForm) -> dict[str, object]:
