@@ -218,7 +218,7 @@ def _insert(cursor: Any, model: type[models.Model], changed: dict[str, str], row
     if rows <= 0:
         return
     table = model._meta.db_table
-    names = [field.column for field in model._meta.concrete_fields if not field.generated]
+    names = [str(field.column) for field in model._meta.concrete_fields if not field.generated]
     quoted = ", ".join(f'"{name}"' for name in names)
     values = ", ".join(changed.get(name, f't."{name}"') for name in names)
     pattern = f't."{model._meta.pk.column}" = s.n % {PATTERNS} + 1'

@@ -5,11 +5,11 @@ from django.urls import include, path
 from accounts.views import set_language
 
 urlpatterns = [
+    path("", include("labeling.urls")),  # its first address is asked for most of all
     path("", include("accounts.urls")),
     path("", include("accounts.sign_in_urls")),
     path("language/", set_language, name="set_language"),
     path("", include("triage.urls")),
-    path("", include("labeling.urls")),
     path("", include("models_registry.urls")),
     path("", include("traffic.urls")),
     path("", include("jobs.urls")),

@@ -11,12 +11,12 @@ from functools import lru_cache
 
 from django.template.loader import render_to_string
 from django.utils import timezone
-from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import get_language
 
 from accounts.templatetags.zone import zone
 from labeling.models import Item
+from labeling.wire import filled
 
 STAND_IN = 8_111_222_333_444_555_666  # for the number of the item in addresses: no item has it
 _PLACE = re.compile("\0([a-z_]+)\0")
@@ -25,7 +25,7 @@ _PLACE = re.compile("\0([a-z_]+)\0")
 def fill(template: str, places: Mapping[str, object], *, item: int = 0, **looks: Hashable) -> SafeString:
     """Return a template with its places filled, its addresses of `item`; what is not known to be safe is escaped."""
     pattern = _pattern(template, get_language(), tuple(places), tuple(looks.items()))
-    return format_html(pattern, **places, item_number=item)
+    return filled(pattern, {**places, "item_number": item})
 
 
 @lru_cache(maxsize=1024)

@@ -22,6 +22,7 @@ from labeling.views import (
 
 app_name = "labeling"
 urlpatterns = [
+    path("items/<int:pk>/label/", cycle.submit_label, name="submit-label"),  # first: every answer asks for it
     path("models/<slug:name>/scoreboard/", scoreboards.scoreboard, name="scoreboard"),
     path("models/<slug:name>/scoreboard/rows/", scoreboards.standings, name="standings"),
     path("models/<slug:name>/versus/", scoreboards.versus, name="versus"),
@@ -41,7 +42,6 @@ urlpatterns = [
     path("items/<int:pk>/", cycle.item, name="item"),
     path("items/<int:pk>/claim/", cycle.claim_item, name="claim-item"),
     path("items/<int:pk>/take-over/", cycle.take_over_item, name="take-over-item"),
-    path("items/<int:pk>/label/", cycle.submit_label, name="submit-label"),
     path("items/<int:pk>/return/", cycle.return_item, name="return-item"),
     path("items/<int:pk>/skip/", cycle.skip_item, name="skip-item"),
     path("items/<int:pk>/postpone/", cycle.postpone_item, name="postpone-item"),

@@ -72,13 +72,13 @@ def claim_next(
     was returned to him; who is at work gets that last, so that no answer waits for the question. The item numbered
     `but` is never given."""
     if (held := _resume(queue, expert, wanted, but)) is not None:
-        return _SHOWN.get(held)
+        return _shown(held, queue, expert)
     if arriving and (returned := claim_returned(queue, expert)) is not None:
         return returned
     for state in _claimable(expert, wanted):
         if (pk := _take(queue, expert, state, wanted, but)) is not None:
             seed = None if state != ItemState.OPEN or wanted.narrows else _take_seed(pk, queue, expert)
-            return _SHOWN.get(seed or pk)
+            return _shown(seed or pk, queue, expert)
     return None if arriving else claim_returned(queue, expert, but)
 
 
@@ -148,7 +148,18 @@ def items() -> QuerySet[Item]:
     return shown.defer("record__examples", "record__spread")
 
 
-_SHOWN = ByKey(items)
+_SHOWN = ByKey(lambda: Item.objects.select_related("version", "record").defer("record__examples", "record__spread"))
+
+
+def _shown(pk: int, queue: Queue, expert: User) -> Item:
+    """Return an item that an expert holds as `items` does, without asking for what is in hand: every join costs
+    PostgreSQL more to plan than to do."""
+    item = _SHOWN.get(pk)
+    item.queue, item.claimed_by = queue, expert
+    for row in (item, item.version):
+        if row is not None and row.detector_id == queue.detector_id:
+            row.detector = queue.detector
+    return item
 
 
 def claim(item: Item, expert: User) -> bool:

@@ -33,9 +33,7 @@ from labeling.services.states import Step, follow, history_of, uncontested
 UNDO_WITHIN = timedelta(hours=12)  # later corrections are a matter for a second opinion, not for a key
 UNDOABLE = 20  # of an expert's newest answers
 
-_LOCKED = ByKey(
-    lambda: Item.objects.select_for_update(of=("self",)).select_related("queue__detector", "detector", "claimed_by")
-)
+_LOCKED = ByKey(lambda: Item.objects.select_for_update(of=("self",)).select_related("queue__detector"))
 
 
 class NotHolder(LabelRefused):

@@ -9,6 +9,7 @@ from typing import Any
 from django import template
 from django.template.context import Context
 from django.template.defaultfilters import floatformat, truncatechars
+from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
@@ -116,10 +117,48 @@ def bench_head(context: Context) -> SafeString:
     )
 
 
+# the item
+
+
 @register.simple_tag(takes_context=True)
-def why_line(context: Context) -> SafeString:
+def evidence_panels(context: Context) -> SafeString:
+    """All that the record of an item tells at once, and places for what comes a moment later."""
+    item, evidence, blind = context["item"], context["evidence"], context["blind"]
+    session = _part("_tls", evidence=evidence, row=evidence.row, texts=evidence.texts) if evidence.is_tls else None
+    hits, rule_set = ([], "") if blind else (evidence.hits, item.record.rule_set)
+    said = {"answers": context["answers"], "suggestions": context["suggestions"]}
+    return fill(
+        "labeling/_evidence.html",
+        {
+            "why": "" if blind else _why_line(item, evidence),
+            "answers": _part("_answers", item=item, **said) if any(said.values()) else "",
+            "session": session or http_panel(evidence),
+            "who": _who_panel(item, evidence),
+            "scores": "" if blind else score_bars(evidence.scores, item.detector),
+            "hits": _part("_hits", hits=hits, is_tls=evidence.is_tls) if hits else "",
+            "others": "" if blind else _others(evidence),
+            "rules_said": item.rules_said,
+            "rule_set": visible(rule_set),
+        },
+        item=item.pk,
+        is_blind=blind,
+        is_of_others=bool(hits and not item.rules_hit),
+        has_rule_set=bool(rule_set),
+    )
+
+
+def _part(name: str, **told: object) -> SafeString:
+    """Return a part that is drawn for each item anew."""
+    return render_to_string(f"labeling/{name}.html", told)
+
+
+def _others(evidence: Evidence) -> SafeString:
+    copied = evidence.copied_hits
+    return _part("_others", copied_hits=copied) if copied else fill("labeling/_others.html", {})
+
+
+def _why_line(item: Item, evidence: Evidence) -> SafeString:
     """Why the item is here, and what it stands for."""
-    item, evidence = context["item"], context["evidence"]
     hunt = item.decision.get("hunt")
     score, is_complaint = evidence.score, item.reason == "complaint"
     sessions = ngettext(
@@ -228,8 +267,7 @@ def _headers(headers: list[Header]) -> SafeString:
     return format_html_join("", '<div><dt class="wire">{}</dt><dd class="wire">{}</dd></div>', shown)
 
 
-@register.simple_tag
-def who_panel(item: Item, evidence: Evidence) -> SafeString:
+def _who_panel(item: Item, evidence: Evidence) -> SafeString:
     """Between whom, when, and who saw it."""
     row, start = evidence.row, evidence.start
     local, sessions = timezone.localtime(start), row["flow_sessions"] or 0
@@ -267,8 +305,14 @@ def _or_unknown(port: int | None) -> str:
 
 
 @register.simple_tag
-def score_bar(bar: Bar, detector: Detector) -> SafeString:
-    """What one version says, beside its threshold."""
+def score_bars(bars: Iterable[Bar], detector: Detector) -> SafeString:
+    """What versions say, each beside its threshold."""
+    shown = [(_score_bar(bar, detector),) for bar in bars]
+    none = _("No score is stored with this item.")
+    return format_html_join("", "{}", shown) if shown else format_html('<p class="muted">{}</p>', none)
+
+
+def _score_bar(bar: Bar, detector: Detector) -> SafeString:
     places: dict[str, Any] = {
         "version": bar.version,
         "score": floatformat(bar.score, 4),
