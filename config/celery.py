@@ -87,6 +87,8 @@ CLOCK = {
     "expire items": at(crontab(hour="3", minute="0"), "labeling.tasks.expire_items", PIPELINE),
     "recount queues": at(crontab(hour="3", minute="30"), "labeling.tasks.recount_queues", PIPELINE),
     "gate": at(crontab(hour="4", minute="0"), "labeling.tasks.gate_nightly", TRAINING),
+    # reads every file the ledger speaks of
+    "check the ledger": at(crontab(hour="4", minute="30"), "models_registry.tasks.check_ledger", TRAINING),
     "celery.backend_cleanup": at(crontab(hour="5", minute="0"), "celery.backend_cleanup", NOTICES),  # old errors
 }
 

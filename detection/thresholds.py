@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import struct
 
+FINEST = 1e-6  # of thresholds that are proposed above a score: people copy them into YAML
+
 
 def sigmoid(raw: float) -> float:
     """Return 1 / (1 + exp(-raw)), the probability that belongs to a raw sum."""
@@ -38,6 +40,11 @@ def least_raw(p: float) -> float:
         else:
             low = middle
     return _double(high)
+
+
+def just_above(score: float) -> float:
+    """Return the lowest threshold, to a millionth, at which a score is no verdict any more."""
+    return min(1 - FINEST, math.floor(score / FINEST) * FINEST + FINEST)
 
 
 def _order(value: float) -> int:

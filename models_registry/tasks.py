@@ -15,6 +15,7 @@ from models_registry.services import (
     indicators,
     insights,
     ledger_roles,
+    ledger_watch,
     retention,
 )
 
@@ -85,6 +86,12 @@ def score_candidate(pk: int) -> None:
 def collect_roles() -> int | None:
     """Enter what the porter wrote about roles into the ledger."""
     return ticks.run("models_registry.collect_roles", ledger_roles.collect)
+
+
+@shared_task
+def check_ledger() -> int | None:
+    """Read the ledger through: chain, rows and files."""
+    return ticks.run("models_registry.check_ledger", ledger_watch.check)
 
 
 @shared_task

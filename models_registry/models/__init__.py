@@ -27,7 +27,7 @@ from models_registry.models.files import Erasure, Snapshot, TrainingSet
 from models_registry.models.gates import AcceptedLoss, Claim, GateReport
 from models_registry.models.indicators import IndicatorList, IndicatorListVersion, IndicatorMatch
 from models_registry.models.insights import Insight
-from models_registry.models.ledger import LedgerEntry, LedgerHead, LedgerKind
+from models_registry.models.ledger import LedgerCheck, LedgerEntry, LedgerHead, LedgerKind
 from models_registry.models.scores import Correction, ScoreFailure, ScoreFile
 from models_registry.models.ship_queries import ShipQuery, ShipQueryDecision, ShipQueryProposal
 from models_registry.models.stages import Rollback, RollbackReview, StageDecision, StageProposal
@@ -63,6 +63,7 @@ __all__ = [
     "IndicatorListVersion",
     "IndicatorMatch",
     "Insight",
+    "LedgerCheck",
     "LedgerEntry",
     "LedgerHead",
     "LedgerKind",

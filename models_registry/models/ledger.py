@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.conf import settings
 from django.db import models
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from accounts.evidence import Evidence
@@ -74,3 +75,21 @@ class LedgerEntry(Evidence):
     @property
     def kind_label(self) -> str:
         return str(LedgerKind(self.kind).label) if self.kind in LedgerKind.values else self.kind
+
+
+class LedgerCheck(models.Model):
+    """The ledger was read through by the clock: how much that was, and what is not as it says."""
+
+    at = models.DateTimeField(default=timezone.now)
+    entries = models.PositiveBigIntegerField()
+    rows = models.PositiveBigIntegerField()
+    files = models.PositiveBigIntegerField()
+    head = models.CharField(max_length=64, blank=True)
+    differences = models.PositiveIntegerField()
+    findings = models.JSONField(default=list)  # the first of them, as `verify_ledger` prints them
+
+    class Meta:
+        ordering = ["-id"]
+
+    def __str__(self) -> str:
+        return f"{self.entries:,} entries, {self.rows:,} rows, {self.files:,} files: {self.differences:,} differences"

@@ -8,6 +8,7 @@ from django import template
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop, ngettext
 
+from detection import thresholds
 from models_registry.models import GateReport, Stage
 
 register = template.Library()
@@ -52,3 +53,9 @@ def origin_name(origin: str) -> str:
 def microseconds(at: int) -> str:
     """Return the day and minute, in UTC, of a time in microseconds."""
     return f"{datetime.fromtimestamp(at / 1e6, UTC):%Y-%m-%d %H:%M}"
+
+
+@register.filter
+def just_above(score: float) -> float:
+    """Return the lowest threshold that leaves a score out."""
+    return thresholds.just_above(score)

@@ -14,6 +14,8 @@ from models_registry.models import GateReport
 from models_registry.services import gates
 from models_registry.views.asked import READERS, STAGERS
 
+LISTED = 20  # bundles that rest on a report, the newest
+
 
 @require_safe
 @role_required(*READERS)
@@ -25,6 +27,10 @@ def gate(request: HttpRequest, pk: int) -> HttpResponse:
         "traffic": found.report.get("traffic"),
         "is_current": gates.is_current(found),
         "approvals": found.decisions.select_related("proposal__by", "by"),
+        "entries": found.bundle_entries.select_related("bundle")
+        .prefetch_related("bundle__receipts")
+        .order_by("-id")[:LISTED],
+        "may_send": person(request).has_role(Role.EXPERT, *STAGERS),
         "may_run": person(request).has_role(*STAGERS),
         "may_accept": person(request).has_role(Role.SENIOR),
     }

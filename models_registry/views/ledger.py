@@ -15,7 +15,7 @@ from django.views.decorators.http import require_safe
 
 from accounts.rights import role_required
 from models_registry.models import Bundle, Detector, GateReport, LedgerEntry, LedgerKind, Version
-from models_registry.services import in_force
+from models_registry.services import in_force, ledger_watch
 from models_registry.services import ledger as ledger_service
 from models_registry.views.asked import READERS
 
@@ -45,6 +45,8 @@ def ledger(request: HttpRequest) -> HttpResponse:
         "kinds": [one for one in LedgerKind if one is not LedgerKind.BEGINNING],
         "number": number,
         "digest": digest,
+        "check": (check := ledger_watch.newest()),
+        "late": ledger_watch.is_late(check),
     }
     return render(request, "models_registry/ledger.html", context)
 

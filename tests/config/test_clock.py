@@ -137,6 +137,7 @@ def test_a_night(tmp_path, run_jobs, monkeypatch):
             "labeling.tasks.expire_items": "03:00",
             "labeling.tasks.recount_queues": "03:30",
             "labeling.tasks.gate_nightly": "04:00",
+            "models_registry.tasks.check_ledger": "04:30",
             "celery.backend_cleanup": "05:00",
         }
         assert times["labeling.tasks.retrain_due"] == 6  # every hour; each detector at its own

@@ -18,7 +18,7 @@ from onnx import TensorProto, helper
 
 from accounts.models import User
 from accounts.services import tokens
-from detection.foreign import inspect
+from detection.foreign import Inspected, inspect
 from detection.scoring import RefusedModel
 from models_registry.models import Detector, LedgerEntry, Version
 from models_registry.services import detectors, foreign, gates, ledger_check
@@ -38,6 +38,21 @@ def ours(tmp_path: Path) -> Version:
 @pytest.fixture
 def theirs() -> Detector:
     return detectors.make_detector({"name": "theirs", "rules": {"name_patterns": ["ET WEB_SERVER *"]}})
+
+
+_opened: dict[tuple[bytes, bytes], Inspected] = {}
+
+
+@pytest.fixture(autouse=True)
+def opened_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process of its own takes seconds and says the same of the same files: tests share what it said of good ones."""
+
+    def remembered(model: bytes, text: bytes) -> Inspected:
+        if (model, text) not in _opened:
+            _opened[model, text] = inspect(model, text)
+        return _opened[model, text]
+
+    monkeypatch.setattr(foreign, "inspect", remembered)
 
 
 def files(version: Version) -> tuple[bytes, bytes]:

@@ -11,7 +11,14 @@ pytestmark = pytest.mark.django_db
 def test_says_that_database_storage_and_cache_answer_to_strangers_too(client):
     answer = client.get(reverse("triage:health"))
     assert answer.status_code == 200
-    assert answer.json() == {"healthy": True, "database": "ok", "storage": "ok", "cache": "ok", "streams": "ok"}
+    assert answer.json() == {
+        "healthy": True,
+        "database": "ok",
+        "storage": "ok",
+        "cache": "ok",
+        "streams": "ok",
+        "ledger": "unknown",
+    }
     assert "no-store" in answer.headers["Cache-Control"]
 
 

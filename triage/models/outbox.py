@@ -31,6 +31,7 @@ class Topic(models.TextChoices):
     UNIQUE_DETECT = "label.unique-detect", _("unique detect confirmed")
     FALSE_POSITIVE = "label.false-positive", _("false positive confirmed")
     RELEASE_PUBLISHED = "release.published", _("bundle published")
+    LEDGER_BROKEN = "ledger.broken", _("ledger broken")
     INCIDENT_OPENED = "incident.opened", _("incident opened")
     INCIDENT_UNSEEN = "incident.unseen", _("nobody acknowledged an incident")
     INCIDENT_KIT = "incident.kit-wanted", _("a kit is wanted")

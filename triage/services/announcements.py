@@ -20,7 +20,7 @@ from detection.clock import Mark
 from detection.selection import Cell
 from labeling.models import Answer, Item, Queue
 from labeling.services.labels import UNDO_WITHIN
-from models_registry.models import Customer, Publication
+from models_registry.models import Customer, LedgerCheck, Publication
 from triage.models import (
     Announcement,
     Complaint,
@@ -36,6 +36,7 @@ from triage.models import (
 )
 
 COLLECT_WITHIN = timedelta(days=2)  # what happened before a house was told nothing of stays untold
+_KEEPERS_OF_EVIDENCE = (Role.SENIOR, Role.ENGINEER, Role.ADMINISTRATOR, Role.AUDITOR)
 _FLAGGED = (Cell.UNIQUE, Cell.COVERED, Cell.UNINSPECTED_POSITIVE)
 _TOPIC_OF = {
     State.RECEIVED: Topic.COMPLAINT_RECEIVED,
@@ -200,8 +201,8 @@ def is_address(contact: str) -> bool:
 
 
 def collect() -> int:
-    """Announce what lower rooms left: confirmed unique detects and false positives, and releases."""
-    return _collect_labels() + _collect_publications()
+    """Announce what lower rooms left: confirmed unique detects and false positives, releases, a broken ledger."""
+    return _collect_labels() + _collect_publications() + _collect_ledger_checks()
 
 
 def _collect_labels() -> int:
@@ -247,4 +248,23 @@ def _announce_release(one: Publication) -> bool:
     subject = f"bundle {one.bundle} published"
     key = f"publication-{one.pk}"
     made = announce(key, Topic.RELEASE_PUBLISHED, subject, told, customer=one.customer, publication=one)
+    return made is not None
+
+
+def _collect_ledger_checks() -> int:
+    broken = LedgerCheck.objects.filter(differences__gt=0, at__gte=timezone.now() - COLLECT_WITHIN).order_by("id")
+    return sum(_announce_broken_ledger(one) for one in broken)
+
+
+def _announce_broken_ledger(one: LedgerCheck) -> bool:
+    """Tell subscribers, and everybody whose word the ledger holds or who keeps it."""
+    told = {"differences": one.differences, "entries": one.entries, "head": one.head, "at": one.at.isoformat()}
+    people = User.objects.filter(is_active=True, role__in=_KEEPERS_OF_EVIDENCE).exclude(email="")
+    made = announce(
+        f"ledger-check-{one.pk}",
+        Topic.LEDGER_BROKEN,
+        f"the ledger is broken: {one.differences} differences",
+        told,
+        addresses=people.values_list("email", flat=True),
+    )
     return made is not None

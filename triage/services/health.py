@@ -1,4 +1,4 @@
-"""Can this house work right now: database, storage, cache. And do its streams flow."""
+"""Can this house work right now: database, storage, cache. Do its streams flow, and is its ledger whole."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from django.core.cache import cache
 from django.db import connection
 from django.utils import timezone
 
+from models_registry.models import LedgerCheck
+from models_registry.services import ledger_watch
 from traffic import storage
 from traffic.services.streams.readings import Reading, readings
 
@@ -24,6 +26,7 @@ class Health:
 
     parts: dict[str, bool]
     streams: list[Reading] | None = None  # None: nobody could be asked
+    ledger: LedgerCheck | None = None  # of the newest night; None: none yet, or nobody could be asked
 
     @property
     def healthy(self) -> bool:
@@ -31,7 +34,7 @@ class Health:
 
     def to_dict(self) -> dict[str, Any]:
         parts = {name: "ok" if ok else "unreachable" for name, ok in self.parts.items()}
-        return {"healthy": self.healthy} | parts | {"streams": self.flow}
+        return {"healthy": self.healthy} | parts | {"streams": self.flow, "ledger": self.evidence}
 
     @property
     def flow(self) -> str:
@@ -40,11 +43,24 @@ class Health:
             return "unknown"
         return "in trouble" if any(reading.problem for reading in self.streams) else "ok"
 
+    @property
+    def evidence(self) -> str:
+        """One word for the ledger."""
+        if self.ledger is None:
+            return "unknown"
+        return "broken" if self.ledger.differences else "late" if self.is_late else "whole"
+
+    @property
+    def is_late(self) -> bool:
+        return ledger_watch.is_late(self.ledger)
+
 
 def check() -> Health:
     """Touch every part once. Why one failed goes to the log, not to strangers."""
     parts = {name: _works(name, touch) for name, touch in PARTS.items()}
-    return Health(parts, readings(timezone.now()) if parts["database"] else None)
+    if not parts["database"]:
+        return Health(parts)
+    return Health(parts, readings(timezone.now()), ledger_watch.newest())
 
 
 def _works(name: str, touch: Callable[[], None]) -> bool:

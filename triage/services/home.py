@@ -13,8 +13,8 @@ from detection.proof import Proof
 from jobs.models import Job
 from labeling.models import Queue
 from labeling.services import labels, outcomes, proofs, queues
-from models_registry.models import Detector, Rollback, Stage, Version
-from models_registry.services import boards, rollbacks
+from models_registry.models import Detector, LedgerCheck, Rollback, Stage, Version
+from models_registry.services import boards, ledger_watch, rollbacks
 from traffic.models import Segment, Sensor
 from traffic.simulator import SYNTHETIC
 from triage.services import lists
@@ -73,6 +73,7 @@ class State:
     has_traffic: bool
     complaints: lists.Figures
     rollbacks: list[Rollback]  # that nobody has looked at
+    broken: LedgerCheck | None  # the newest reading of the ledger, where it found differences
     week: outcomes.Week | None  # of the reader, who answers or has answered
 
     @property
@@ -111,6 +112,7 @@ def state(reader: User) -> State:
         has_traffic=Segment.objects.sealed().exists(),
         complaints=lists.figures(reader),
         rollbacks=list(rollbacks.pending()),
+        broken=check if (check := ledger_watch.newest()) and check.differences else None,
         week=week if week.labels or reader.has_role(*EXPERTS) else None,
     )
 

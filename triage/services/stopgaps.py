@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -12,6 +11,7 @@ from django.utils.translation import gettext as _
 from accounts.models import User
 from accounts.services import audit
 from detection.bundle_config import ConfigError
+from detection.thresholds import FINEST, just_above
 from labeling.services import dials
 from models_registry.models import Bundle, BundleEntry, Version
 from models_registry.services import boards, bundles
@@ -22,7 +22,6 @@ from triage.services import incidents
 
 WINDOW = timedelta(days=7)
 HIGHER, SILENT = "threshold", "silent"
-FINEST = 1e-6
 
 
 class NoStopGap(ValueError):  # noqa: N818 (says what is true, as ObjectDoesNotExist does)
@@ -49,13 +48,8 @@ def of(complaint: Complaint) -> list[StopGap]:
         return []
     found = [_price(entry, entry.threshold, silent=True)]
     if entry.threshold <= complaint.score < 1 - 2 * FINEST:
-        found.append(_price(entry, _above(complaint.score), silent=False))
+        found.append(_price(entry, just_above(complaint.score), silent=False))
     return sorted(found, key=lambda one: (one.unique, one.positives, one.silent))
-
-
-def _above(score: float) -> float:
-    """Return the lowest threshold, to a millionth, at which a score is no verdict any more."""
-    return min(1 - FINEST, math.floor(score / FINEST) * FINEST + FINEST)
 
 
 def _price(entry: BundleEntry, threshold: float, *, silent: bool) -> StopGap:
