@@ -156,6 +156,7 @@ def test_ktalk_is_blocked(tmp_path, engineer_client):
     page = engineer_client.get(reverse("models_registry:gate", args=[report.pk])).text
     assert "11,230 sessions, 785 hosts" in page
     assert "precision 4.1 %" in page
+    assert "have them labelled" in page
 
 
 @pytest.mark.django_db
@@ -171,6 +172,9 @@ def test_telegram_passes_at_one_ceiling_and_fails_at_two_others(tmp_path, settin
     assert said["text"].startswith("37 sessions, 15 hosts of 21,038 positive sessions on 256 hosts; at most 0.2 % of ")
     rows = expert_client.get(reverse("labeling:hunt-counts"), {"q": said["asked"], "under_test": str(version)}).text
     assert "37" in rows
+    queue = reverse("labeling:send-hunt")
+    sent = expert_client.get(queue, {"q": said["asked"], "under_test": str(version), "detector": "telegram"}).text
+    assert "<dt>sessions</dt><dd>37</dd>" in sent
     agreed(version, "elsewhere", NOT_THEIRS, sessions_share=0.001, hosts=20)
     fails = gates.run_gate(version)
     assert "too much: 0.176 % of sessions, at most 0.1 %" in checks(fails)["ship query elsewhere"]["text"]

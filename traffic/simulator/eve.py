@@ -187,11 +187,12 @@ def _flow(wire: Wire) -> dict[str, Any]:
 def _tls(seen: Handshake) -> dict[str, Any]:
     told: dict[str, Any] = {}
     if seen.subject is not None:
+        sha1 = seen.sha1
         told |= {
             "subject": seen.subject,
             "issuerdn": seen.issuer,
-            "serial": ":".join(seen.sha1[at : at + 2].upper() for at in range(0, 16, 2)),
-            "fingerprint": ":".join(seen.sha1[at : at + 2] for at in range(0, 40, 2)),
+            "serial": ":".join(sha1[at : at + 2].upper() for at in range(0, 16, 2)),
+            "fingerprint": ":".join(sha1[at : at + 2] for at in range(0, 40, 2)),
             "notbefore": day_of(seen.not_before),
             "notafter": day_of(seen.not_after),
         }

@@ -10,6 +10,7 @@ import hashlib
 import random
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from zlib import crc32
 
 from traffic.simulator.vocabulary import Kind, Rhythm, Rule, fill
@@ -199,6 +200,7 @@ def _ja4(client: Client, *, resumed: bool, named: bool) -> str:
     return f"{first}_{_short(client.ciphers)}_{_short(f'{client.program}|{resumed}|{named}')}"
 
 
+@lru_cache(maxsize=1_024)
 def _short(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
@@ -207,6 +209,7 @@ def _md5(text: str) -> str:
     return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
 
 
+@lru_cache(maxsize=1_024)
 def day_of(micros: int) -> str:
     """Return a time as certificates are written in EVE: whole seconds, no zone."""
     return datetime.fromtimestamp(micros // _SECOND, UTC).strftime("%Y-%m-%dT%H:%M:%S")
