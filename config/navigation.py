@@ -34,6 +34,7 @@ PLACES = (
     Place("labeling:hunt", _("Hunt"), "f"),
     Place("triage:complaints", _("Complaints"), "c"),
     Place("triage:incidents", _("Incidents"), "v"),
+    Place("triage:fleet", _("The field"), "z"),
     Place("triage:risk", _("Hosts at risk"), "r"),
     Place("models_registry:detectors", _("Models"), "m"),
     Place("models_registry:bundles", _("Bundles"), "b"),

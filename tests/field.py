@@ -15,7 +15,7 @@ from detection.clock import Terms
 from detection.envelopes import seal
 from models_registry.models import Appliance, Customer, Version
 from tests import factories, feeds
-from triage.models import Incident, Stream, TelemetryDay
+from triage.models import DivergenceDay, Incident, Stream, StreamDay, TelemetryDay
 from triage.services import deadlines
 from triage.services.telemetry import days
 
@@ -109,3 +109,30 @@ def make_incident(**fields: Any) -> Incident:
     made = Incident.objects.create(**given | values | fields)
     made.steps.create(state="open")
     return made
+
+
+def make_stream(customer: Customer | None, version: Version, *, until: date, changed: int = 0, **fields: Any) -> Stream:
+    """Return a stream of 40 days up to one, of which the last `changed` have twice the share and alarm."""
+    given = {"detector": version.detector, "kind": "excess", "learning": 28, "a0": 5, "b0": 15, "phi": 150.0}
+    first = until - timedelta(days=39)
+    stream = Stream.objects.create(
+        customer=customer, version=version, first_day=first, last_day=until, is_fitted=True, **given | fields
+    )
+    rows = [
+        StreamDay(
+            stream=stream, day=first + timedelta(days=at), learned=at + 1, x=30 if at >= 40 - changed else 15, n=60,
+            is_learning=at < 28, is_tested=at >= 28, a0=5, b0=15, phi=150.0, mu=0.25, ref_x=300, ref_n=1200,
+            statistic=1000.0 * changed + 0.5 if at >= 40 - changed else 0.5, is_alarm=at >= 40 - changed,
+            odds_ratio=3.0, changed_x=30 * changed, changed_n=60 * changed,
+            since=until - timedelta(days=changed - 1) if at >= 40 - changed else None,
+        )
+        for at in range(40)
+    ]  # fmt: skip
+    StreamDay.objects.bulk_create(rows)
+    return stream
+
+
+def make_divergence_day(version: Version, day: date) -> DivergenceDay:
+    return DivergenceDay.objects.create(
+        detector=version.detector, day=day, policy={}, per_week=1.0, fleet_streams=1, needed=365.0
+    )

@@ -14,12 +14,14 @@ from detection.proof import Proof
 from detection.selection import Cell
 from jobs.models import Job, Line, State
 from models_registry import charts
-from models_registry.models import Detector, Version
+from models_registry.models import Customer, Detector, Version
 from models_registry.services.boards import Bar, Board, BoardCell, Gain
-from triage.models import Entity, RiskNight
+from triage.models import Entity, RiskNight, Stream, StreamDay
 from triage.services.home import Challenge, Precision
 from triage.services.risk import pictures
 from triage.services.risk.pages import DayOf, Portrait
+from triage.services.telemetry.pages import Multiple
+from triage.services.telemetry.pictures import small
 
 NOWHERE = 10**15  # key of rows that do not exist: links of examples lead nowhere
 AT = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -67,6 +69,7 @@ class Examples:
     columns: list[charts.Column]
     threshold_x: float
     portrait: Portrait
+    multiples: list[Multiple]
     form: ExampleForm
     row: Row = field(default_factory=Row)
 
@@ -94,6 +97,7 @@ def examples() -> Examples:
         columns=charts.columns([Bar(n / 20, *_heights(n)) for n in range(20)]),
         threshold_x=0.7 * charts.WIDTH,
         portrait=_portrait(),
+        multiples=[_multiple(1, "ACME", 0.5), _multiple(2, "Initech", 0.26)],
         form=ExampleForm({}),
     )
 
@@ -125,6 +129,32 @@ def _portrait() -> Portrait:
     today = DayOf(AT.date(), 15.2, 20.23, [], None)
     picture = pictures.of_entity(counts, 42.0, curve, 20.23, today.value)
     return Portrait(Entity(name="gerrard"), night, picture, 90, 42.0, 20.23, 2.31, today, AT.date(), [], 42 / 82)
+
+
+def _multiple(number: int, customer: str, share: float) -> Multiple:
+    """A made-up stream of six weeks, whose last days have another share than the others."""
+    stream = Stream(
+        pk=NOWHERE + number, customer=Customer(pk=NOWHERE + number, name=customer), version=_version(7, "active"),
+        kind=Stream.Kind.EXCESS,
+    )  # fmt: skip
+    is_wild = share > 0.4
+    days = [
+        StreamDay(
+            stream=stream,
+            day=AT.date() + timedelta(days=n),
+            x=round(40 * (share if n > 38 else 0.2 + n % 4 / 30)),
+            n=40,
+            mu=0.25,
+            phi=150.0,
+            is_learning=n < 28,
+            is_tested=n >= 28,
+            is_alarm=n > 39 and is_wild,
+            statistic=900.0 if n > 39 and is_wild else 0.6,
+            odds_ratio=3.0,
+        )
+        for n in range(42)
+    ]
+    return Multiple(days[-1], small(days, days[39].day if is_wild else None), None, None)
 
 
 def _heights(n: int) -> tuple[int, int, int]:

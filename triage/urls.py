@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from triage.views import complaints, customers, fixes, house, incidents, intake, outbox, risk
+from triage.views import complaints, customers, fixes, house, incidents, intake, outbox, risk, telemetry
 
 app_name = "triage"
 urlpatterns = [
@@ -40,6 +40,11 @@ urlpatterns = [
     path("incidents/<int:pk>/close/", incidents.close_incident, name="close-incident"),
     path("incidents/<int:pk>/stop-gaps/", incidents.incident_stop_gaps, name="incident-stop-gaps"),
     path("incidents/<int:pk>/stop-gaps/build/", incidents.build_incident_stop_gap, name="build-incident-stop-gap"),
+    path("telemetry/", telemetry.fleet, name="fleet"),
+    path("telemetry/streams/<int:pk>/", telemetry.stream, name="stream"),
+    path("telemetry/streams/<int:pk>/chart/", telemetry.stream_chart, name="stream-chart"),
+    path("telemetry/silent/", telemetry.silent_sites, name="silent-sites"),
+    path("telemetry/versions/<int:pk>/", telemetry.field_versions, name="field-versions"),
     path("telemetry/import/", intake.import_telemetry, name="import-telemetry"),
     path("telemetry/sites/<int:pk>/", intake.site_telemetry, name="site-telemetry"),
     path("telemetry/field/<slug:name>/", incidents.field_standings, name="field-standings"),

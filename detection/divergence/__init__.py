@@ -18,6 +18,7 @@ from detection.divergence.null import (
     mean_over,
     odds_shift,
     prior_of_version,
+    usual_shares,
 )
 from detection.divergence.policy import FLOAT_LIMIT, POLICY, Policy
 from detection.divergence.streams import Looks, Streams, forget, step
@@ -43,4 +44,5 @@ __all__ = [
     "plain",
     "prior_of_version",
     "step",
+    "usual_shares",
 ]

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from scipy.special import bdtr
 
-from detection.divergence.policy import POLICY, Counts, Floats, Policy
+from detection.divergence.policy import POLICY, Counts, Policy
 
 MEASURED_BELOW_BOUND = 20.0  # with mu and phi estimated: specification, section 7; benchmarks/divergence_methods.py
 
@@ -25,11 +23,9 @@ def fleet_counts(x: Counts, n: Counts, volume: float) -> tuple[int, int]:
     return int(np.rint(x * share).sum()), int(np.rint(n * share).sum())
 
 
-def mcnemar(only_a: Any, only_b: Any) -> Floats:
-    """Return exact two-sided p-values that two versions flag equally often, from items only one of them flags."""
-    one, other = np.asarray(only_a, np.int64), np.asarray(only_b, np.int64)
-    if (one < 0).any() or (other < 0).any():
+def mcnemar(only_a: int, only_b: int) -> float:
+    """Return the exact two-sided p-value that two versions flag equally often, from items only one of them flags."""
+    if only_a < 0 or only_b < 0:
         raise ValueError(f"counts are 0 or more, got {only_a} and {only_b}")
     # the binomial of 1/2 is symmetric: both tails are the smaller one twice
-    p: Floats = np.minimum(2 * bdtr(np.minimum(one, other).astype(float), one + other, 0.5), 1.0)
-    return p
+    return min(2 * float(bdtr(min(only_a, only_b), only_a + only_b, 0.5)), 1.0)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from scipy.special import gammaln
+from scipy.special import betaincinv, gammaln
 
 from detection.divergence.policy import POLICY, Floats, Policy
 
@@ -18,6 +18,18 @@ def log_beta_binomial(x: Floats, n: Floats, a: Floats, b: Floats) -> Floats:
     choose = gammaln(n + 1) - gammaln(x + 1) - gammaln(n - x + 1)
     result: Floats = choose + _log_beta(x + a, n - x + b) - _log_beta(a, b)
     return result
+
+
+def usual_shares(n: Any, mu: Any, phi: Any, level: float = 0.95) -> tuple[Floats, Floats]:
+    """Return between which shares x / n a period lies with probability `level` while nothing changes; n is above 0.
+
+    By the beta distribution of the same mean and variance, mu (1 - mu) / n (1 + (n - 1) / (phi + 1))."""
+    trials, means, precision = (np.asarray(values, float) for values in (n, mu, phi))
+    weight = trials * (precision + 1) / (precision + trials) - 1
+    a, b = np.maximum(weight, 1e-3) * means, np.maximum(weight, 1e-3) * (1 - means)
+    low: Floats = betaincinv(a, b, (1 - level) / 2)
+    high: Floats = betaincinv(a, b, (1 + level) / 2)
+    return low, high
 
 
 def odds_shift(mu: Any, ratio: Any) -> Any:

@@ -25,6 +25,7 @@ from detection.divergence import (
     plain,
     prior_of_version,
     step,
+    usual_shares,
 )
 from detection.divergence.check import main as check
 
@@ -278,6 +279,17 @@ def test_two_versions_are_compared_by_what_only_one_flags():
     assert mcnemar(7, 7) == 1
     with pytest.raises(ValueError, match="0 or more"):
         mcnemar(-1, 3)
+
+
+@pytest.mark.parametrize(
+    ("n", "mu", "phi"), [(20, 0.25, 150.0), (60, 0.5, 20.0), (400, 0.1, 1e5), (2_000, 0.25, 150.0)]
+)
+def test_a_usual_day_lies_within_its_interval_nineteen_times_of_twenty(n, mu, phi):
+    low, high = usual_shares(n, mu, phi)
+    x = np.arange(n + 1.0)
+    pmf = np.exp(log_beta_binomial(x, np.float64(n), np.float64(phi * mu), np.float64(phi * (1 - mu))))
+    assert pmf[(x / n >= low) & (x / n <= high)].sum() == pytest.approx(0.95, abs=0.03)
+    assert 0 < low < mu < high < 1
 
 
 # ---- the check by vectors

@@ -197,6 +197,8 @@ class StreamDay(models.Model):
         indexes = [
             # read by the fleet's rule: who alarmed lately
             models.Index(fields=["day"], name="stream_day_in_alarm", condition=Q(is_alarm=True)),
+            # the page of the fleet: what changed most by a day
+            models.Index(fields=["day", "-statistic", "stream"], name="stream_day_by_statistic"),
         ]
 
     def __str__(self) -> str:
