@@ -4,14 +4,13 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('triage', '0011_guard_telemetry'),
+        ("triage", "0012_name_the_broken_ledger"),
     ]
 
     operations = [
         migrations.AddIndex(
-            model_name='streamday',
-            index=models.Index(fields=['day', '-statistic', 'stream'], name='stream_day_by_statistic'),
+            model_name="streamday",
+            index=models.Index(fields=["day", "-statistic", "stream"], name="stream_day_by_statistic"),
         ),
     ]
