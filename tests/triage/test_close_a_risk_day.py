@@ -18,7 +18,7 @@ from labeling.models import Item, ReferenceRow
 from labeling.services import claims, labels
 from labeling.services import reference as reference_service
 from triage.models import Entity, Organisation, RiskAlert, RiskNight, RiskScore
-from triage.services.risk import items, nights, organisations, pages, scores, states
+from triage.services.risk import days, items, nights, organisations, pages, scores, states
 from triage.services.risk.scores import Told
 
 FIRST = date(2026, 1, 1)
@@ -186,8 +186,8 @@ def test_other_weights_begin_another_history_and_the_old_one_speaks_meanwhile(or
         scores.take_in(organisation, [told("watched", FIRST + timedelta(days=day), 0.1)], "models")
     with time_machine.travel(now, tick=False):
         assert nights.start_due() == 1
-        for weights, day in list(nights.due(organisation, now)):
-            nights.close(weights, day)
+        for weights, due in list(nights.due(organisation, now)):
+            nights.close(weights, due)
     assert nights.in_use(organisation) == [second]
     assert not RiskAlert.objects.filter(night__weights=second, day__lt=FIRST + timedelta(days=24)).exists()
 
@@ -227,7 +227,7 @@ def test_the_same_nights_as_the_science_alone(organisation: Organisation) -> Non
         number = 1 + max(one.row for one in members if one.since <= day)
         if number > len(entities):
             entities = entities.joined(adaptive.Entities.fresh(number - len(entities), day.toordinal()))
-        values = nights.values_of(organisation.weights, day)
+        values = days.values_of(organisation.weights, day)
         groups = np.unique([one.peers for one in members[:number]], return_inverse=True)[1]
         groups = np.where([one.peers == "" for one in members[:number]], -1, groups)
         night = adaptive.night(

@@ -15,16 +15,16 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import structlog
 from django.db import transaction
-from django.db.models import Max, QuerySet
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from detection import adaptive
-from detection.adaptive import POLICY, Calibration, Contribution, Entities, Night, Policy
+from detection.adaptive import POLICY, Calibration, Entities, Night, Policy
 from jobs.services import jobs
 from jobs.services.jobs import Lease
 from traffic import storage
-from triage.models import Entity, HeardDay, MissingDay, Organisation, RiskAlert, RiskNight, RiskScore, RiskWeights
-from triage.services.risk import effects, states
+from triage.models import Entity, Organisation, RiskAlert, RiskNight, RiskScore, RiskWeights
+from triage.services.risk import days, effects, states
 
 TASK = "triage.tasks.close_risk_days"
 KIND = "hosts at risk"
@@ -35,12 +35,23 @@ log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Day:
-    """What is known of a day: rows of entities with a value, their values and what these are made of."""
+class Taken:
+    """A day as the histories took it in."""
 
-    rows: Any
-    values: Any
-    parts: list[list[Contribution]]
+    members: list[Entity]  # by row
+    told: days.Day
+    missing: int
+    entities: Entities  # after the day
+    calibration: Calibration
+    result: Night
+    is_learning: bool
+    acted: list[effects.Acted]
+    late: list[RiskAlert]
+    dropped: int  # scores that came too late
+
+    @property
+    def is_silent(self) -> bool:
+        return self.missing == len(self.entities)
 
 
 def start_due(now: datetime | None = None) -> int:
@@ -94,25 +105,38 @@ def close(weights: RiskWeights, day: date, policy: Policy = POLICY) -> RiskNight
     Raises ValueError when the day before is not closed."""
     began = time.monotonic()
     organisation = weights.organisation
-    speaks = in_use(organisation)[0] == weights and not _told_before(weights, day)
     before = _latest(weights)
     if before and before.day >= day:
         return RiskNight.objects.get(weights=weights, day=day)
     if before and before.day + timedelta(days=1) != day:
         raise ValueError(f"{day}: the day after {before.day} comes first")
     policy = replace(policy, budget=organisation.budget, floor=organisation.floor)
-    ordinal = day.toordinal()
-    members = _members(organisation, day)
+    speaks = in_use(organisation)[0] == weights and not _told_before(weights, day)
+    taken = _take_in(weights, day, before, policy)
+    if not speaks:
+        taken = replace(taken, result=replace(taken.result, alerts=adaptive.Alerts.none()), late=[])
+    night = _night(weights, day, before, policy, taken)
+    night.state_digest = states.put(night.state_path, taken.entities)
+    states.put_thresholds(night.thresholds_path, taken.entities.threshold)
+    night.seconds = round(time.monotonic() - began, 3)
+    _write(night, taken, organisation.lift_asked_at)
+    log.info("risk.night", organisation=organisation.slug, day=str(day), alerts=night.alerts, seconds=night.seconds)
+    _discard(weights)
+    return night
+
+
+def _take_in(weights: RiskWeights, day: date, before: RiskNight | None, policy: Policy) -> Taken:
+    """Let labels and late scores act on the histories of the night before, and these take the day in."""
+    organisation, ordinal = weights.organisation, day.toordinal()
+    members = days.members_of(organisation, day)
     entities, calibration = _before(before, len(members), ordinal, policy)
     acted, calibration = effects.apply(weights, entities, calibration, ordinal, policy)
-    lifted = organisation.lift_asked_at
-    if lifted:
+    if organisation.lift_asked_at:
         entities.lift(slice(None))
     late, dropped = effects.take_late(weights, entities, ordinal - 1, members, policy)
-    told = values_of(weights, day)
-    missing = _missing(organisation, day, members, told)
+    told = days.values_of(weights, day)
+    missing = days.missing_of(organisation, day, members, told)
     learning = before is None or before.days_heard + 1 <= policy.cold_start
-    silent = len(missing) == len(entities)
     result = adaptive.night(
         entities,
         calibration,
@@ -120,58 +144,43 @@ def close(weights: RiskWeights, day: date, policy: Policy = POLICY) -> RiskNight
         told.rows,
         told.values,
         budget=organisation.budget,
-        groups=_groups(members),
+        groups=days.groups_of(members),
         missing=missing,
-        ceiling=_ceilings(members),
+        ceiling=days.ceilings_of(members),
         learning=learning,
         policy=policy,
     )
-    if not speaks:
-        result, late = replace(result, alerts=adaptive.Alerts.none()), []
-    kept = calibration if silent else result.calibration  # a day without telemetry is none
-    folder = f"risk/{organisation.slug}/{weights.number}"
-    night = RiskNight(
-        organisation=organisation,
+    # a day without telemetry is none: the calibration stays
+    kept = calibration if len(missing) == len(entities) else result.calibration
+    return Taken(members, told, len(missing), entities, kept, result, learning, acted, late, dropped)
+
+
+def _night(weights: RiskWeights, day: date, before: RiskNight | None, policy: Policy, taken: Taken) -> RiskNight:
+    """Return the row of a night, not written yet."""
+    result, folder = taken.result, f"risk/{weights.organisation.slug}/{weights.number}"
+    return RiskNight(
+        organisation=weights.organisation,
         weights=weights,
         day=day,
         policy=asdict(policy),
-        budget=organisation.budget,
-        mode=_mode(silent, learning, result),
-        entities=len(entities),
-        missing=len(missing),
-        positive=len(told.rows),
-        days_heard=(before.days_heard if before else 0) + (not silent),
-        alerts=len(result.alerts.rows) + len(late),
-        opened=int(result.alerts.opened.sum()) + len(late),
+        budget=policy.budget,
+        mode=_mode(taken),
+        entities=len(taken.entities),
+        missing=taken.missing,
+        positive=len(taken.told.rows),
+        days_heard=(before.days_heard if before else 0) + (not taken.is_silent),
+        alerts=len(result.alerts.rows) + len(taken.late),
+        opened=int(result.alerts.opened.sum()) + len(taken.late),
         fit=_figures(result),
-        cold=None if learning else float(result.cold[0]),
+        cold=None if taken.is_learning else float(result.cold[0]),
         curve=result.curves.rows[0].tolist(),
-        surprises=kept.h.astype("<f8").tobytes(),
-        entity_periods=kept.entity_periods,
-        days=kept.days,
+        surprises=taken.calibration.h.astype("<f8").tobytes(),
+        entity_periods=taken.calibration.entity_periods,
+        days=taken.calibration.days,
         state_path=f"{folder}/{day}.arrow",
         thresholds_path=f"{folder}/{day}.thresholds",
-        late_dropped=dropped,
-        seconds=0.0,
+        late_dropped=taken.dropped,
     )
-    night.state_digest = states.put(night.state_path, entities)
-    states.put_thresholds(night.thresholds_path, entities.threshold)
-    night.seconds = round(time.monotonic() - began, 3)
-    _write(night, result, told, late, members, acted, entities, lifted)
-    log.info("risk.night", organisation=organisation.slug, day=str(day), alerts=night.alerts, seconds=night.seconds)
-    _discard(weights)
-    return night
-
-
-def values_of(weights: RiskWeights, day: date) -> Day:
-    """Return what a day's scores amount to under some weights; late ones are left out."""
-    scores = RiskScore.objects.filter(organisation=weights.organisation_id, day=day, late=False)
-    told = scores.values_list("entity__row", "feature", "score").order_by("entity__row", "feature")
-    columns = list(zip(*told.iterator(10_000), strict=True)) or [(), (), ()]
-    rows, values, parts = adaptive.period_values(
-        list(columns[0]), list(columns[1]), list(columns[2]), weights.weights, weights.groups
-    )
-    return Day(rows, values, parts)
 
 
 def _before(before: RiskNight | None, number: int, ordinal: int, policy: Policy) -> tuple[Entities, Calibration]:
@@ -185,52 +194,18 @@ def _before(before: RiskNight | None, number: int, ordinal: int, policy: Policy)
     return entities, Calibration(h, before.entity_periods, before.days)
 
 
-def _members(organisation: Organisation, day: date) -> list[Entity]:
-    """Return entities by row, up to the last one that existed on a day; younger ones may stand between."""
-    last = organisation.entities.filter(since__lte=day).aggregate(last=Max("row"))["last"]
-    rows = organisation.entities.filter(row__lte=-1 if last is None else last)
-    return list(rows.order_by("row").only("name", "row", "peers", "ceiling", "since"))
-
-
-def _missing(organisation: Organisation, day: date, members: list[Entity], told: Day) -> Any:
-    """Return the rows of which nothing could be heard, or which did not exist yet.
-
-    A day on which no feed spoke is no quiet day."""
-    rows = MissingDay.objects.filter(organisation=organisation, day=day)
-    heard = HeardDay.objects.filter(organisation=organisation, day=day).exists()
-    if not heard or rows.filter(entity=None).exists():
-        return np.setdiff1d(np.arange(len(members)), told.rows)
-    absent = set(rows.values_list("entity__row", flat=True)) | {one.row for one in members if one.since > day}
-    return np.setdiff1d(np.array(sorted(row for row in absent if row < len(members)), np.int64), told.rows)
-
-
 def _told_before(weights: RiskWeights, day: date) -> bool:
     """Whether earlier weights have spoken of a day: a history that begins anew is learnt from old days, silently."""
     others = RiskNight.objects.filter(organisation=weights.organisation_id, day__gte=day)
     return others.exclude(weights=weights).filter(weights__number__lt=weights.number).exists()
 
 
-def _groups(members: list[Entity]) -> Any:
-    """Return the number of each entity's peer group, -1 for none; None where there are no groups."""
-    names = np.array([entity.peers for entity in members], object).astype(str)
-    if not (names != "").any():
-        return None
-    _found, codes = np.unique(names, return_inverse=True)
-    return np.where(names == "", -1, codes)
-
-
-def _ceilings(members: list[Entity]) -> Any:
-    if all(entity.ceiling is None for entity in members):
-        return None
-    return np.array([np.inf if entity.ceiling is None else entity.ceiling for entity in members])
-
-
-def _mode(silent: bool, learning: bool, result: Night) -> str:
-    if silent:
+def _mode(taken: Taken) -> str:
+    if taken.is_silent:
         return RiskNight.Mode.SILENT
-    if learning or result.fit is None:
+    if taken.is_learning or taken.result.fit is None:
         return RiskNight.Mode.LEARNING
-    return RiskNight.Mode(result.fit.mode)
+    return RiskNight.Mode(taken.result.fit.mode)
 
 
 def _figures(result: Night) -> dict[str, float] | None:
@@ -242,24 +217,15 @@ def _figures(result: Night) -> dict[str, float] | None:
 
 
 @transaction.atomic
-def _write(
-    night: RiskNight,
-    result: Night,
-    told: Day,
-    late: list[RiskAlert],
-    members: list[Entity],
-    acted: list[effects.Acted],
-    entities: Entities,
-    lifted: datetime | None,
-) -> None:
+def _write(night: RiskNight, taken: Taken, lifted: datetime | None) -> None:
     """Write the night with what follows from it."""
     night.save(force_insert=True)
-    parts = dict(zip(told.rows.tolist(), told.parts, strict=True))
-    alerts = result.alerts
+    parts = dict(zip(taken.told.rows.tolist(), taken.told.parts, strict=True))
+    alerts = taken.result.alerts
     made = [
         RiskAlert(
             night=night,
-            entity=members[row],
+            entity=taken.members[row],
             day=night.day,
             value=float(alerts.value[index]),
             threshold=float(alerts.threshold[index]),
@@ -272,10 +238,10 @@ def _write(
         )
         for index, row in enumerate(alerts.rows.tolist())
     ]
-    for alert in late:
+    for alert in taken.late:
         alert.night = night
-    RiskAlert.objects.bulk_create([*made, *late], batch_size=500)
-    effects.record(acted, night, entities)
+    RiskAlert.objects.bulk_create([*made, *taken.late], batch_size=500)
+    effects.record(taken.acted, night, taken.entities)
     RiskScore.objects.filter(organisation=night.organisation, late=True, day__lt=night.day).update(late=False)
     if lifted:
         Organisation.objects.filter(pk=night.organisation_id, lift_asked_at=lifted).update(lift_asked_at=None)
