@@ -136,8 +136,10 @@ def open_house(folder: Path, say: Say) -> bool:
 
 def night() -> float:
     """Ask for what the clock asks for at two in the morning; return the seconds until the next night."""
+    from config.demo import risk
     from labeling.tasks import retrain_due
 
+    risk.tell_days()
     retrain_due.apply_async(kwargs={"early": True}, queue=TRAINING, expires=NIGHT)
     return NIGHT
 
@@ -160,8 +162,11 @@ def main() -> None:
     django.setup()
     from django.conf import settings
 
+    from config.demo import risk
+
     folder = Path(settings.VAR)
     try:
+        say(f"two synthetic offices have {risk.tell_days()} new days at risk")
         if open_house(folder, say):  # in the memory of training nobody needs to live on
             os.execv(sys.executable, [sys.executable, "-m", "config.demo.feed", *sys.argv[1:]])  # noqa: S606
     except Exception:

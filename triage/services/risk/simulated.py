@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 
+from django.db import transaction
+from django.db.models import Max, Min
 from django.utils import timezone
 
 from detection.adaptive import simulation
 from detection.adaptive.simulation import Habit
-from triage.models import Organisation
+from triage.models import Organisation, RiskScore
 from triage.services.risk import nights, organisations, scores
 from triage.services.risk.scores import Told
 
@@ -23,16 +25,25 @@ def organisation(name: str, *, budget: float) -> Organisation:
 
 def live(of: Organisation, habit: Habit, people: int, days: int, seed: int) -> int:
     """Tell and close so many days up to yesterday; return how many alerts came of it."""
-    first = timezone.now().date() - timedelta(days=days)
-    alerts = 0
-    for ordinal in range(days):
-        day = first + timedelta(days=ordinal)
+    return sum(nights.close(of.weights, day).alerts for day in tell(of, habit, people, days, seed))
+
+
+@transaction.atomic
+def tell(of: Organisation, habit: Habit, people: int, days: int, seed: int) -> list[date]:
+    """Tell so many days up to yesterday, or those since the newest with scores; return which.
+
+    Gerrard and Joe speak on the first day, so that a later call knows it."""
+    yesterday = timezone.now().date() - timedelta(days=1)
+    known = RiskScore.objects.filter(organisation=of).aggregate(first=Min("day"), last=Max("day"))
+    first = known["first"] or yesterday - timedelta(days=days - 1)
+    begin = known["last"] + timedelta(days=1) if known["last"] else first
+    told = [begin + timedelta(days=number) for number in range((yesterday - begin).days + 1)]
+    for day in told:
         midnight = datetime.combine(day, time(), UTC)
-        told = [
+        events = [
             Told(one.entity, one.feature, midnight + timedelta(seconds=one.second), one.score, one.department)
-            for one in simulation.day(habit, people, ordinal, seed)
+            for one in simulation.day(habit, people, (day - first).days, seed)
         ]
-        scores.take_in(of, told, TOLD_BY)
+        scores.take_in(of, events, TOLD_BY)
         scores.hear(of, [day])
-        alerts += nights.close(of.weights, day).alerts
-    return alerts
+    return told
