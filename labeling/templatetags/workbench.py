@@ -82,7 +82,7 @@ def verdict_form(context: Context) -> SafeString:
 
 
 def _csrf(context: Context) -> SafeString:
-    """The token in a form: for browsers without scripts, which never see an answer's fragment."""
+    """The token in a form: for browsers without scripts, and for whoever is faster than they are."""
     token = context.get("csrf_token")
     return format_html('<input type="hidden" name="csrfmiddlewaretoken" value="{}">' if token else "", token)
 

@@ -8,6 +8,7 @@ from django.contrib import messages
 from django.core.exceptions import BadRequest, PermissionDenied
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBadRequest
+from django.middleware.csrf import get_token
 from django.shortcuts import get_object_or_404, redirect, render
 from django.template.loader import render_to_string
 from django.urls import reverse
@@ -257,8 +258,9 @@ def _show(
     context = _bench(request, in_queue, shown, today) | {"problem": problem, "told": told}
     if not request.htmx:  # type: ignore[attr-defined]
         return render(request, "labeling/work.html", context, status=status)
-    # what the page around it shows is not asked for
-    return HttpResponse(render_to_string("labeling/_workbench.html", context), status=status)
+    # what the page around it shows is not asked for. A key that comes before htmx has seen the form sends it as it is
+    token = {"csrf_token": get_token(request)}
+    return HttpResponse(render_to_string("labeling/_workbench.html", context | token), status=status)
 
 
 def _refused(request: HttpRequest, found: Item, refusal: details.LabelRefused, note: str = "") -> HttpResponse:
