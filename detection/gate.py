@@ -7,6 +7,7 @@ the threshold, or a lost unique detect: a positive row that no rule hits. Forwar
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -18,6 +19,8 @@ from detection.thresholds import sigmoid
 
 NO_TRAFFIC = "no traffic is stored that it could be counted on"
 OF_A_CUSTOMER = "customer "  # sensors of complaints are named so, and keys begin with the sensor
+NUMBERED = re.compile(r"C-(\d{1,18}) · ")  # how titles of complaints' rows begin
+MOST_NAMED = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,11 +159,23 @@ def _proof(proof: Mapping[str, Any]) -> Check:
 
 
 def _complaints(judged: Sequence[ReferenceCase], raw_threshold: float) -> Check:
-    """Count confirmed complaints that this version does not flag; the others are among the wrong rows."""
+    """Name the confirmed complaints that this version does not flag; the others are among the wrong rows."""
     confirmed = [case for case in judged if case.answer == NEGATIVE and case.key.startswith(OF_A_CUSTOMER)]
-    fixed = sum(not is_wrong(case, raw_threshold) for case in confirmed)
-    text = f"{fixed:,} of {len(confirmed):,} confirmed complaints are fixed"
-    return Check("complaints", fixed == len(confirmed), "tell", fixed, len(confirmed), text)
+    flagged = [case for case in confirmed if is_wrong(case, raw_threshold)]
+    fixed = [case for case in confirmed if not is_wrong(case, raw_threshold)]
+    text = f"{len(fixed):,} of {len(confirmed):,} confirmed complaints are fixed"
+    text += _named(": ", fixed) + _named("; still flagged: ", flagged)
+    return Check("complaints", not flagged, "tell", len(fixed), len(confirmed), text)
+
+
+def _named(before: str, cases: Sequence[ReferenceCase]) -> str:
+    """Return the numbers of complaints, the newest first; their titles begin with it."""
+    found = {int(told[1]) for case in cases if (told := NUMBERED.match(case.title))}
+    numbers = [f"C-{number}" for number in sorted(found, reverse=True)]
+    if not numbers:
+        return ""
+    more = f" and {len(numbers) - MOST_NAMED:,} more" if len(numbers) > MOST_NAMED else ""
+    return before + ", ".join(numbers[:MOST_NAMED]) + more
 
 
 def _covered(judged: Sequence[ReferenceCase], raw_threshold: float) -> Check:

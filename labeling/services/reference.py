@@ -102,7 +102,7 @@ def _reference_row(item: Item, row: dict[str, Any], family: str) -> ReferenceRow
         detector=item.detector,
         item=item,
         subject_key=item.subject_key,
-        title=item.title,
+        title=_title(item),
         answer=item.outcome,
         family=family,
         rule_hit=hit,
@@ -117,6 +117,13 @@ def _reference_row(item: Item, row: dict[str, Any], family: str) -> ReferenceRow
         row=item.record.row,
         digest=policy.row_digest(item.subject_key, item.outcome, row),
     )
+
+
+def _title(item: Item) -> str:
+    """Return what a row is called; of a complaint with its number first: gate reports name what they find fixed."""
+    if item.queue.kind != Queue.Kind.COMPLAINT:
+        return item.title
+    return f"{item.complaint_item.number} · {item.title}"[:255]
 
 
 def _role_of(item: Item, row: dict[str, Any]) -> str:

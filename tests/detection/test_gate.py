@@ -80,6 +80,18 @@ def test_a_lost_attack_that_rules_cover_is_listed_and_only_warns() -> None:
     assert found(report, "reference")["rows"] == []
 
 
+def test_complaints_that_it_fixes_are_named_and_those_that_it_does_not() -> None:
+    def complaint(number: int, raw: float, title: str) -> ReferenceCase:
+        return make_case(f"customer ACME {number}", "negative", raw, title=title)
+
+    told = [complaint(9, -5.0, "C-9 · GET /a"), complaint(12, -5.0, "C-12 · GET /"), complaint(13, 5.0, "C-13 · GET /")]
+    older = complaint(2, -5.0, "GET /C-3 · of a time before numbers")
+    check = found(gate((*GOOD, *told, older)), "complaints")
+    assert check["text"] == "3 of 4 confirmed complaints are fixed: C-12, C-9; still flagged: C-13"
+    many = [complaint(number, -5.0, f"C-{number} · GET /") for number in range(1, 26)]
+    assert found(gate((*GOOD, *many)), "complaints")["text"].endswith("C-7, C-6 and 5 more")
+
+
 def test_a_score_exactly_on_the_threshold_fires() -> None:
     assert not gate((*GOOD, make_case("3", "negative", RAW))).passed
     assert gate((*GOOD, make_case("3", "negative", math.nextafter(RAW, -math.inf)))).passed

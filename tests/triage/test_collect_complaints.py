@@ -44,6 +44,7 @@ def test_a_confirmed_one_is_a_regression_row_of_customer_and_expert(complaint, e
     row = ReferenceRow.objects.get()
     assert (row.role, row.answer, row.source) == ("regression", "negative", f"customer {complaint.customer}")
     assert [label.expert for label in row.labels.all()] == [expert]
+    assert row.title.startswith(f"{complaint.number} · ")  # gate reports name it
     assert reference.grow() == 0
 
 
