@@ -21,9 +21,11 @@ from labeling.views.queues import READERS
 from models_registry.models import ThresholdProposal, Version
 from models_registry.services import dials as proposals
 from models_registry.services import two_people
+from models_registry.services.dials import Dial
 from models_registry.services.two_people import ChangeRefused
 
 STAGERS = (Role.ENGINEER, Role.SENIOR)
+LONGEST_NAME = 32  # of a marked score
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,23 @@ class Asked:
             _number(told.get("false_positive_cost"), version.detector.false_positive_cost),
             _number(told.get("miss_cost"), 1.0),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Marked:
+    """A score that somebody came to see: of a complaint."""
+
+    title: str
+    x: float
+
+    @classmethod
+    def of(cls, told: Any, found: Dial) -> Marked | None:
+        score = _number(told.get("score"), 0.0)
+        if not 0.0 < score < 1.0:
+            return None
+        below = [place for place, step in enumerate(found.steps) if step.threshold <= score]
+        title = f"{told.get('of', '')[:LONGEST_NAME]} {score:.6g}".strip()
+        return cls(title, dial_x(below[-1] if below else -1, len(found.steps)))
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -67,6 +86,7 @@ def dial(request: HttpRequest, detector: str, number: int) -> HttpResponse:
         "place": (place := found.steps.index(step)),
         "line": dial_x(place, len(found.steps)),
         "last": len(found.steps) - 1,
+        "marked": Marked.of(request.GET, found),
         "rows": dial_rows(found),
         "steps": json.dumps([one.to_dict() for one in found.steps], separators=(",", ":")),
         "may_change": may_change,

@@ -140,3 +140,11 @@ def test_a_proposal_is_declined_with_a_reason_once(engineer, senior):
         proposals.decide(asked, senior, approve=True)
     with pytest.raises(ChangeRefused):
         proposals.decide(make_threshold_proposal(), make_user(), approve=True)
+
+
+def test_the_score_of_a_complaint_is_marked_on_the_dial(version, engineer_client):
+    address = reverse("labeling:dial", args=[version.detector.name, version.number])
+    page = engineer_client.get(address, {"score": "0.93", "of": "C-12<b>"}).text
+    assert page.count('class="marked"') == 3
+    assert "C-12&lt;b&gt; 0.93" in page
+    assert 'class="marked"' not in engineer_client.get(address, {"score": "2"}).text
