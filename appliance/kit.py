@@ -11,9 +11,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from appliance.home import Home, NotReady
 from appliance.records import model_row
 from appliance.scorer import BundleScorer, WrongRecord
-from detection import kits
+from detection import kit_seals, kits
 from detection.kits import Consent, Kit, Said
 
 
@@ -47,7 +48,7 @@ def _said(models: list[dict[str, Any]], scores: tuple[float, ...]) -> list[Said]
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = "Write a kit about one session: what support needs to reproduce a verdict."
-    parser.add_argument("--bundle", type=Path, required=True, help="the bundle file in force")
+    parser.add_argument("--bundle", type=Path, help="a bundle file (default: the one in force here)")
     parser.add_argument("--record", default="-", help="file with one EVE http or tls record; - reads standard input")
     parser.add_argument("--consent", choices=kits.CONSENTS, default="record", help="how much may leave (record)")
     parser.add_argument("--contact", default="", help="whom to answer")
@@ -56,19 +57,36 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Write the kit that the options ask for; 2 where the input is wrong."""
-    data = options.bundle.read_bytes()
-    text = sys.stdin.read() if options.record == "-" else Path(options.record).read_text(encoding="utf-8")
+    """Write the kit that the options ask for, signed where this appliance is enrolled; 2 where the input is wrong."""
+    home = Home(options.home)
     try:
+        text = sys.stdin.read() if options.record == "-" else Path(options.record).read_text(encoding="utf-8")
         record = json.loads(text)
+        data = _bundle(home, options.bundle, record).read_bytes()
         scorer = BundleScorer(data, hashlib.sha256(data).hexdigest())
         kit = make(scorer, record, consent=options.consent, contact=options.contact, note=options.note)
-    except (ValueError, AttributeError) as error:
+        told = kits.document(kit, datetime.now(UTC))
+        if config := home.read("config.json"):
+            told = kit_seals.sealed(told, config["appliance"], home.key())
+        else:
+            sys.stderr.write("unsigned: this appliance is not enrolled\n")
+        written = kits.to_bytes(told)
+    except (NotReady, ValueError, AttributeError, OSError) as error:
         sys.stderr.write(f"no kit: {error}\n")
         return 2
-    written = kits.to_bytes(kits.document(kit, datetime.now(UTC)))
     if options.out:
         options.out.write_bytes(written)
     else:
         sys.stdout.buffer.write(written)
     return 0
+
+
+def _bundle(home: Home, named: Path | None, record: dict[str, Any]) -> Path:
+    """Return the bundle file to ask: as named, else the one in force for the protocol. Raises NotReady."""
+    if named is not None:
+        return named
+    protocol = str(record.get("event_type", ""))
+    found = home.in_force(protocol).get(protocol)
+    if found is None:
+        raise NotReady(f"no {protocol or 'such'} bundle is in force here: name one with --bundle")
+    return home.path_of(found.digest)

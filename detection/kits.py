@@ -64,7 +64,7 @@ class Kit:
     contact: str = ""
     note: str = ""
     made_at: str = ""
-    signature: dict[str, Any] = field(default_factory=dict)
+    told: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)  # the document as it came
 
     def score_of(self, detector: str, version: int) -> float | None:
         """Return what that version said, None where the kit does not tell."""
@@ -92,7 +92,6 @@ def parse(told: dict[str, Any]) -> Kit:
         raise BadKit("record is no EVE record")
     if (record is None) != (consent == "vector"):
         raise BadKit(f"consent is {consent} and there is {'no' if record is None else 'a'} record")
-    signature = told.get("signature")
     return Kit(
         bundle=bundle,
         contract=_text(told, "contract", 64),
@@ -103,12 +102,12 @@ def parse(told: dict[str, Any]) -> Kit:
         contact=_text(told, "contact", 200),
         note=_text(told, "note", 2000),
         made_at=_text(told, "made_at", 40),
-        signature=signature if isinstance(signature, dict) else {},
+        told=told,
     )
 
 
 def document(kit: Kit, made_at: datetime) -> dict[str, Any]:
-    """Return the document of a kit; unsigned ones say so by an empty signature."""
+    """Return the document of a kit, unsigned: detection.kit_seals signs it."""
     return {
         MARK: VERSION,
         "made_at": made_at.isoformat(),
@@ -124,7 +123,7 @@ def document(kit: Kit, made_at: datetime) -> dict[str, Any]:
         ],
         "contact": kit.contact,
         "note": kit.note,
-        "signature": kit.signature or None,
+        "signature": None,
     }
 
 

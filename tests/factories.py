@@ -836,7 +836,6 @@ URL_ARGS: dict[str, Callable[[], list[Any]]] = {
     "api:complaint-evidence": lambda: [make_complaint().pk],
     "triage:flips": lambda: [make_complaint().pk],
     "triage:add-information": lambda: [make_complaint().pk],
-    "triage:publish-fix": lambda: [make_complaint().pk],
     "triage:tell-customer": lambda: [make_complaint().pk],
     "triage:organisation": lambda: [make_organisation().slug],
     "triage:change-budget": lambda: [make_organisation().slug],

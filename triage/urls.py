@@ -25,7 +25,6 @@ urlpatterns = [
     path("complaints/<int:pk>/ask/", complaints.ask_customer, name="ask-customer"),
     path("complaints/<int:pk>/information/", complaints.add_information, name="add-information"),
     path("complaints/<int:pk>/reject/", complaints.reject_complaint, name="reject-complaint"),
-    path("complaints/<int:pk>/publish/", complaints.publish_fix, name="publish-fix"),
     path("complaints/<int:pk>/tell/", complaints.tell_customer, name="tell-customer"),
     path("complaints/<int:pk>/erase/", complaints.erase_complaint, name="erase-complaint"),
     path("complaints/attachments/<int:pk>/", complaints.attachment, name="attachment"),

@@ -27,6 +27,11 @@ class Bundle(Evidence):
         return self.digest[:12]
 
     @property
+    def protocol(self) -> str:
+        """The protocol its models read: "http"."""
+        return str(self.metadata.get("contract", {}).get("name", ""))
+
+    @property
     def kilobytes(self) -> int:
         return -(-self.bytes // 1000)
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q
+from django.db.models.fields.json import KeyTextTransform, KeyTransform
+from django.db.models.functions import Cast
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -81,6 +83,11 @@ class Release(Evidence):
     def __str__(self) -> str:
         return f"R-{self.pk}"
 
+    @property
+    def is_signed(self) -> bool:
+        """Did an engineer sign it, and a senior expert?"""
+        return {Role.ENGINEER.value, Role.SENIOR.value} <= set(self.signatures.values_list("role", flat=True))
+
 
 class ReleaseSignature(Evidence):
     """One approver's signatures under all parts of a release."""
@@ -100,9 +107,18 @@ class ReleaseSignature(Evidence):
 
 
 class PublicationQuerySet(EvidenceQuerySet["Publication"]):
-    def reaching(self, customer: Customer, channel: str = Channel.STABLE) -> PublicationQuerySet:
-        """Publications that appliances of a customer on a channel have seen, newest first."""
-        return self.filter(Q(channel=channel) | Q(channel=Channel.CUSTOMER, customer=customer)).order_by("-id")
+    def reaching(self, customer: Customer, channel: str = Channel.STABLE, protocol: str = "") -> PublicationQuerySet:
+        """Publications that appliances of a customer on a channel have taken, newest first; of a protocol, or of all.
+
+        They look into their customer's own role first: what a channel gets after he got a bundle of his own for that
+        protocol does not reach him."""
+        name = KeyTextTransform("name", KeyTransform("contract", "bundle__metadata"))
+        reads = Cast(name, models.CharField())
+        own = Publication.objects.filter(customer=customer).annotate(reads=reads)
+        before = own.filter(reads=OuterRef("reads"), pk__lt=OuterRef("pk"))
+        to_all = Q(channel=channel) & ~Exists(before)
+        found = self.annotate(reads=reads).filter(to_all | Q(channel=Channel.CUSTOMER, customer=customer))
+        return (found.filter(reads=protocol) if protocol else found).order_by("-id")
 
 
 class Publication(Evidence):

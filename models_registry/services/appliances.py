@@ -173,9 +173,9 @@ def _running(appliance: Appliance, reports: list[ApplianceReport], published: li
     runs = {one.protocol: one.bundle_id for one in reports}
     reached: set[str] = set()
     for one in sorted(mine, key=lambda one: (one.customer_id is None, -one.pk)):  # his own role comes first
-        expected.setdefault(_protocol(one.bundle), one.bundle)
+        expected.setdefault(one.bundle.protocol, one.bundle)
     for one in mine:  # newest first
-        protocol = _protocol(one.bundle)
+        protocol = one.bundle.protocol
         if one.bundle_id == runs.get(protocol):
             reached.add(protocol)
         elif protocol not in reached:
@@ -188,8 +188,9 @@ def _hears(appliance: Appliance, publication: Publication) -> bool:
     return publication.channel == appliance.channel or publication.customer_id is not None
 
 
-def _protocol(bundle: Bundle) -> str:
-    return str(bundle.metadata.get("contract", {}).get("name", ""))
+def known(name: str) -> Appliance | None:
+    """Return the appliance of a name, None where it is not enrolled or not trusted any more."""
+    return Appliance.objects.filter(name=name, retired_at=None).select_related("site__customer").first()
 
 
 def _key_of(name: str) -> str | None:

@@ -93,7 +93,7 @@ def in_force(protocol: str, channels: Sequence[str] = (Channel.STABLE, Channel.C
     """Return the bundle of a protocol that the first of these channels has which has one."""
     for channel in channels:
         for one in Publication.objects.filter(channel=channel).select_related("bundle").order_by("-id")[:50]:
-            if one.bundle.metadata.get("contract", {}).get("name") == protocol:
+            if one.bundle.protocol == protocol:
                 return one.bundle
     return None
 

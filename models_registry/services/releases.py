@@ -14,7 +14,6 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from accounts.models import User
-from accounts.roles import Role
 from accounts.services import audit
 from detection.bundle import with_receipt
 from models_registry.models import (
@@ -53,7 +52,7 @@ def propose(bundle: Bundle, channel: str, by: User, *, customer: Customer | None
     path = f"bundles/{digest}.onnx"
     storage.put_bytes(path, data)
     folder = feed.feed_role(customer) if customer else channel
-    target = tuf.target_file(f"{folder}/{protocol_of(bundle)}.onnx", data, _custom(bundle))
+    target = tuf.target_file(f"{folder}/{bundle.protocol}.onnx", data, _custom(bundle))
     parts = _parts(target, feed.feed_role(customer) if customer else TOP)
     return _made(parts, by, reason, bundle=bundle, channel=channel, customer=customer, path=path, digest=digest)
 
@@ -64,10 +63,6 @@ def propose_again(by: User, reason: str = "") -> Release:
     roles = [role for role in feed.signed_roles() if role != TOP]
     parts = _parts(None, TOP) | {role: tuf.text_of(tuf.next_role(feed.newest(role), timezone.now())) for role in roles}
     return _made(parts, by, reason)
-
-
-def protocol_of(bundle: Bundle) -> str:
-    return str(bundle.metadata["contract"]["name"])
 
 
 def _parts(target: Any, role: str) -> dict[str, str]:
@@ -191,12 +186,7 @@ def sign(release: Release, keyid: str, values: dict[str, str]) -> Publication | 
         signature = ReleaseSignature.objects.create(release=release, key=key, role=key.user.role, values=values)
         audit.record(key.user, "release.signed", str(release), key=keyid)
         ledger.record(LedgerKind.APPROVAL, signature, release, by=key.user)
-        return _publish(release, key.user) if is_complete(release) else None
-
-
-def is_complete(release: Release) -> bool:
-    roles = set(release.signatures.values_list("role", flat=True))
-    return {Role.ENGINEER.value, Role.SENIOR.value} <= roles
+        return _publish(release, key.user) if release.is_signed else None
 
 
 def _refuse_signature(release: Release, key: ApproverKey, values: dict[str, str]) -> None:
@@ -228,7 +218,7 @@ def _publish(release: Release, by: User) -> Publication | None:
     audit.record(by, "release.published", str(release), channel=release.channel)
     published = None
     if release.bundle is not None:
-        published = publications.publish(release.bundle, release.customer, by, release.channel)
+        published = publications.publish(release, by)
     ReleaseOutcome.objects.create(release=release, publication=published)
     return published
 

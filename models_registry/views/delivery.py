@@ -185,8 +185,7 @@ def delivery_of(bundle: Bundle) -> dict[str, Any]:
 
 
 def _is_stable(bundle: Bundle) -> bool:
-    protocol = bundle.metadata.get("contract", {}).get("name", "")
-    return builder.in_force(protocol, ["stable"]) == bundle
+    return builder.in_force(bundle.protocol, ["stable"]) == bundle
 
 
 def _file(request: HttpRequest, name: str) -> bytes:

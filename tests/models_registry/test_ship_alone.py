@@ -248,13 +248,15 @@ def test_by_a_stick_with_what_nobody_signed(settings: Any, tmp_path: Path) -> No
 
 
 def test_by_publishing_the_fix_of_a_complaint(engineer_client: Client) -> None:
-    """What fixes a complaint leaves as everything does: the button proposes it."""
-    complaint = make_complaint()
+    """What fixes a complaint leaves as everything does: its page proposes releases, and nothing on it publishes."""
+    complaint, fix = make_complaint(), make_bundle()
     states.enter(complaint, State.CONFIRMED)
-    states.enter(complaint, State.FIXED_IN_BUNDLE, bundle=make_bundle())
-    answer = engineer_client.post(reverse("triage:publish-fix", args=[complaint.pk]))
-    assert answer.status_code == 409
-    assert "canary" in answer.text
+    states.enter(complaint, State.FIXED_IN_BUNDLE, bundle=fix)
+    page = reverse("triage:complaint", args=[complaint.pk])
+    assert engineer_client.post(f"{page}publish/").status_code == 404
+    propose = reverse("models_registry:propose-release", args=[fix.pk])
+    told = {"channel": "customer", "customer": complaint.customer_id}
+    assert "has not been on the canary channel" in engineer_client.post(propose, told, follow=True).text
     assert not Publication.objects.exists()
 
 

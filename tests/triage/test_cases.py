@@ -12,8 +12,8 @@ from django.utils import timezone
 from labeling.models import Item, ReferenceRow
 from labeling.services import claims, labels
 from models_registry.models import Bundle, Publication
-from models_registry.services import publications
-from tests.factories import make_customer
+from tests.factories import agree_on, make_customer
+from tests.feeds import make_publication
 from tests.models_registry.loop import http
 from tests.triage.conftest import build
 from tests.triage.test_complaint import next_version
@@ -48,7 +48,7 @@ def test_one_question_is_asked_for_all_of_them_and_each_is_answered(loud, suppor
     assert ReferenceRow.objects.get().role == "regression"
     bundle = build(loud, silent=True)
     assert complaints.follow() == 10
-    publications.publish(bundle)
+    make_publication(bundle=bundle)
     assert complaints.follow() == 10
     for one in ten:
         one.refresh_from_db()
@@ -80,7 +80,7 @@ def test_already_fixed_in_a_bundle_is_answered_at_once(loud, support, expert):
     filing.file(make_customer(), record(), "x", support)
     answer(Item.objects.get(), expert)
     fixed = build(loud, silent=True)
-    publications.publish(fixed)
+    make_publication(bundle=fixed)
     complaints.follow()
     second = filing.file(make_customer(), record(2), "x", support, Details(bundle=old))
     assert states(second)[-2:] == ["fixed-in-bundle", "published"]
@@ -93,6 +93,7 @@ def test_a_look_that_comes_back_after_its_fix_is_asked_about_anew(loud, support,
     answer(Item.objects.get(), expert)
     build(loud, silent=True)
     complaints.follow()
+    agree_on(loud, loud.threshold + 1e-9)
     back = build(loud, threshold=loud.threshold + 1e-9)
     again = filing.file(make_customer(), record(2), "x", support, Details(bundle=back))
     assert states(again) == ["received", "reproduced"]
@@ -115,10 +116,30 @@ def test_the_clock_stops_when_it_was_published_and_not_when_somebody_looked(loud
     complaints.follow()
     Publication.objects.create(bundle=bundle, channel="customer", customer=make_customer())
     assert complaints.follow() == 0  # another customer's channel is not his
-    told = publications.publish(bundle, customer)
+    told = make_publication(bundle=bundle, channel="customer", customer=customer)
     with time_machine.travel(timezone.now() + timedelta(hours=30)):
         assert complaints.follow() == 1
     complaint.deadline.refresh_from_db()
     assert complaint.deadline.stopped_at == told.published_at
     assert complaint.deadline.reading().state == "met"
     assert not complaint.deadline.notices.exists()
+
+
+def test_where_nothing_came_nobody_looks_again(loud, support, expert, django_assert_max_num_queries):
+    for number in range(1, 6):
+        filing.file(make_customer(), record(number), "x", support)
+    answer(Item.objects.get(), expert)
+    assert complaints.follow() == 0
+    with django_assert_max_num_queries(4):  # however many wait
+        assert complaints.follow() == 0
+    next_version(loud, threshold=0.9999999)
+    assert complaints.follow() == 5
+
+
+def test_a_newer_bundle_that_does_not_flag_it_is_named_before_anybody_decides(loud, support, support_client):
+    old = Bundle.objects.get()
+    complaint = filing.file(make_customer(), record(), "x", support, Details(bundle=old))
+    page = f"/complaints/{complaint.pk}/"
+    assert "does not flag it any more" not in support_client.get(page).text
+    make_publication(bundle=build(loud, silent=True))
+    assert "does not flag it any more" in support_client.get(page).text

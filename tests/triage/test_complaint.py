@@ -13,10 +13,10 @@ from django.utils import timezone
 
 from accounts.roles import Role
 from labeling.services import claims, labels
-from models_registry.models import Release, Version
-from models_registry.services import publications, scoring
+from models_registry.models import Publication, Release, Version
+from models_registry.services import scoring
 from tests.factories import enter, make_bundle, make_complaint, make_customer, make_user, make_version
-from tests.feeds import make_feed, make_publication, make_real_bundle
+from tests.feeds import make_feed, make_publication, make_receipt
 from tests.models_registry.loop import http
 from tests.triage.conftest import build
 from triage.models import Case, Complaint, ComplaintState, State
@@ -75,14 +75,14 @@ def test_a_bundle_whose_customer_sees_no_verdict_fixes_it(confirmed, loud, how):
     assert confirmed.states.get(state="fixed-in-bundle").bundle == bundle
 
 
-def test_the_clock_stops_when_the_fix_is_published_and_closing_takes_an_answer(confirmed, loud, engineer, support):
+def test_the_clock_stops_when_the_fix_is_published_and_closing_takes_an_answer(confirmed, loud, support):
     with pytest.raises(ComplaintRefused, match="cannot become published"):
         steps.enter(confirmed, State.PUBLISHED)
     bundle = build(loud, silent=True)
     complaints.follow()
     with pytest.raises(ComplaintRefused):
         complaints.tell(confirmed, "fixed", support)
-    publications.publish(bundle, confirmed.customer, engineer)
+    make_publication(bundle=bundle)
     assert complaints.follow() == 1
     assert confirmed.states.get(state="published").bundle == bundle
     shown = Complaint.objects.listed().get()
@@ -206,23 +206,43 @@ def test_buttons_are_for_who_may_press_them(client, role):
     enter(complaint, "fixed-in-bundle", bundle=make_bundle())
     client.force_login(make_user(role))
     page = client.get(reverse("triage:complaint", args=[complaint.pk])).text
-    assert ("Propose its release" in page) == (role is Role.ENGINEER)
+    assert ("Release to the canary channel" in page) == (role in (Role.ENGINEER, Role.SENIOR))
     enter(complaint, "published")
     page = client.get(reverse("triage:complaint", args=[complaint.pk])).text
     assert ("close the complaint" in page) == (role is Role.SUPPORT)
 
 
-def test_the_release_of_the_fix_is_proposed_by_one_and_signed_by_two(engineer_client, settings, tmp_path):
-    feed = make_feed(settings, tmp_path)
-    complaint = make_complaint()
-    url = reverse("triage:publish-fix", args=[complaint.pk])
-    assert "no fixing bundle" in engineer_client.post(url).text
-    enter(complaint, "confirmed")
-    fix = make_real_bundle()
-    make_publication(bundle=fix, channel="canary")
-    enter(complaint, "fixed-in-bundle", bundle=fix)
-    assert engineer_client.post(url).status_code == 302
-    release = Release.objects.get()
-    assert (release.bundle, release.customer, release.reason) == (fix, complaint.customer, complaint.number)
-    assert not complaint.states.filter(state="published").exists()
-    assert feed.sign(release).customer == complaint.customer
+def test_a_fix_is_published_by_a_release_of_two_people_and_no_other_way(
+    confirmed, loud, engineer_client, settings, tmp_path
+):
+    """The page leads to a release; its state follows from the row that both signatures write."""
+    delivery, fix = make_feed(settings, tmp_path), build(loud, silent=True)
+    make_receipt(bundle=fix)
+    complaints.follow()
+    page = reverse("triage:complaint", args=[confirmed.pk])
+    propose = reverse("models_registry:propose-release", args=[fix.pk])
+    for channel, button in (("canary", "Release to the canary channel"), ("customer", "Release to ACME alone")):
+        shown = engineer_client.get(page).text
+        assert (button in shown, propose in shown) == (True, True)
+        fields = {"channel": channel, "customer": confirmed.customer_id if channel == "customer" else ""}
+        answer = engineer_client.post(propose, fields | {"reason": confirmed.number})
+        release = Release.objects.latest("id")
+        assert (answer["Location"], release.reason) == (f"/releases/{release.pk}/", confirmed.number)
+        delivery.sign(release, delivery.engineer)
+        assert complaints.follow() == 0  # one signature is none
+        shown = engineer_client.get(page).text
+        assert (f">{release}</a>" in shown, "1 of 2 signatures" in shown, propose in shown) == (True, True, False)
+        delivery.sign(release, delivery.senior)
+    assert complaints.follow() == 1
+    told = confirmed.states.get(state="published")
+    assert told.at == Publication.objects.get(customer=confirmed.customer).published_at
+    assert propose not in engineer_client.get(page).text
+    assert engineer_client.post(f"{page}publish/").status_code == 404
+
+
+def test_what_new_versions_say_is_told_while_none_fixes_it(confirmed, loud, support_client):
+    page = reverse("triage:complaint", args=[confirmed.pk])
+    assert "none fixes it yet" in support_client.get(page).text
+    still = next_version(loud, threshold=loud.threshold)
+    assert f"{still} still flags it" in support_client.get(reverse("triage:stop-gaps", args=[confirmed.pk])).text
+    assert "no new version fixes it" in support_client.get(page).text

@@ -16,9 +16,9 @@ from accounts.roles import Role
 from labeling.models import Item
 from labeling.services import claims
 from models_registry.models import Bundle, Site
-from models_registry.services import publications
 from tests.detection import eve
 from tests.factories import make_customer, make_item, make_user
+from tests.feeds import make_publication
 from tests.models_registry.loop import http
 from tests.triage.conftest import ATTACK, build
 from triage.models import Complaint
@@ -92,7 +92,7 @@ def test_the_bundle_named_is_the_one_that_is_asked(loud, customer, support):
     first = Bundle.objects.get()
     silent = build(loud, silent=True)
     assert filing.file(customer, RECORD, "x", support).bundle == silent
-    publications.publish(first)
+    make_publication(bundle=first)
     assert filing.file(customer, RECORD, "x", support).bundle == first
     named = filing.file(customer, RECORD, "x", support, Details(bundle=first))
     assert (named.bundle, named.reproduced) == (first, True)

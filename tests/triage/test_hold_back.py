@@ -10,9 +10,9 @@ import pytest
 from accounts.models import User
 from labeling.services import claims, labels
 from models_registry.models import Bundle, Customer, Hold, Version
-from models_registry.services import holds, publications, releases
+from models_registry.services import holds, releases
 from models_registry.services.releases import ReleaseRefused
-from tests.feeds import make_feed, make_receipt
+from tests.feeds import make_feed, make_publication, make_receipt
 from tests.triage.conftest import build
 from tests.triage.test_complaint import RECORD
 from triage.models import Complaint
@@ -53,7 +53,7 @@ def test_a_confirmed_complaint_holds_until_the_customer_has_his_answer_and_never
     complaint = filing.file(customer, RECORD, "soc@acme.example", support)
     answer(complaint, expert, "negative")
     fix = build(loud, silent=True)
-    publications.publish(fix)
+    make_publication(bundle=fix)
     complaints.follow()
     assert [hold.source for hold in holds.against(bundle)] == [complaint.number]
     assert holds.against(fix) == []

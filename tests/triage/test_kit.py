@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 
 import pytest
+from django.utils import timezone
 
 from appliance.__main__ import main
-from models_registry.models import Bundle
+from appliance.home import Home
+from detection.bundle import with_receipt
+from models_registry.models import Appliance, Bundle
+from tests.appliance.homes import put_in_force
+from tests.factories import make_customer
+from tests.feeds import MEASURED, make_appliance, make_release, make_site
 from tests.models_registry.loop import http
 from tests.triage.conftest import build
 from traffic import storage
@@ -86,3 +93,65 @@ def test_what_makes_no_kit_is_said(loud, tmp_path, capsys):
         record.write_text(told)
         assert main(["kit", "--bundle", str(bundle), "--record", str(record)]) == 2
         assert "no kit" in capsys.readouterr().err
+
+
+@pytest.fixture
+def enrolled(loud, customer, tmp_path):
+    """Return an enrolled appliance's folder, with the bundle that was delivered to it in force."""
+    bundle, home = Bundle.objects.get(), Home(tmp_path / "appliance")
+    make_appliance(name="a1", site=make_site(customer=customer), public_key=home.public_key())
+    delivered = with_receipt(storage.get_bytes(bundle.path), MEASURED)
+    digest = hashlib.sha256(delivered).hexdigest()
+    storage.put_bytes(f"bundles/{digest}.onnx", delivered)
+    make_release(bundle=bundle, path=f"bundles/{digest}.onnx", digest=digest)
+    home.write("config.json", {"appliance": "a1"})
+    put_in_force(home, delivered)
+    (tmp_path / "record.json").write_text(json.dumps(FLAGGED))
+    return home
+
+
+def kit_of(home: Home) -> bytes:
+    out = home.folder / "flagged.kit"
+    record = str(home.folder.parent / "record.json")
+    assert main(["--home", str(home.folder), "kit", "--record", record, "--out", str(out)]) == 0
+    return out.read_bytes()
+
+
+def test_an_enrolled_appliance_signs_and_the_file_it_runs_is_asked(enrolled, customer, support_client, support):
+    complaint = filed(customer, support, kit_of(enrolled))
+    sealed, tried = complaint.attachments.get(), complaint.reproductions.get()
+    assert (sealed.seal, sealed.appliance.name, complaint.site) == ("signed", "a1", sealed.appliance.site)
+    assert tried.bundle == Bundle.objects.get()
+    assert tried.file_digest == enrolled.in_force()["http"].digest != tried.bundle.digest
+    assert tried.equal
+    page = support_client.get(f"/complaints/{complaint.pk}/").text
+    assert "signed by ACME · north" in page
+    assert f"delivered as {tried.file_digest[:12]}" in page
+
+
+@pytest.mark.parametrize("how", ["changed", "unsigned", "retired", "another's", "of no key"])
+def test_what_a_signature_is_worth_is_said_and_the_kit_is_scored(enrolled, customer, support, how):
+    told, appliance = json.loads(kit_of(enrolled)), Appliance.objects.get()
+    if how == "changed":
+        told["note"] = "ours"
+    elif how == "unsigned":
+        told["signature"] = None
+    elif how == "retired":
+        Appliance.objects.update(retired_at=timezone.now())
+    elif how == "another's":
+        Appliance.objects.update(site=make_site(customer=make_customer(name="Globex")))
+    else:
+        told["signature"] = {"appliance": appliance.name, "ed25519": ["00"]}
+    text = json.dumps(told, indent=2)  # as a mail program may lay it out
+    complaint = filing.file(customer, text, "soc", support)
+    seal = {"unsigned": "unsigned", "retired": "unknown", "another's": "another"}.get(how, "broken")
+    kept = complaint.attachments.get()
+    assert (kept.seal, kept.appliance, complaint.site) == (seal, None, None)
+    assert complaint.reproductions.get().equal
+
+
+def test_without_a_bundle_in_force_none_is_made(enrolled, capsys):
+    (enrolled.folder / "in_force.json").unlink()
+    record = str(enrolled.folder.parent / "record.json")
+    assert main(["--home", str(enrolled.folder), "kit", "--record", record]) == 2
+    assert "no http bundle is in force here" in capsys.readouterr().err

@@ -18,16 +18,15 @@ import time_machine
 from django.urls import reverse
 from django.utils import timezone
 
-from models_registry.services import publications
 from tests.factories import (
     make_announcement,
-    make_bundle,
     make_complaint,
     make_delivery,
     make_session_item,
     make_subscription,
     make_unique_detect,
 )
+from tests.feeds import make_publication
 from triage.models import Announcement, Delivery, DeliveryAttempt, Subscription
 from triage.services import announcements, carriers, deadlines, filing, outbox
 from triage.services.carriers import NotDelivered, judged
@@ -225,13 +224,13 @@ def test_a_line_of_syslog_cannot_be_torn_by_what_it_says():
     assert 'x="q\\"\\]\\\\ <1>"' in line
 
 
-def test_confirmed_labels_and_releases_are_collected_once(engineer):
+def test_confirmed_labels_and_releases_are_collected_once():
     make_unique_detect(cell="unique")
     wrong = {"state": "settled", "outcome": "negative", "settled_at": timezone.now() - timedelta(hours=14)}
     make_session_item(cell="unique", **wrong)
     make_session_item(cell="quiet", **wrong)
     make_session_item(cell="unique", **wrong | {"settled_at": timezone.now()})  # can still be taken back
-    publications.publish(make_bundle(), by=engineer)
+    make_publication()
     assert announcements.collect() == 3
     assert announcements.collect() == 0
     topics = sorted(Announcement.objects.values_list("topic", flat=True))

@@ -12,9 +12,10 @@ from django.urls import reverse
 
 from accounts.roles import Role
 from appliance.__main__ import main
-from models_registry.models import Bundle
+from models_registry.models import Bundle, Release
 from models_registry.services import scoring
 from tests import factories
+from tests.feeds import make_feed, signatures
 from tests.models_registry.loop import http
 from traffic import storage
 from triage.models import Complaint
@@ -44,8 +45,23 @@ def picture(page, name: str) -> None:
         page.set_viewport_size({"width": 1440, "height": 900})
 
 
-def test_from_kit_to_told(page, sign_in, accessible, loud, customer, kit):
+def hand_in(page, delivery, user, folder: Path) -> None:
+    """Sign the newest release, as `manage.py approve` does, and hand it in on its page."""
+    release = Release.objects.latest("id")
+    keyid, values = signatures(release, delivery.signers[user.username])
+    signed = folder / "signed.json"
+    signed.write_text(json.dumps({"release": release.pk, "keyid": keyid, "signatures": values}))
+    page.goto(reverse("models_registry:release", args=[release.pk]))
+    picture(page, "release")
+    page.set_input_files("#signatures", str(signed))
+    page.click("button:has-text('Hand in')")
+    page.wait_for_selector(".flash")
+
+
+def test_from_kit_to_told(page, sign_in, accessible, loud, customer, kit, settings, tmp_path):
+    delivery = make_feed(settings, tmp_path)
     people = {role: factories.make_user(role) for role in Role}
+    people |= {Role.ENGINEER: delivery.engineer, Role.SENIOR: delivery.senior}
     scoring.score_waiting()
 
     sign_in(people[Role.SUPPORT])
@@ -92,13 +108,16 @@ def test_from_kit_to_told(page, sign_in, accessible, loud, customer, kit):
     sign_in(people[Role.SENIOR])
     page.goto("/")
     assert page.locator("#figure-complaints").inner_text().split()[-1] == "1"
-    page.goto(address)
-    assert page.locator("text=It is published to the customer").count() == 0  # that is the engineer's to record
-
-    sign_in(people[Role.ENGINEER])
-    page.goto(address)
-    page.click("text=It is published to the customer")
-    page.wait_for_selector("text=close the complaint >> nth=0", state="detached")
+    for button in ("Release to the canary channel", "Release to ACME alone"):
+        sign_in(people[Role.ENGINEER])
+        page.goto(address)
+        picture(page, "complaint-fixed")
+        page.click(f"text={button}")
+        page.wait_for_url("**/releases/*/")
+        for role in (Role.ENGINEER, Role.SENIOR):  # each with a key of his own, on the release's page
+            sign_in(people[role])
+            hand_in(page, delivery, people[role], tmp_path)
+        assert follow_complaints() == (button != "Release to the canary channel")
     assert complaint.states.last().state == "published"
 
     sign_in(people[Role.SUPPORT])

@@ -13,7 +13,7 @@ from accounts.models import User
 from accounts.roles import Role
 from detection.clock import Reading
 from labeling.models import Item
-from models_registry.models import Bundle, Customer, Detector, Site, Version
+from models_registry.models import Appliance, Bundle, Customer, Detector, Site, Version
 from triage.models.deadlines import Deadline, Severity
 
 
@@ -35,6 +35,16 @@ class Strength(models.TextChoices):
     NOTHING = "nothing", _("nothing that can be scored")
     VECTOR = "vector", _("features alone")  # can be reproduced, not confirmed
     SESSION = "session", _("a session")
+
+
+class Seal(models.TextChoices):
+    """What the signature of a kit says."""
+
+    UNSIGNED = "unsigned", _("unsigned")
+    SIGNED = "signed", _("signed")  # by an appliance of this customer, and not a byte was changed since
+    BROKEN = "broken", _("the signature does not fit: changed after it was made")
+    UNKNOWN = "unknown", _("signed by an appliance that is not enrolled")
+    ANOTHER = "another", _("signed by an appliance of another customer")
 
 
 class Serving(models.Model):
@@ -89,6 +99,10 @@ class ComplaintQuerySet(models.QuerySet["Complaint"]):
         """With what a line of a list shows."""
         return self.select_related("customer", "site", "detector", "bundle", "filed_by", "deadline")
 
+    def brief(self) -> ComplaintQuerySet:
+        """Without what may be long: a list of a hundred reads no records and parses no metadata."""
+        return self.listed().defer("row", "flagged", "note", "bundle__metadata", "bundle__config")
+
 
 class Complaint(models.Model):
     """What a customer says was flagged, and what the bundle he runs says of it here.
@@ -127,6 +141,8 @@ class Complaint(models.Model):
     received_at = models.DateTimeField(default=timezone.now)
     filed_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, related_name="+")
     filed_at = models.DateTimeField(default=timezone.now)
+    # up to which version, bundle and publication its fix was looked for; triage.services.complaints.follow skips equals
+    followed = models.CharField(max_length=60, blank=True)
     told_at = models.DateTimeField(null=True)  # closed: the customer has his answer
     erased_at = models.DateTimeField(null=True)  # consent was withdrawn: nothing of the customer's is here any more
 
@@ -211,6 +227,7 @@ class Reproduction(Evidence):
     version = models.ForeignKey(Version, on_delete=models.PROTECT, related_name="+")
     strength = models.CharField(max_length=8, choices=Strength.choices)
     digest = models.CharField(max_length=64)  # of the evidence that was scored
+    file_digest = models.CharField(max_length=64, null=True)  # noqa: DJ001 - of the very file asked; None: before 0014
     score = models.FloatField()
     threshold = models.FloatField()
     positive = models.BooleanField()  # the customer sees a verdict
@@ -235,6 +252,8 @@ class Attachment(models.Model):
     kind = models.CharField(max_length=8, blank=True)  # detection.evidence.Kind; empty: refused
     refusal = models.CharField(max_length=16, blank=True)  # code of docs/formats/evidence.md
     told = models.CharField(max_length=400, blank=True)  # what became of it
+    seal = models.CharField(max_length=8, choices=Seal.choices, blank=True)  # of a kit
+    appliance = models.ForeignKey(Appliance, on_delete=models.PROTECT, null=True, related_name="+")  # that signed it
     size = models.PositiveIntegerField()
     digest = models.CharField(max_length=64)
     path = models.CharField(max_length=255, blank=True)  # empty: refused and not kept, or erased

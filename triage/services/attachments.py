@@ -18,6 +18,7 @@ from detection.texts import storable
 from traffic import storage
 from traffic.services import suricata
 from triage.models import Attachment, Complaint
+from triage.services import seals
 
 MOST = 10  # files of one message
 _KEPT = frozenset({"no-session", "bad-kit", "bad-vector", "torn", "no-suricata"})  # a person may still want to look
@@ -100,6 +101,7 @@ def keep(complaint: Complaint, files: Sequence[File], by: User | None) -> list[A
 
 
 def _keep(complaint: Complaint, file: File, by: User | None) -> Attachment:
+    sealed = seals.of(file.read, complaint.customer)
     path = ""
     if file.data and (file.read is not None or file.refusal in _KEPT):
         path = f"evidence/{complaint.pk}/{file.digest}"
@@ -110,6 +112,8 @@ def _keep(complaint: Complaint, file: File, by: User | None) -> Attachment:
         kind=file.read.kind if file.read else "",
         refusal=file.refusal,
         told=storable(file.told, 400),
+        seal=sealed.seal if sealed else "",
+        appliance=sealed.appliance if sealed else None,
         size=len(file.data),
         digest=file.digest,
         path=path,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from django.db.models import Max, QuerySet, Subquery
 from django.utils.translation import gettext as _
 
 from detection.contract import encode
@@ -14,7 +15,7 @@ from labeling.models import Item
 from labeling.services import complaints as items
 from labeling.services.records import from_json
 from labeling.services.verdicts import verdict_of
-from models_registry.models import Bundle, Detector, Publication, Stage, Version
+from models_registry.models import Bundle, BundleEntry, Detector, Publication, Stage, Version
 from models_registry.services import holds, versions
 from triage.models import Case, Complaint, ComplaintState, State
 from triage.services import reproduction, states
@@ -83,6 +84,14 @@ def hold(complaint: Complaint) -> None:
         holds.place(complaint.version, complaint.score, complaint.number, f"open complaint of {complaint.customer}")
 
 
+def newest(detector: Detector) -> str:
+    """Return what names the newest version, bundle and publication of a detector: more of them may fix a complaint."""
+    versions = Version.objects.filter(detector=detector).aggregate(newest=Max("pk"))
+    entries = BundleEntry.objects.filter(version__detector=detector)
+    bundles = entries.aggregate(newest=Max("bundle"), published=Max("bundle__publications"))
+    return f"{versions['newest']} {bundles['newest']} {bundles['published']}"
+
+
 # --- the fix -------------------------------------------------------------------------------------------------------
 
 
@@ -96,7 +105,7 @@ def follow(complaint: Complaint) -> int:
         and (version := _fixing_version(complaint, row)) is not None
     ):
         steps += _found(complaint, State.FIX_IN_CANDIDATE, version=version)
-    published = _published(complaint, row)
+    published = published_fix(complaint, row)
     if complaint.state in (State.CONFIRMED, State.FIX_IN_CANDIDATE):
         bundle = published.bundle if published else fixing_bundle(complaint, row)
         if bundle is not None:
@@ -117,14 +126,19 @@ def _found(complaint: Complaint, state: State, **fix: Any) -> bool:
 
 def _fixing_version(complaint: Complaint, row: Row) -> Version | None:
     """Return the first version made since its case was confirmed that does not flag the session."""
+    made = made_since_confirmed(complaint).order_by("number")
+    return next((version for version in made if not flags(version, row)), None)
+
+
+def made_since_confirmed(complaint: Complaint) -> QuerySet[Version]:
+    """Return the versions made since the case of a complaint was confirmed; none before that."""
     confirmed = ComplaintState.objects.filter(state=State.CONFIRMED)
     mine = (
         confirmed.filter(complaint__case=complaint.case) if complaint.case_id else confirmed.filter(complaint=complaint)
     )
-    since = mine.order_by("at").values_list("at", flat=True)[0]
-    assert complaint.detector is not None
-    made = complaint.detector.versions.filter(created_at__gt=since).exclude(stage=Stage.RETIRED).order_by("number")
-    return next((version for version in made.select_related("detector") if not flags(version, row)), None)
+    since = mine.order_by("at").values("at")[:1]
+    made = Version.objects.filter(detector=complaint.detector, created_at__gt=Subquery(since))
+    return made.exclude(stage=Stage.RETIRED).select_related("detector")
 
 
 def flags(version: Version, row: Row) -> bool:
@@ -138,7 +152,7 @@ def fixing_bundle(complaint: Complaint, row: Row | None) -> Bundle | None:
     return next((one for one in later.distinct().order_by("id") if not _says(one, complaint, row)), None)
 
 
-def _published(complaint: Complaint, row: Row | None) -> Publication | None:
+def published_fix(complaint: Complaint, row: Row | None) -> Publication | None:
     """Return the first publication to the customer, of a bundle later than his, that does not say so any more."""
     heard = Publication.objects.reaching(complaint.customer).filter(
         bundle_id__gt=complaint.bundle_id or 0, bundle__entries__version__detector=complaint.detector
@@ -156,7 +170,7 @@ def _says(bundle: Bundle, complaint: Complaint, row: Row | None) -> bool:
         loud = bundle.entries.filter(version=complaint.version, is_silent=False)
         return loud.filter(threshold__lte=complaint.score or 0.0).exists()
     try:
-        return complaint.detector.name in reproduction.score_row(row, bundle).fired
+        return complaint.detector.name in reproduction.score_row(row, reproduction.file_of(bundle)).fired
     except CannotScore:  # it reads another protocol: it says nothing of this session, and fixes nothing
         return True
 
@@ -182,5 +196,5 @@ def others(complaint: Complaint, reader: Any) -> Sequence[Complaint]:
     if complaint.case_id is None:
         return []
     return list(
-        Complaint.objects.visible_to(reader).listed().filter(case=complaint.case_id).exclude(pk=complaint.pk)[:20]
+        Complaint.objects.visible_to(reader).brief().filter(case=complaint.case_id).exclude(pk=complaint.pk)[:20]
     )

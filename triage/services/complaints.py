@@ -12,8 +12,7 @@ from accounts.services import audit
 from detection.texts import storable
 from labeling.services import complaints as items
 from labeling.services import retrains
-from models_registry.models import Channel, Release
-from models_registry.services import feed, releases
+from models_registry.models import Detector
 from triage.models import Complaint, ComplaintState, Message, State
 from triage.services import cases, states
 from triage.services.states import ComplaintRefused
@@ -65,23 +64,18 @@ def _decide(complaint: Complaint, said: items.Said) -> None:
 
 
 def follow() -> int:
-    """Look for the candidate, the bundle and the publication that fix each confirmed complaint; count the steps."""
+    """Look for the candidate, the bundle and the publication that fix each confirmed complaint; count the steps.
+
+    Where nothing came since somebody looked, nobody looks again."""
     waiting = Complaint.objects.unanswered().filter(state__in=WAITS_FOR_FIX)
-    return sum(cases.follow(one) for one in waiting.select_related("detector", "bundle", "customer", "case"))
-
-
-def release(complaint: Complaint, by: User) -> Release:
-    """Propose that the customer gets the fixing bundle: two people sign it, and with that the clock stops.
-
-    Raises ComplaintRefused."""
-    fix = complaint.states.filter(state=State.FIXED_IN_BUNDLE).select_related("bundle").first()
-    if states.state_of(complaint) is not State.FIXED_IN_BUNDLE or fix is None or fix.bundle is None:
-        raise ComplaintRefused(_("%(number)s has no fixing bundle to publish.") % {"number": complaint.number})
-    customer, reason = complaint.customer, str(complaint.number)
-    try:
-        return releases.propose(fix.bundle, Channel.CUSTOMER, by, customer=customer, reason=reason)
-    except (releases.ReleaseRefused, feed.NoFeed, OSError) as refusal:
-        raise ComplaintRefused(str(refusal)) from None
+    steps = 0
+    for detector in Detector.objects.filter(pk__in=waiting.values("detector")):
+        seen = cases.newest(detector)  # before anything is read: what comes meanwhile is looked at by the next tick
+        found = waiting.filter(detector=detector).exclude(followed=seen)
+        for one in found.select_related("detector", "bundle", "customer", "case"):
+            steps += cases.follow(one)
+            Complaint.objects.filter(pk=one.pk).update(followed=seen)
+    return steps
 
 
 @transaction.atomic

@@ -89,7 +89,7 @@ def file(customer: Customer, flagged: str, contact: str, by: User | None, detail
     try:
         with transaction.atomic():
             complaint = _written(customer, flagged, contact, by, replace(details, received_at=received), told_digest)
-            attachments.keep(complaint, files, by)
+            _keep(complaint, [*files, *_kits(pasted)], by)
             _ask(complaint, found, flagged, by)
             audit.record(by, "complaint.filed", complaint.number, customer=customer.name, channel=details.channel)
     except IntegrityError:  # the same key at the same moment
@@ -113,7 +113,7 @@ def add_information(complaint: Complaint, text: str, by: User | None, flagged: s
         if states.state_of(complaint) is not State.NEEDS_INFORMATION:
             raise ComplaintRefused(_("%(number)s waits for no information.") % {"number": complaint.number})
         Message.objects.create(complaint=complaint, to_customer=False, text=words, by=by)
-        attachments.keep(complaint, read, by)
+        _keep(complaint, [*read, *_kits(pasted)], by)
         if flagged.strip():
             Complaint.objects.filter(pk=complaint.pk).update(flagged=storable(flagged))
             complaint.flagged = storable(flagged)
@@ -143,18 +143,23 @@ def _look(files: Sequence[File], customer: Customer | None, details: Details) ->
 def _asked(one: File, strength: Strength, customer: Customer | None, details: Details) -> Found:
     assert one.read is not None
     kit = one.read.kit
-    bundle = reproduction.bundle_of(customer, details.bundle, kit.bundle if kit else "")
-    if bundle is None:
+    asked = reproduction.runs(customer, details.bundle, kit.bundle if kit else "", _protocol(one))
+    if asked is None:
         if kit and kit.bundle:
             raise CannotScore(_("Bundle %(digest)s of the kit was not built here.") % {"digest": kit.bundle[:12]})
         raise CannotScore(_("There is no bundle yet: nothing can have been flagged at a customer."))
     if strength is Strength.SESSION:
-        scored = reproduction.score_best(one.read.records, bundle, details.detector)
+        scored = reproduction.score_best(one.read.records, asked, details.detector)
     else:
         assert kit is not None
-        scored = reproduction.score_kit(kit, bundle)
+        scored = reproduction.score_kit(kit, asked)
     said = scored.of(details.detector)
     return Found(scored, said, strength, details.score_told or _told_by(kit, said), "", one.digest)
+
+
+def _protocol(one: File) -> str:
+    """Return the protocol of the sessions in a file; empty where it holds none."""
+    return str(one.read.records[0].get("event_type", "")) if one.read and one.read.records else ""
 
 
 def _told_by(kit: Kit | None, said: Said) -> str:
@@ -166,7 +171,7 @@ def _as_before(complaint: Complaint) -> Found:
     """Look again at what a complaint has: words alone change no score."""
     if complaint.strength != Strength.SESSION or complaint.bundle is None or not complaint.row:
         return Found(None, None, Strength(complaint.strength), complaint.score_told, _("There is no session yet."))
-    scored = reproduction.score_row(json.loads(complaint.row), complaint.bundle)
+    scored = reproduction.score_row(json.loads(complaint.row), reproduction.file_of(complaint.bundle))
     said = scored.of(complaint.detector)
     return Found(scored, said, Strength.SESSION, complaint.score_told, "", _sha256(complaint.row))
 
@@ -196,6 +201,20 @@ def _written(
     )
 
 
+def _kits(pasted: Sequence[File]) -> list[File]:
+    """Return the kits among what was pasted: they are files, whatever way they came."""
+    return [replace(one, name=_("pasted")) for one in pasted if one.read and one.read.kit and one.read.kit.told]
+
+
+def _keep(complaint: Complaint, files: Sequence[File], by: User | None) -> None:
+    """Keep the files; a kit that an appliance of the customer signed tells his site."""
+    kept = attachments.keep(complaint, files, by)
+    signer = next((one.appliance for one in kept if one.appliance), None)
+    if signer is not None and complaint.site is None:
+        Complaint.objects.filter(pk=complaint.pk).update(site=signer.site)
+        complaint.site = signer.site
+
+
 def _ask(complaint: Complaint, found: Found, raw: str, by: User | None, reason: str = "") -> None:
     """Enter "received" with what the bundle says, and ask whoever can tell more: an expert, or the customer."""
     if found.scored is not None and found.said is not None:
@@ -222,6 +241,7 @@ def _keep_scores(complaint: Complaint, found: Found, scored: Scored, said: Said)
         version=said.entry.version,
         strength=found.strength,
         digest=found.digest,
+        file_digest=scored.digest,
         score=said.score,
         threshold=said.entry.threshold,
         positive=said.detector.name in scored.fired,

@@ -18,7 +18,8 @@ from models_registry.models import Customer
 from triage.models import Complaint, ComplaintState, DeadlineNotice, State
 from triage.services import deadlines
 
-PAGE = 100
+PAGE = 50
+COUNTED = 100  # open complaints, on the home page
 SEARCHED = 2_000  # newest complaints whose words are read
 
 
@@ -48,7 +49,7 @@ def wanted(told: Any) -> Wanted:
 
 
 def _matching(reader: User, asked: Wanted) -> Any:
-    found = Complaint.objects.visible_to(reader).listed()
+    found = Complaint.objects.visible_to(reader).brief()
     if asked.customer is not None:
         found = found.filter(customer=asked.customer)
     if asked.state:
@@ -97,14 +98,14 @@ class Figures:
 
 def figures(reader: User) -> Figures:
     """Return how many false positives are open, and the nearest deadline."""
-    waiting = Complaint.objects.visible_to(reader).listed().filter(told_at=None, deadline__stopped_at=None)
-    found = list(deadlines.nearest_first(waiting)[: PAGE + 1])
+    waiting = Complaint.objects.visible_to(reader).brief().filter(told_at=None, deadline__stopped_at=None)
+    found = list(deadlines.nearest_first(waiting)[: COUNTED + 1])
     nearest = found[0] if found and found[0].deadline.paused_at is None else None
     clocks = [one.deadline_id for one in found]
     passed = Counter(DeadlineNotice.objects.filter(deadline__in=clocks).values_list("kind", flat=True))
     return Figures(
-        open=min(len(found), PAGE),
-        more=len(found) > PAGE,
+        open=min(len(found), COUNTED),
+        more=len(found) > COUNTED,
         nearest=nearest,
         reading=nearest.reading if nearest else None,
         warned=passed[Mark.WARNING] - passed[Mark.BREACH],
@@ -154,7 +155,7 @@ STAGES = (
     (_("published"), (State.PUBLISHED,)),
     (_("told"), (State.TOLD,)),
 )
-MEASURED = 5_000  # newest complaints
+MEASURED = 2_000  # newest complaints
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from detection.sessions import Row
 from detection.sources.pasted import record_of
 from detection.sources.suricata import session_row
 from detection.sources.values import BadRecordError
-from models_registry.models import Bundle, BundleEntry, Customer, Detector
+from models_registry.models import Bundle, BundleEntry, Customer, Detector, Release
 from models_registry.services import publications
 from traffic import storage
 
@@ -65,6 +65,7 @@ class Scored:
     said: tuple[Said, ...]  # one per version of the bundle, in its order
     fired: frozenset[str]  # detectors whose verdict the customer sees
     seconds: float = 0.0
+    digest: str = ""  # of the file that was asked
 
     @property
     def missing(self) -> list[str]:
@@ -84,53 +85,82 @@ class Scored:
         return said.detector.name in self.fired and (not score_told or same_score(score_told, said.score))
 
 
-def bundle_of(customer: Customer | None, named: Bundle | None = None, digest: str = "") -> Bundle | None:
-    """Return the bundle a customer runs: as named, as his kit says, as was published to him, else the newest."""
-    if named is not None:
-        return named
-    if digest:
-        return Bundle.objects.filter(digest=digest).first()
-    published = publications.in_force(customer) if customer else None
-    return published or Bundle.objects.order_by("-id").first()
+@dataclass(frozen=True, slots=True)
+class BundleFile:
+    """A bundle as a file: as it was built, or as it was delivered, with a latency receipt inside."""
+
+    bundle: Bundle
+    path: str
+    digest: str
 
 
-def score(text: str, bundle: Bundle, received: datetime) -> Scored:
+def file_of(bundle: Bundle) -> BundleFile:
+    """Return a bundle as it was built: it gives the verdicts of every file that was delivered of it."""
+    return BundleFile(bundle, bundle.path, bundle.digest)
+
+
+def runs(
+    customer: Customer | None, named: Bundle | None = None, digest: str = "", protocol: str = ""
+) -> BundleFile | None:
+    """Return the bundle a customer runs: the very file his kit names, as somebody named, as was published to him, else
+    the newest. `digest` is of a file, `protocol` of the evidence, where they are known."""
+    if digest and (very := _very_file(digest)):
+        return very
+    if named is not None or digest:
+        return file_of(named) if named else None
+    built = Bundle.objects.order_by("-id")
+    found = publications.in_force(customer, protocol) if customer else None
+    if found is None and protocol:
+        found = built.filter(metadata__contract__name=protocol).first()
+    found = found or built.first()
+    return file_of(found) if found else None
+
+
+def _very_file(digest: str) -> BundleFile | None:
+    delivered = Release.objects.filter(digest=digest).exclude(bundle=None).select_related("bundle").first()
+    if delivered is not None and delivered.bundle is not None:
+        return BundleFile(delivered.bundle, delivered.path, digest)
+    built = Bundle.objects.filter(digest=digest).first()
+    return file_of(built) if built else None
+
+
+def score(text: str, asked: BundleFile, received: datetime) -> Scored:
     """Score what was pasted by a bundle. CannotScore says what was expected."""
     try:
         record = record_of(text, received)
     except BadRecordError as error:
         raise CannotScore(str(error)) from None
-    return score_record(record, bundle)
+    return score_record(record, asked)
 
 
-def score_record(record: dict[str, Any], bundle: Bundle) -> Scored:
+def score_record(record: dict[str, Any], asked: BundleFile) -> Scored:
     """Score one parsed EVE record by a bundle. Raises CannotScore."""
     try:
         row = session_row(record)
     except BadRecordError as error:
         raise CannotScore(str(error)) from None
-    return score_row(row, bundle)
+    return score_row(row, asked)
 
 
-def score_row(row: Row, bundle: Bundle) -> Scored:
+def score_row(row: Row, asked: BundleFile) -> Scored:
     """Score a session by a bundle. CannotScore where the bundle reads another protocol."""
     began = time.perf_counter()
-    scorer = _scorer(bundle.path, bundle.digest)
+    scorer = _scorer(asked.path, asked.digest)
     if row["protocol"] != scorer.protocol:
-        raise CannotScore(f"bundle {bundle} reads {scorer.protocol} sessions, this one is {row['protocol']}.")
+        raise CannotScore(f"bundle {asked.bundle} reads {scorer.protocol} sessions, this one is {row['protocol']}.")
     verdict = scorer.score_row(row, run_silent=True)
-    said = tuple(_said(bundle, verdict.scores))
+    said = tuple(_said(asked.bundle, verdict.scores))
     took = time.perf_counter() - began
-    return Scored(bundle, row, scorer.contract.reads, said, frozenset(verdict.detectors), took)
+    return Scored(asked.bundle, row, scorer.contract.reads, said, frozenset(verdict.detectors), took, asked.digest)
 
 
-def score_best(records: Sequence[dict[str, Any]], bundle: Bundle, detector: Detector | None = None) -> Scored:
+def score_best(records: Sequence[dict[str, Any]], asked: BundleFile, detector: Detector | None = None) -> Scored:
     """Score several sessions and return the one the bundle is surest of: that is what was flagged. CannotScore."""
     best: Scored | None = None
     problem = CannotScore(_("There is no session in it."))
     for record in records:
         try:
-            scored = score_record(record, bundle)
+            scored = score_record(record, asked)
             margin = _margin(scored, detector)
         except CannotScore as error:
             problem = error
@@ -147,16 +177,16 @@ def _margin(scored: Scored, detector: Detector | None) -> tuple[bool, float]:
     return said.detector.name in scored.fired, said.score - said.entry.threshold
 
 
-def score_kit(kit: Kit, bundle: Bundle) -> Scored:
+def score_kit(kit: Kit, asked: BundleFile) -> Scored:
     """Score the feature vector of a kit by a bundle: the same trees, without a session. Raises CannotScore."""
     began = time.perf_counter()
     try:
-        found = vectors.scores(_bytes(bundle.path, bundle.digest), kit.features)
+        found = vectors.scores(_bytes(asked.path, asked.digest), kit.features)
     except vectors.WrongVector as error:
         raise CannotScore(f"{error}.") from None
-    said = tuple(_said(bundle, found))
+    said = tuple(_said(asked.bundle, found))
     fired = frozenset(one.detector.name for one in said if one.positive and not one.entry.is_silent)
-    return Scored(bundle, None, (), said, fired, time.perf_counter() - began)
+    return Scored(asked.bundle, None, (), said, fired, time.perf_counter() - began, asked.digest)
 
 
 def _said(bundle: Bundle, scores: tuple[float, ...]) -> Iterator[Said]:

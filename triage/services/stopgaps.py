@@ -52,6 +52,13 @@ def of(complaint: Complaint) -> list[StopGap]:
     return sorted(found, key=lambda one: (one.unique, one.positives, one.silent))
 
 
+def above(complaint: Complaint) -> float | None:
+    """Return the threshold at which a complaint's score is no verdict any more; None where none is below 1."""
+    if complaint.score is None or complaint.score >= 1 - 2 * FINEST:
+        return None
+    return just_above(complaint.score)
+
+
 def _price(entry: BundleEntry, threshold: float, *, silent: bool) -> StopGap:
     bars = boards.flagged_between(entry.version, entry.threshold, 1.1 if silent else threshold, WINDOW)
     agreed = silent or not store_dials.objection(entry.version, threshold)

@@ -20,11 +20,12 @@ from models_registry.services.scoring import ScoreMismatch
 from traffic import storage
 from triage.forms import ComplaintForm, FlaggedForm
 from triage.models import Attachment, Complaint, State
-from triage.services import cases, consent, filing, lists, served, stopgaps, templates
+from triage.services import cases, consent, filing, fixes, lists, served, stopgaps, templates
 from triage.services import complaints as services
 from triage.services.reproduction import CannotScore
 from triage.services.states import ComplaintRefused
 
+UNDECIDED = (State.RECEIVED, State.REPRODUCED, State.NEEDS_INFORMATION)
 STUDENTS = (Role.EXPERT, Role.SENIOR, Role.SUPPORT, Role.ENGINEER)  # who may open what a customer sent
 
 
@@ -41,6 +42,7 @@ def complaints(request: HttpRequest) -> HttpResponse:
         "answered": answered,
         "before": before,
         "first": first,
+        "most": lists.PAGE,
         "asked": asked,
         "query": query.urlencode(),
         "states": State.choices,
@@ -135,7 +137,8 @@ def flips(request: HttpRequest, pk: int) -> HttpResponse:
 def stop_gaps(request: HttpRequest, pk: int) -> HttpResponse:
     """What could be done before the fix, and what each would cost."""
     found = visible(person(request), pk)
-    return render(request, "triage/_stopgaps.html", {"complaint": found, "stopgaps": stopgaps.of(found)})
+    context = {"complaint": found, "stopgaps": stopgaps.of(found), "tries": fixes.tries(found)}
+    return render(request, "triage/_stopgaps.html", context | {"dial": stopgaps.above(found)})
 
 
 @require_POST
@@ -166,13 +169,6 @@ def add_information(request: HttpRequest, pk: int) -> HttpResponse:
 @role_required(Role.SUPPORT)
 def reject_complaint(request: HttpRequest, pk: int) -> HttpResponse:
     return _do(request, pk, lambda found, by: services.reject(found, request.POST.get("reason", ""), by))
-
-
-@require_POST
-@role_required(Role.ENGINEER)
-def publish_fix(request: HttpRequest, pk: int) -> HttpResponse:
-    """Propose the release of the fix to the customer; two people sign it."""
-    return _do(request, pk, services.release)
 
 
 @require_POST
@@ -211,7 +207,8 @@ def _page_of(found: Complaint, reader: User) -> dict[str, Any]:
     fix = lists.first(states, State.FIX_IN_CANDIDATE)
     version = fix.version if fix else None
     in_bundle = lists.first(states, State.FIXED_IN_BUNDLE)
-    published = Publication.objects.reaching(found.customer).filter(bundle=in_bundle.bundle) if in_bundle else None
+    bundle = in_bundle.bundle if in_bundle else None
+    published = Publication.objects.reaching(found.customer).filter(bundle=bundle).last() if bundle else None
     return {
         "complaint": found,
         "states": states,
@@ -219,14 +216,17 @@ def _page_of(found: Complaint, reader: User) -> dict[str, Any]:
         "reading": found.reading,
         "notices": list(found.deadline.notices.all()),
         "reproductions": list(found.reproductions.select_related("version__detector", "bundle")),
-        "attachments": list(found.attachments.all()),
+        "attachments": list(found.attachments.select_related("appliance__site__customer")),
         "thread": list(found.messages.select_related("by")),
         "templates": templates.offered(found),
         "fix": fix,
         "gate": version.gate_reports.order_by("-id").first() if version else None,
         "proposals": version.proposals.waiting().count() if version else 0,
         "in_bundle": in_bundle,
-        "published": published.last() if published is not None else None,
+        "published": published,
+        "way_out": fixes.way_out(bundle, found.customer) if bundle and not published else None,
+        "already": fixes.already(found) if found.state in UNDECIDED else None,
+        "tries": fixes.tries(found) if found.state == State.CONFIRMED and not fix else [],
         "rejected": lists.first(states, State.REJECTED),
         "items": list({step.item.pk: step.item for step in states if step.item}.values()),
         "others": cases.others(found, reader),
