@@ -78,6 +78,7 @@ CLOCK = {
     "refresh the feed": at(crontab(minute="15"), "models_registry.tasks.refresh_feed", NOTICES),
     # the night, UTC
     "discard scores": at(crontab(hour="1", minute="40"), "models_registry.tasks.discard_scores", PIPELINE),
+    "discard telemetry": at(crontab(hour="1", minute="20"), "triage.tasks.discard_telemetry", PIPELINE),
     "discard leftovers": at(crontab(hour="1", minute="0"), "traffic.tasks.discard_leftovers", PIPELINE),
     "discard old score files": at(
         crontab(hour="1", minute="30"), "models_registry.tasks.discard_old_score_files", PIPELINE

@@ -7,7 +7,7 @@ from celery import shared_task
 from jobs.services import jobs, ticks
 from triage.services import announcements, complaints, deadlines, incidents, outbox
 from triage.services.risk import items, nights
-from triage.services.telemetry import days, sites
+from triage.services.telemetry import days, intake, sites
 
 
 @shared_task
@@ -50,6 +50,12 @@ def open_risk_items() -> int | None:
 def close_telemetry_days() -> int | None:
     """Sum the hours that came, step the days that are closed, and say which sites went silent."""
     return ticks.run("triage.close_telemetry_days", lambda: days.close_due() + sites.tell_silent())
+
+
+@shared_task
+def discard_telemetry() -> int | None:
+    """Delete messages that nothing can correct any more."""
+    return ticks.run("triage.discard_telemetry", intake.discard_old)
 
 
 @shared_task

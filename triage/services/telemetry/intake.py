@@ -29,6 +29,7 @@ LARGEST_FILE = 64 * 2**20
 EARLY = timedelta(hours=1)  # clocks of sites may be so far ahead
 LATE = timedelta(days=92)  # an appliance keeps 90 days
 MOST_MODELS, MOST_PAIRS = 64, 64 * 63 // 2
+KEPT = LATE + timedelta(days=8)  # messages; what is told of their days stays
 LARGEST_COUNT = 10**12
 CELLS = ("both", "model_only", "heuristic_only", "neither", "not_inspected")
 PAIR_CELLS = ("both", "only_a", "only_b", "neither")
@@ -79,12 +80,17 @@ def take_in(
     known = {str(version) for version in _versions(counted.models)}
     if unknown := [name for name in counted.models if name not in known]:
         raise TelemetryRefused("body.models", f"{unknown[0]!r} is no version of a model that is known here")
-    return _keep(sender, said, counted, canonical(json.loads(data)), channel)
+    bundle = Bundle.objects.filter(metadata__bundle=counted.bundle).order_by("-id").first()
+    if bundle is not None:
+        inside = {str(one.version) for one in bundle.entries.select_related("version__detector")}
+        if others := [name for name in counted.models if name not in inside]:
+            raise TelemetryRefused("body.models", f"{others[0]!r} is not in bundle {counted.bundle[:12]}")
+    return _keep(sender, said, counted, bundle, canonical(json.loads(data)), channel)
 
 
 @transaction.atomic
 def _keep(
-    sender: Appliance, said: Envelope, counted: Counted, message: bytes, channel: str
+    sender: Appliance, said: Envelope, counted: Counted, bundle: Bundle | None, message: bytes, channel: str
 ) -> tuple[Taken, TelemetryWindow]:
     held = Appliance.objects.select_for_update().get(pk=sender.pk)  # one message of an appliance at a time
     same = TelemetryWindow.objects.filter(appliance=held, counter=said.counter).first()
@@ -104,7 +110,7 @@ def _keep(
         hour=counted.hour,
         day=counted.hour.date(),
         bundle_told=counted.bundle,
-        bundle=Bundle.objects.filter(metadata__bundle=counted.bundle).order_by("-id").first(),
+        bundle=bundle,
         protocol=counted.protocol,
         scanned=counted.scanned,
         counter=said.counter,
@@ -116,6 +122,12 @@ def _keep(
     )
     Appliance.objects.filter(pk=held.pk).update(counter=max(held.counter, said.counter), last_contact_at=now)
     return (Taken.KNOWN if is_older else Taken.CORRECTED if before else Taken.NEW), made
+
+
+def discard_old(now: datetime | None = None) -> int:
+    """Delete messages about days that nothing can correct any more; return how many."""
+    oldest = ((now or timezone.now()) - KEPT).date()
+    return TelemetryWindow.objects.filter(day__lt=oldest, summed_at__isnull=False).delete()[0]
 
 
 def _versions(names: Iterable[str]) -> Iterable[Version]:
