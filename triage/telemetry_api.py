@@ -50,6 +50,7 @@ class Telemetry(APIView):
     )
     def post(self, request: Request) -> Response:
         _bounded(request)
+        assert isinstance(request.auth, Token)
         appliance = Appliance.objects.filter(token=request.auth, retired_at=None).first()
         if appliance is None:
             raise exceptions.PermissionDenied("The appliance of this token is retired.")

@@ -112,3 +112,16 @@ def test_a_vendor_that_is_down_hears_it_later(tmp_path: Path, monkeypatch: pytes
     assert [path for path, _body in heard] == ["/api/v1/telemetry/"] * 3
     assert len({body for _path, body in heard}) == 1  # the same message: it can be counted once
     assert not list(home.telemetry.glob("*.json")) and len(list((home.telemetry / "sent").glob("*.json"))) == 1
+
+
+def test_late_sessions_send_their_hour_again_as_a_whole(tmp_path: Path) -> None:
+    home, before = score(tmp_path)
+    [path] = home.telemetry.glob("*.json")
+    telemetry.sent(home, path, LATER)
+    late = tmp_path / "late.json"
+    late.write_bytes(b"\n".join(homes.lines(10, 60)) + b"\n")
+    Runner(home, str(late), str(tmp_path / "late-out.json")).run()
+    [again] = telemetry.due(home, LATER)
+    record = json.loads(again.read_bytes())
+    assert again.name == path.name
+    assert [model["scanned"] for model in record["models"]] == [model["scanned"] + 10 for model in before["models"]]

@@ -130,6 +130,7 @@ def test_a_night(tmp_path, run_jobs, monkeypatch):
         once = {task: at[task] for task, count in times.items() if count == 1}
         assert once == {
             "traffic.tasks.discard_leftovers": "01:00",
+            "triage.tasks.discard_telemetry": "01:20",
             "models_registry.tasks.discard_old_score_files": "01:30",
             "models_registry.tasks.discard_scores": "01:40",
             "labeling.tasks.measure_agreement": "02:30",

@@ -121,7 +121,7 @@ def of_notice(deadline: Deadline, notice: DeadlineNotice) -> None:
         f"{subject}: {notice.kind}{level}, due {notice.due_at:%Y-%m-%d %H:%M} UTC",
         told,
         customer=customer,
-        addresses=_chain(notice, customer),
+        addresses=watchers(customer, above=True) if incident else _chain(notice, customer),
     )
 
 

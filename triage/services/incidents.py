@@ -322,10 +322,9 @@ def _follow(incident: Incident) -> bool:
 
 def _follow_fleet(incident: Incident) -> bool:
     """A fleet's incident is mitigated with the last one under it."""
-    under = list(incident.attached.values_list("mitigated_at", "closed_at"))
-    if not under or not all(mitigated or closed for mitigated, closed in under):
-        return False
-    return _mitigate(incident, max(mitigated or closed for mitigated, closed in under), None)
+    under = [one.mitigated_at or one.closed_at for one in incident.attached.all()]
+    over = [at for at in under if at is not None]
+    return bool(over) and len(over) == len(under) and _mitigate(incident, max(over), None)
 
 
 @transaction.atomic

@@ -90,7 +90,8 @@ def _reported(incident: Incident) -> list[Change]:
     reports = ApplianceReport.objects.filter(
         appliance__site__customer=incident.customer_id, protocol=incident.detector.protocol, at__date__lte=last
     ).select_related("appliance__site")
-    found, newest = [], {}
+    found: list[Change] = []
+    newest: dict[int, str] = {}
     for one in reports.order_by("id"):
         old = newest.get(one.appliance_id)
         if old is not None and old != one.product_version and one.at.date() >= first:

@@ -44,10 +44,10 @@ def arrays(heads: Sequence[Head], a0: Any, b0: Any, phi: Any) -> Streams:
         log_down=_floats(rows, "log_down", -np.inf),
         up_since=_days(rows, "up_since"),
         down_since=_days(rows, "down_since"),
-        **{
-            name: np.array([getattr(row, name) if row else 0 for row in rows], np.int64)
-            for name in ("up_x", "up_n", "down_x", "down_n")
-        },
+        up_x=_counts(rows, "up_x"),
+        up_n=_counts(rows, "up_n"),
+        down_x=_counts(rows, "down_x"),
+        down_n=_counts(rows, "down_n"),
     )
     forgets = np.array([one.forgets for one in heads], bool)
     relearns = np.array([one.relearns for one in heads], bool)
@@ -57,6 +57,10 @@ def arrays(heads: Sequence[Head], a0: Any, b0: Any, phi: Any) -> Streams:
 def _floats(rows: Sequence[StreamDay | None], name: str, otherwise: float) -> Any:
     values = (getattr(row, name) if row else None for row in rows)
     return np.array([otherwise if value is None else value for value in values], float)
+
+
+def _counts(rows: Sequence[StreamDay | None], name: str) -> Any:
+    return np.array([getattr(row, name) if row else 0 for row in rows], np.int64)
 
 
 def _days(rows: Sequence[StreamDay | None], name: str) -> Any:
