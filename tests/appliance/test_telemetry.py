@@ -117,7 +117,7 @@ def test_a_vendor_that_is_down_hears_it_later(tmp_path: Path, monkeypatch: pytes
 def test_late_sessions_send_their_hour_again_as_a_whole(tmp_path: Path) -> None:
     home, before = score(tmp_path)
     [path] = home.telemetry.glob("*.json")
-    telemetry.sent(home, path, LATER)
+    telemetry.sent(home, path, datetime.now(UTC))
     late = tmp_path / "late.json"
     late.write_bytes(b"\n".join(homes.lines(10, 60)) + b"\n")
     Runner(home, str(late), str(tmp_path / "late-out.json")).run()

@@ -11,9 +11,9 @@ import pytest
 
 from detection import divergence
 from tests import factories
+from tests.factories import SOME_TIME
 from tests.field import START, close, live, make_day, quiet
 from triage.models import (
-    DivergenceDay,
     Incident,
     PrecisionFit,
     Stream,
@@ -26,10 +26,10 @@ pytestmark = pytest.mark.django_db
 FIELDS = [field.name for field in StreamDay._meta.concrete_fields if field.name not in ("id", "stream")]
 
 
-def written() -> list[tuple[Any, ...]]:
-    """Return all periods, as values that a replay must give again."""
-    rows = StreamDay.objects.order_by("stream__customer", "stream__version", "stream__kind", "day")
-    return list(rows.values_list("stream__customer", "stream__kind", *FIELDS))
+def written(version: Any) -> list[tuple[Any, ...]]:
+    """Return all periods of a version, as values that a replay must give again."""
+    rows = StreamDay.objects.filter(stream__version=version)
+    return list(rows.order_by("stream__customer", "stream__kind", "day").values_list("stream__kind", *FIELDS))
 
 
 def test_a_stream_is_what_the_science_says_of_its_counts() -> None:
@@ -55,45 +55,50 @@ def test_a_stream_is_what_the_science_says_of_its_counts() -> None:
     assert (incident.stream, incident.is_up, incident.opened_day) == (stream, True, START + timedelta(days=40))
 
 
-def test_days_one_by_one_late_or_all_at_once_end_in_the_same_rows() -> None:
-    version = factories.make_version()
+def world() -> tuple[Any, list[Any], date]:
+    """Return a version with three customers; the counts are the same each time."""
+    version, last = factories.make_version(), START
     customers = [factories.make_customer() for _ in range(3)]
-    last = START
     for number, customer in enumerate(customers):
         last = live(customer, version, quiet(number, 38))
-    close(last)
-    at_once = written()
-    fits = list(PrecisionFit.objects.order_by("day", "kind").values_list("day", "kind", "phi", "own"))
-    assert len(fits) == 2 * 2 and len(at_once) == 3 * 38 * 2 + 38 * 2  # the fleet has streams too
+    return version, customers, last
 
-    StreamDay.objects.all().delete()
-    Stream.objects.all().delete()
-    DivergenceDay.objects.all().delete()
-    PrecisionFit.objects.all()._raw_delete("default")
-    TelemetryDay.objects.update(stepped_at=None)
-    for number in range(38):
+
+def fits(version: Any) -> list[Any]:
+    rows = PrecisionFit.objects.filter(detector=version.detector).order_by("day", "kind")
+    return list(rows.values_list("day", "kind", "phi", "own"))
+
+
+def test_days_one_by_one_late_or_all_at_once_end_in_the_same_rows() -> None:
+    version, customers, last = world()
+    close(last)
+    at_once = written(version)
+    assert len(fits(version)) == 2 * 2 and len(at_once) == 3 * 38 * 2 + 38 * 2  # the fleet has streams too
+    other, _customers, _last = world()
+    TelemetryDay.objects.filter(version=other).update(stepped_at=SOME_TIME)
+    for number in range(38):  # every morning hears of its day
+        TelemetryDay.objects.filter(version=other, day=START + timedelta(days=number)).update(stepped_at=None)
         close(START + timedelta(days=number))
-    assert written() == at_once
-    assert list(PrecisionFit.objects.order_by("day", "kind").values_list("day", "kind", "phi", "own")) == fits
+    assert written(other) == at_once
+    assert fits(other) == fits(version)
 
     assert close(last) == 0  # a second run finds nothing
     make_day(customers[0], version, START + timedelta(days=34), 12, 50)  # a correction
     assert close(last) == 2 * 4 + 2 * 4
-    corrected = written()
-    assert corrected != at_once
-    changed = {row[FIELDS.index("day") + 2] for row in set(corrected) - set(at_once)}
+    corrected = written(version)
+    changed = {row[FIELDS.index("day") + 1] for row in set(corrected) - set(at_once)}
     assert min(changed) == START + timedelta(days=34)
     x, n = quiet(0, 38)[34]
     make_day(customers[0], version, START + timedelta(days=34), x, n)
     close(last)
-    assert written() == at_once  # with the prior, the precision and the A that were in force
+    assert written(version) == at_once  # with the prior, the precision and the A that were in force
 
 
 def test_a_killed_run_goes_on_where_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
     version, customer = factories.make_version(), factories.make_customer()
     last = live(customer, version, quiet(3, 40))
     close(last)
-    whole = written()
+    whole = written(version)
     TelemetryDay.objects.filter(day=START + timedelta(days=31)).update(stepped_at=None)
     keep = service.Run.keep
 
@@ -108,7 +113,7 @@ def test_a_killed_run_goes_on_where_it_was(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.undo()
     assert TelemetryDay.objects.filter(stepped_at=None).count() == 6  # of ten: four were done
     close(last)
-    assert written() == whole
+    assert written(version) == whole
 
 
 def test_a_missing_day_is_no_period_and_a_day_of_nothing_is_one() -> None:
