@@ -8,7 +8,6 @@ from typing import Any
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.urls import NoReverseMatch, reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
@@ -143,14 +142,4 @@ def _page_of(found: Incident, reader: User) -> dict[str, Any]:
         "held": found.state != IncidentState.CLOSED,
         "closings": Closing.choices,
         "letters": templates.asking_for_kit(found),
-        "chart_url": _chart(found),
     }
-
-
-def _chart(found: Incident) -> str:
-    if found.stream_id is None:
-        return ""
-    try:
-        return reverse("triage:stream-chart", args=[found.stream_id])
-    except NoReverseMatch:
-        return ""
