@@ -10,6 +10,7 @@ from jobs.services import jobs, parts, ticks
 from models_registry.services import (
     candidates,
     compaction,
+    comparisons,
     corrections,
     feed,
     indicators,
@@ -104,3 +105,9 @@ def start_explaining() -> int | None:
 def explain_version(pk: int) -> None:
     """Work out what a version looks at."""
     jobs.run(pk, insights.explain)
+
+
+@shared_task
+def compare_bundle(pk: int) -> None:
+    """Count what a bundle would change for customers."""
+    jobs.run(pk, comparisons.compare)

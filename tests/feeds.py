@@ -88,12 +88,14 @@ def make_feed(settings: Any, folder: Path) -> Feed:
     return made
 
 
-def make_real_bundle(threshold: float = 0.7, **fields: Any) -> Bundle:
-    """Return a silent one-model bundle with its file; it needs no gate."""
+def make_real_bundle(threshold: float = 0.7, *, is_silent: bool = True, **fields: Any) -> Bundle:
+    """Return a one-model bundle with its file; a silent one needs no gate."""
     version = fields.pop("version", None) or make_version()
     name = version.detector.name
+    voice = str(is_silent).lower()
     text = (
-        f"models:\n- registry_name: {name}\n  version: {version.number}\n  threshold: {threshold}\n  is_silent: true\n"
+        f"models:\n- registry_name: {name}\n  version: {version.number}\n"
+        f"  threshold: {threshold}\n  is_silent: {voice}\n"
     )
     [entry] = parse_config(text)
     data = build_bundle(
@@ -104,7 +106,7 @@ def make_real_bundle(threshold: float = 0.7, **fields: Any) -> Bundle:
     made = make_bundle(
         **{"digest": sha, "path": f"bundles/{sha}.onnx", "bytes": len(data), "metadata": read_metadata(data)} | fields
     )
-    BundleEntry.objects.create(bundle=made, version=version, threshold=threshold, is_silent=True)
+    BundleEntry.objects.create(bundle=made, version=version, threshold=threshold, is_silent=is_silent)
     make_receipt(bundle=made)
     return made
 

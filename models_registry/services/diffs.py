@@ -68,8 +68,8 @@ def make(version: Version, threshold: float, week: Week) -> VerdictDiff | None:
         return None
     own, other = weeks.flagged(version, threshold), weeks.flagged(against, against.threshold)
     found = {
-        Direction.GAINED: _flips(f"{own} and not {other} and {week.asked}", week, version, against, threshold),
-        Direction.LOST: _flips(f"{other} and not {own} and {week.asked}", week, version, against, threshold),
+        Direction.GAINED: flips(f"{own} and not {other} and {week.asked}", week, version, against, threshold),
+        Direction.LOST: flips(f"{other} and not {own} and {week.asked}", week, version, against, threshold),
     }
     gained, lost = found[Direction.GAINED], found[Direction.LOST]
     facts: dict[str, Any] = {
@@ -97,7 +97,8 @@ def make(version: Version, threshold: float, week: Week) -> VerdictDiff | None:
     return diff
 
 
-def _flips(text: str, week: Week, version: Version, against: Version, threshold: float) -> Flips:
+def flips(text: str, week: Week, version: Version, against: Version, threshold: float) -> Flips:
+    """Return what passes a filter that names both versions (which may be one), by look, with the score of each."""
     with opened(weeks.ask(text, week, version, threshold), limited=False) as asked:
         own, other = (asked.question.versions.index(str(one)) for one in (version, against))
         columns = ", ".join(f"s.{name}" for name in COLUMNS)

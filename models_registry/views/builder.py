@@ -6,16 +6,17 @@ from typing import Any
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect, render
+from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_http_methods, require_POST
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from accounts.rights import role_required
+from accounts.rights import person, role_required
 from accounts.roles import Role
 from detection.bundle import BundleError
 from detection.bundle_config import ConfigError
+from jobs.models import Job
 from models_registry.models import Stage, Version
-from models_registry.services import builder, bundles, gates
+from models_registry.services import builder, bundles, comparisons, gates
 
 BUILDERS = (Role.ENGINEER,)
 LONGEST = 20_000  # characters of a configuration
@@ -34,7 +35,7 @@ def build_bundle(request: HttpRequest) -> HttpResponse:
         else:
             messages.success(request, _("Built: %(bundle)s.") % {"bundle": made})
             return redirect("models_registry:bundle", made.pk)
-    context = {"versions": _versions(), "plan": builder.plan(config) if config else None, "config": config}
+    context = {"versions": _versions(), **_plan(config)}
     status = 400 if config else 200
     return render(request, "models_registry/build_bundle.html", context, status=status)
 
@@ -47,8 +48,35 @@ def check_config(request: HttpRequest) -> HttpResponse:
         config = builder.config_of(list(_chosen(request)))
     else:
         config = request.POST.get("config", "")[:LONGEST]
-    context = {"plan": builder.plan(config) if config else None, "config": config}
-    return render(request, "models_registry/_plan.html", context)
+    return render(request, "models_registry/_plan.html", _plan(config))
+
+
+@require_POST
+@role_required(*BUILDERS)
+def compare_bundle(request: HttpRequest) -> HttpResponse:
+    """Have a job count what the configuration would change on last week's traffic."""
+    try:
+        job = comparisons.start(request.POST.get("config", "")[:LONGEST], person(request))
+    except ConfigError as error:
+        return render(request, "models_registry/_comparison.html", {"refusal": str(error)}, status=400)
+    return render(request, "models_registry/_comparison.html", {"job": job, "differs": job is not None})
+
+
+@require_safe
+@role_required(*BUILDERS)
+def comparison(request: HttpRequest, pk: int) -> HttpResponse:
+    """How far a comparison is, and what it found."""
+    found = get_object_or_404(Job, pk=pk, task=comparisons.TASK)
+    return render(request, "models_registry/_comparison.html", {"job": found, "differs": True})
+
+
+def _plan(config: str) -> dict[str, Any]:
+    """Return the box, its checks, and what is known of its verdicts."""
+    plan = builder.plan(config) if config else None
+    if plan is None or plan.error or plan.former is None:
+        return {"plan": plan, "config": config}
+    found = {"differs": comparisons.changes_verdicts(config), "job": comparisons.newest(config)}
+    return {"plan": plan, "config": config, **found}
 
 
 def _versions() -> list[Version]:
