@@ -31,7 +31,16 @@ from models_registry.models import (
 from models_registry.services import feed, releases
 from models_registry.services import feed_metadata as tuf
 from tests.detection.make_models import make_member
-from tests.factories import SOME_TIME, digest, make_bundle, make_customer, make_token, make_user, make_version
+from tests.factories import (
+    SOME_TIME,
+    digest,
+    make_bundle,
+    make_customer,
+    make_gate_report,
+    make_token,
+    make_user,
+    make_version,
+)
 from traffic import storage
 
 MEASURED = {"p50": 40.0, "p99": 80.0, "cpu": "test machine", "unit": "us"}
@@ -106,7 +115,8 @@ def make_real_bundle(threshold: float = 0.7, *, is_silent: bool = True, **fields
     made = make_bundle(
         **{"digest": sha, "path": f"bundles/{sha}.onnx", "bytes": len(data), "metadata": read_metadata(data)} | fields
     )
-    BundleEntry.objects.create(bundle=made, version=version, threshold=threshold, is_silent=is_silent)
+    gate = None if is_silent else make_gate_report(version=version, threshold=threshold)
+    BundleEntry.objects.create(bundle=made, version=version, threshold=threshold, is_silent=is_silent, gate_report=gate)
     make_receipt(bundle=made)
     return made
 

@@ -30,8 +30,8 @@ def build(config: str, min_product_version: str = "") -> Bundle:
     or gate reports that say no."""
     entries = [(entry, builder.version_of(entry)) for entry in parse_config(config)]
     loud = [(entry, version) for entry, version in entries if not entry.is_silent]
-    if told := [told for entry, version in loud if (told := dials.objection(version, entry.threshold))]:
-        raise BundleRefused(told)
+    if objections := [told for entry, version in loud if (told := dials.objection(version, entry.threshold))]:
+        raise BundleRefused(objections)
     reports = {entry: gates.run_gate(version, entry.threshold) for entry, version in loud}
     if refusals := [report for report in reports.values() if not report.passed]:
         raise BundleRefused([report.report["sentence"] for report in refusals], refusals)
