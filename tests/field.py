@@ -134,5 +134,5 @@ def make_stream(customer: Customer | None, version: Version, *, until: date, cha
 
 def make_divergence_day(version: Version, day: date) -> DivergenceDay:
     return DivergenceDay.objects.create(
-        detector=version.detector, day=day, policy={}, per_week=1.0, fleet_streams=1, needed=365.0
+        detector=version.detector, day=day, policy={}, per_week=1.0, fleet_streams=1, needed=365.0, streams=3, tested=2
     )

@@ -69,7 +69,6 @@ class Fleet:
     alarms: int
     incidents: int  # open ones
     rate: Rate
-    silent: int  # sites
     detectors: list[Detector]
 
 
@@ -89,9 +88,6 @@ def fleet(reader: User, *, day: date | None = None, detector: str = "", kind: st
         rows = rows.filter(stream__detector__name=detector)
     if kind:
         rows = rows.filter(stream__kind=kind)
-    totals = rows.aggregate(
-        streams=Count("pk"), tested=Count("pk", filter=Q(is_tested=True)), alarms=Count("pk", filter=Q(is_alarm=True))
-    )
     page = list(
         _after(rows, after)
         .select_related("stream__customer", "stream__version__detector")
@@ -105,9 +101,18 @@ def fleet(reader: User, *, day: date | None = None, detector: str = "", kind: st
         after=_key(page[PAGE - 1]) if len(page) > PAGE else "",
         incidents=Incident.objects.visible_to(reader).unclosed().count(),
         rate=rates.on(shown or timezone.now().date()),
-        silent=len(silent(reader)),
         detectors=list(Detector.objects.filter(streams__isnull=False).distinct().order_by("name")),
-        **totals,
+        **_totals(closed.filter(day=shown), rows, reader),
+    )
+
+
+def _totals(closed: QuerySet[DivergenceDay], rows: QuerySet[StreamDay], reader: User) -> dict[str, int]:
+    """Return how many streams told, were tested and are in alarm: as the day was closed, or of a reader's customers."""
+    if not reader.has_role(Role.SUPPORT):
+        found = closed.aggregate(streams=Sum("streams"), tested=Sum("tested"), alarms=Sum("alarms"))
+        return {name: value or 0 for name, value in found.items()}
+    return rows.aggregate(
+        streams=Count("pk"), tested=Count("pk", filter=Q(is_tested=True)), alarms=Count("pk", filter=Q(is_alarm=True))
     )
 
 
@@ -190,8 +195,10 @@ class Told:
     left: int  # days of learning
 
     @property
-    def is_learning(self) -> bool:
-        return self.newest is None or self.newest.is_learning
+    def said(self) -> str:
+        """The newest statistic as a sentence takes it: beyond a million nobody counts digits."""
+        statistic = self.newest.statistic if self.newest else 0.0
+        return "> 1,000,000" if statistic > 1e6 else f"{statistic:,.1f}"
 
 
 def told(stream: Stream) -> Told:
