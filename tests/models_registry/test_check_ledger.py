@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
+from accounts.roles import Role
 from models_registry.models import LedgerCheck, LedgerKind, Version
 from models_registry.services import ledger, ledger_watch
 from models_registry.tasks import check_ledger
@@ -69,10 +71,10 @@ def test_a_clock_that_stands_still_is_noticed(engineer_client: Client) -> None:
     assert engineer_client.get(reverse("triage:health")).json()["ledger"] == "late"
 
 
-def test_a_broken_one_is_told_once_a_night(settings) -> None:
+def test_a_broken_one_is_told_once_a_night(settings: Any) -> None:
     settings.EMAIL_HOST = "mail.example"
-    make_user("auditor", email="auditor@vendor.example")
-    make_user("expert", email="expert@vendor.example")
+    make_user(Role.AUDITOR, email="auditor@vendor.example")
+    make_user(Role.EXPERT, email="expert@vendor.example")
     make_subscription(topics=["ledger."])
     make_check()
     assert announcements.collect() == 0

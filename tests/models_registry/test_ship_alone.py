@@ -191,10 +191,10 @@ def test_by_a_bundle_that_was_built_before_anybody_was_asked_about_its_threshold
 ) -> None:
     stages.approve(stages.propose(silent, "active", engineer), senior)
     report = make_gate_report(version=silent, threshold=0.1, snapshot=silent.gate_reports.get().snapshot)
-    entry = {"bundle": make_bundle(), "version": silent, "gate_report": report, "is_silent": False}
-    BundleEntry.objects.create(threshold=0.1, **entry)
+    bundle = make_bundle()
+    BundleEntry.objects.create(bundle=bundle, version=silent, threshold=0.1, gate_report=report, is_silent=False)
     with pytest.raises(ReleaseRefused, match="not on this threshold"):
-        releases.propose(entry["bundle"], "canary", engineer)
+        releases.propose(bundle, "canary", engineer)
 
 
 @pytest.mark.parametrize("role", [Role.ENGINEER, Role.SENIOR])
