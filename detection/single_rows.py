@@ -1,7 +1,7 @@
 """One session a call: what an appliance runs for every answer, and what latency receipts measure.
 
-The same bits as `contract.encode` and a plain run, at half the time around them: the arrays of inputs and answers are
-written in place and bound to the runtime once. Needs numpy and onnxruntime only."""
+The same bits as `contract.encode` and a plain run; the arrays of inputs and answers are written in place and bound to
+the runtime once. Needs numpy and onnxruntime only."""
 
 from __future__ import annotations
 
