@@ -147,9 +147,11 @@ def _house(folder: Path) -> tuple[_Cast, Any, dict[str, Any]]:
     keep_snapshot(version.detector, *right_rows())
     bundle = build(version)
     Version.objects.filter(pk=version.pk).update(stage="active")
+    queue = factories.make_queue(detector=version.detector)
     for uri, answer in ((ATTACK, "positive"), ("/index.html", "negative")):  # what two experts agreed on before
         row = session_row(http(1, uri)) | {"hits": []}
-        factories.make_reference_row(detector=version.detector, row=row, answer=answer)
+        item = factories.make_session_item(queue, row, version=version)
+        factories.make_reference_row(item=item, row=row, answer=answer)
     roles = (Role.SUPPORT, Role.EXPERT, Role.ENGINEER, Role.SENIOR)
     cast = _Cast(*(factories.make_user(role) for role in roles))
     served.serve(cast.support, None)
@@ -216,9 +218,12 @@ def _played(
     fix = complaint.states.get(state="fixed-in-bundle").bundle
     assert fix is not None
     for channel in ("canary", "customer"):
-        told = {"channel": channel, "customer": customer.pk, "reason": complaint.number}
-        release = _sent(port, jars[cast.engineer], f"/bundles/{fix.pk}/release/", told)
-        _signed(re.findall(r"\d+", release)[-1], cast)
+        told = {"channel": channel, "reason": complaint.number}
+        told |= {"customer": customer.pk} if channel == "customer" else {}
+        address = _sent(port, jars[cast.engineer], f"/bundles/{fix.pk}/release/", told)
+        if not address.startswith("/releases/"):
+            raise RuntimeError(f"the page refused a release to {channel}")
+        _signed(address.strip("/").rpartition("/")[2], cast)
         watch.lap(f"released to {channel}, signed by two")
     watch.until("published", lambda: _state(complaint) == "published")
     before = len(mails)

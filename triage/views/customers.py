@@ -60,7 +60,8 @@ def change_promise(request: HttpRequest, pk: int) -> HttpResponse:
 def figures(request: HttpRequest) -> HttpResponse:
     """Time to each stage with percentiles, and how complaints ended per customer, version and reason."""
     reader = person(request)
-    return render(request, "triage/figures.html", {"times": lists.times(reader), "tallies": lists.tallies(reader)})
+    context = {"times": lists.times(reader), "tallies": lists.tallies(reader), "most": lists.MEASURED}
+    return render(request, "triage/figures.html", context)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
