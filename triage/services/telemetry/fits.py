@@ -118,9 +118,10 @@ def _latest(periods: Periods, most: int) -> Periods:
 
 
 def _phis(periods: Periods, a0: Any, b0: Any) -> tuple[float, dict[int, float]]:
-    size = len(periods.streams)
-    mu = mean_over(a0, b0, np.bincount(periods.of, periods.x, size), np.bincount(periods.of, periods.n, size))
-    fleet = fit_phi(periods.x, periods.n, mu[periods.of])
-    own = fit_phi_of_each(periods.of, periods.x, periods.n, mu, size)
-    enough = np.bincount(periods.of[periods.n >= 2], minlength=size) >= OWN
+    size, used = len(periods.streams), periods.n >= 2
+    of, x, n = periods.of[used], periods.x[used], periods.n[used]
+    mu = mean_over(a0, b0, np.bincount(of, x, size), np.bincount(of, n, size))
+    fleet = fit_phi(x, n, mu[of])
+    own = fit_phi_of_each(of, x, n, mu, size)
+    enough = np.bincount(of, minlength=size) >= OWN
     return fleet, {stream: float(own[at]) for at, stream in enumerate(periods.streams) if enough[at]}
