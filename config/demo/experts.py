@@ -17,6 +17,7 @@ from django.urls import reverse
 from accounts.models import User
 from config.demo import world
 from traffic.simulator import Kind, Simulation, Truth
+from triage.services.risk.items import QUEUE
 
 ERRORS = 0.03  # share of an expert's answers that are wrong
 UNSURE = 0.02  # share of "cannot tell"
@@ -208,6 +209,8 @@ class Colleague:
 
         def fits(link: str) -> bool:
             name, kind = _about(link)
+            if QUEUE in link:
+                return False  # days of people, whose truth no record tells: those are yours
             return (not kinds or kind in kinds) and (not detector or name == detector)
 
         first = self._at

@@ -144,6 +144,10 @@ class ItemQuerySet(models.QuerySet["Item"]):
     def expired(self) -> ItemQuerySet:
         return self._in_state("expired")
 
+    def of_sessions(self) -> ItemQuerySet:
+        """Items that have a record, scores and a look; the day of a user or host has none."""
+        return self.exclude(subject_kind=SubjectKind.ENTITY_DAY)
+
     def for_reference(self) -> ItemQuerySet:
         """The mailbox of labeling.services.reference.grow."""
         return self.settled().filter(reference_checked_at=None, subject_kind=SubjectKind.SESSION)

@@ -15,6 +15,7 @@ from accounts.prepared import ByKey
 from accounts.roles import EXPERTS, Role
 from accounts.services import audit
 from labeling.models import AskedAgain, Item, ItemState, Label, Queue, Seed, Skip
+from labeling.models.items import ItemQuerySet
 from labeling.services import conflicts, seeds
 from labeling.services.filters import ANY, EVERYTHING, ItemFilter
 
@@ -142,7 +143,7 @@ def take_over(item: Item, senior: User) -> User | None:
     return holder
 
 
-def items() -> QuerySet[Item]:
+def items() -> ItemQuerySet:
     """Items with all that a labelling page reads: many columns, so ask for them once. What it shows later, later."""
     shown = Item.objects.select_related("queue__detector", "detector", "version__detector", "record", "claimed_by")
     return shown.defer("record__examples", "record__spread")

@@ -106,7 +106,7 @@ def _told(item: Item, error: Exception) -> str:
 
 def _seen(request: HttpRequest, pk: int) -> Item:
     """Return an item of which this user may see more than the session."""
-    found = get_object_or_404(claims.items().defer(None), pk=pk)
+    found = get_object_or_404(claims.items().of_sessions().defer(None), pk=pk)
     if not isinstance(request.user, User) or blind.hides_evidence(found, request.user):
         raise PermissionDenied
     return found

@@ -93,7 +93,7 @@ def answers(request: HttpRequest) -> HttpResponse:
 @require_safe
 @role_required(*READERS)
 def raw_record(request: HttpRequest, pk: int) -> HttpResponse:
-    found = get_object_or_404(Item.objects.select_related("record"), pk=pk)
+    found = get_object_or_404(Item.objects.of_sessions().select_related("record"), pk=pk)
     complaints.looked(person(request), found)
     return render(request, "labeling/_raw_record.html", {"item": found, "record": _pretty(found.record.raw)})
 

@@ -65,7 +65,7 @@ def _session(rid: int) -> sessions.Session:
 
 def _item(request: HttpRequest, pk: int) -> Item:
     """Return an item of which this person may see more than the session."""
-    found = get_object_or_404(claims.items().defer(None), pk=pk)
+    found = get_object_or_404(claims.items().of_sessions().defer(None), pk=pk)
     if blind.hides_evidence(found, person(request)):
         raise PermissionDenied
     return found

@@ -7,8 +7,11 @@ from collections.abc import Callable
 import pytest
 import time_machine
 
+from accounts.roles import Role
 from config.demo import risk
+from config.demo.experts import Colleague
 from labeling.models import Item
+from tests import factories
 from triage.models import Organisation
 from triage.services.risk import items
 
@@ -24,6 +27,7 @@ def test_two_offices_have_days_at_risk_and_go_on_where_they_were(
         run_jobs()
         items.open_waiting()
         assert Item.objects.filter(queue__slug="hosts-at-risk").exists()
+        assert not Colleague(factories.make_user(Role.EXPERT)).answer_one()  # they are yours
     with time_machine.travel("2026-03-22T12:00:00Z", tick=False):
         risk.tell_days()
         run_jobs()

@@ -77,6 +77,22 @@ def test_an_alert_is_answered_on_the_labelling_page(acme: Organisation, expert_c
     assert (item.state, item.outcome) == ("settled", "negative")
 
 
+SESSIONS_ALONE = (
+    *("raw-record", "explanation", "place", "neighbours", "spread", "host"),
+    *("item-similar", "item-alike", "item-near"),
+)
+
+
+def test_pages_of_sessions_do_not_exist_for_a_day(acme: Organisation, expert_client: Client) -> None:
+    items.open_waiting()
+    item = Item.objects.first()
+    assert item is not None
+    for name in SESSIONS_ALONE:
+        assert expert_client.get(reverse(f"labeling:{name}", args=[item.pk])).status_code == 404, name
+    assert expert_client.get(reverse("labeling:group", args=[item.pk])).status_code == 403
+    assert expert_client.get(reverse("labeling:item", args=[item.pk])).status_code == 200
+
+
 def test_a_history_is_not_simulated_over(acme: Organisation) -> None:
     with pytest.raises(CommandError, match="has a history"):
         call_command("simulate_risk", "Acme (synthetic)", days=3)
