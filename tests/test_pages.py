@@ -132,7 +132,7 @@ VOID = {"area", "base", "br", "col", "hr", "img", "input", "link", "meta", "sour
 # names of programs, formats, roles of the trade that Russian writes in Latin letters too
 NAMES = {
     *("suricata", "zeek", "etalon", "parquet", "gzip", "netron", "cookie", "enter", "esc", "classtype", "classtypes"),
-    *("malicious", "benign", "drill", "office", "http", "tls", "ktalk"),  # words of a detector, a sensor, a protocol
+    *("malicious", "benign", "drill", "office", "north", "http", "tls", "ktalk"),  # of a detector, a sensor, a site
     *("sid", "hex", "cdn", "problem", "details", "python", "manage", "morph", "rem", "registry", "english", "csv"),
 }
 

@@ -156,7 +156,8 @@ class TelemetryFileForm(forms.Form):
     """Counts of sites without network."""
 
     file = forms.FileField(
-        label=_("File of telemetry"), help_text=_("What python -m appliance telemetry --out wrote: a message a line.")
+        label=_("File of telemetry"),
+        help_text=_("What an appliance without network wrote into a file: a message a line."),
     )
 
 
