@@ -38,7 +38,7 @@ def main(arguments: Sequence[str]) -> int:
         parser.error(f"no benchmark named {', '.join(unknown)}; there are: {', '.join(known)}")
     _prepare_django()
     rows: list[dict[str, Any]] = []
-    began = time.monotonic()
+    began, before = time.monotonic(), _processor_times()
     for name in options.names or known:
         if not options.json:
             print(f"measuring {name} ...", file=sys.stderr, flush=True)
@@ -46,7 +46,10 @@ def main(arguments: Sequence[str]) -> int:
     if options.json:
         print(json.dumps(rows, indent=1))
     else:
-        print(f"{table(rows)}\n\n{machine()}; {time.monotonic() - began:,.0f} s in all")
+        took, lost = time.monotonic() - began, stolen(before, _processor_times())
+        print(
+            f"{table(rows)}\n\n{machine()}; {took:,.0f} s in all, {lost:.0%} of the processors went to other machines"
+        )
     return 0 if all(row["holds"] for row in rows) else 1
 
 
@@ -69,6 +72,20 @@ def machine() -> str:
         f"Python {platform.python_version()}",
     )
     return ", ".join(told)
+
+
+def stolen(before: Sequence[int], after: Sequence[int]) -> float:
+    """Return what share of the time that processors were wanted the host gave to other guests.
+
+    A window with more than a few percent says little about absolute times (proc(5), the columns of /proc/stat)."""
+    spent = [later - earlier for earlier, later in zip(before, after, strict=True)]
+    idle, steal = sum(spent[3:5]), spent[7]
+    return steal / max(sum(spent[:8]) - idle, 1)
+
+
+def _processor_times() -> list[int]:
+    """Return user, nice, system, idle, iowait, irq, softirq, steal, ... of all processors, in ticks."""
+    return [int(ticks) for ticks in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]]
 
 
 def _has_rows(name: str) -> bool:

@@ -43,6 +43,13 @@ def test_the_machine_stands_below_the_table(measured, capsys):
     last = capsys.readouterr().out.splitlines()[-1]
     assert "cores" in last
     assert "Python 3" in last
+    assert "% of the processors went to other machines" in last
+
+
+def test_a_window_that_other_machines_disturbed_is_seen():
+    before, after = [100, 0, 50, 1000, 5, 0, 0, 10, 0, 0], [160, 0, 70, 1900, 10, 0, 0, 30, 7, 0]
+    assert benchmarks.stolen(before, after) == 20 / (60 + 20 + 20)
+    assert benchmarks.stolen(before, before) == 0
 
 
 def test_the_table_shows_every_key_and_row(measured, capsys):
