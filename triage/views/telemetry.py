@@ -68,7 +68,7 @@ def field_versions(request: HttpRequest, pk: int) -> HttpResponse:
         "standings": pages.standings(version.detector, reader),
         "multiples": pages.worst(version, reader),
         "pairs": [field.compare(version, other) for other in pages.partners(version)],
-        "days": pages.WINDOW.days,
+        "days": field.WINDOW.days,
     }
     return render(request, "triage/field_versions.html", context)
 

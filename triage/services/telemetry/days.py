@@ -19,17 +19,16 @@ from django.db import transaction
 from django.db.models import F, Min, Q
 from django.utils import timezone
 
-from detection.divergence import POLICY, mean_over, prior_of_version, step
+from detection.divergence import POLICY, mean_over, prior_of_version
 from models_registry.models import Detector
 from triage.models import DivergenceDay, PrecisionFit, Stream, StreamDay, StreamRestart, TelemetryDay
 from triage.services import incidents
 from triage.services.telemetry import fits, fleet, rates, states, sums
-from triage.services.telemetry.states import Head
+from triage.services.telemetry.states import KINDS, Head
 
 log = structlog.get_logger(__name__)
 
 CLOSES = clock_time(6)  # UTC, of the next day: sites had the time to send
-KINDS = (Stream.Kind.EXCESS, Stream.Kind.MISS)
 Key = tuple[int, int, str]  # customer, version, kind
 
 
@@ -68,7 +67,7 @@ def advance(detector: Detector, until: date) -> int:
 
 def refit_before(detector: Detector, day: date) -> bool:
     """Make sure that the week before a day has its refit, unless a later one was made; say whether one was due."""
-    sunday, due = day - timedelta(days=day.isoweekday()), False
+    sunday, due = fits.sunday_before(day), False
     for kind in KINDS:
         newest = PrecisionFit.objects.filter(detector=detector, kind=kind).order_by("-day").first()
         fitted = Stream.objects.filter(detector=detector, kind=kind, is_fitted=True)
@@ -113,11 +112,11 @@ class Run:
         )
         self.know(records, day)
         night = rates.night_of(self.detector, day)
+        cells = np.array([(one.model_only, one.heuristic_only, one.both) for one in records], np.int64).reshape(-1, 3).T
         rows = []
         for kind in KINDS:
             mine = [self.streams[one.customer_id, one.version_id, kind] for one in records]
-            x = np.array([_successes(one, kind) for one in records], np.int64)
-            n = x + np.array([one.both + (one.heuristic_only if kind == KINDS[0] else 0) for one in records], np.int64)
+            x, n = states.successes_and_trials(kind, *cells)
             rows += self.step(mine, day, x, n, night)
         self.keep(rows, day)
         TelemetryDay.objects.filter(version__detector=self.detector, day=day, stepped_at=None).update(
@@ -127,9 +126,7 @@ class Run:
         opened += fleet.look(self.detector, {one.version_id for one in records}, day, night)
         total = StreamDay.objects.filter(stream__detector=self.detector, stream__customer__isnull=False, day=day)
         DivergenceDay.objects.filter(pk=night.pk).update(
-            streams=total.count(),
-            tested=total.filter(is_tested=True).count(),
-            alarms=total.filter(is_alarm=True).count(),
+            **states.totals(total),
             opened=F("opened") + opened,
             seconds=F("seconds") + round(time.monotonic() - began, 3),
         )
@@ -195,21 +192,9 @@ class Run:
         if not streams:
             return []
         heads = [self.head(one, day) for one in streams]
-        self.fit([one for one, head in zip(streams, heads, strict=True) if self.ends_learning(one, head, day)], day)
-        old = self.rows_on(streams, day)
-        learning = np.array(
-            [head.learned < self.learning_of(one, day) for one, head in zip(streams, heads, strict=True)], bool
-        )
-        given = [
-            states.in_force(one, old.get(one.pk), learns)
-            for one, learns in zip(streams, learning.tolist(), strict=True)
-        ]
-        before = states.arrays(heads, *np.array(given, float).T)
-        frozen = np.array(incidents.frozen([one.pk for one in streams], day), bool)
-        after, looks = step(
-            before, day.toordinal(), x, n, learning=learning, frozen=frozen, between_false_alarms=night.needed
-        )
-        return states.rows_of(streams, heads, day, (x, n), before, after, looks, learning, frozen)
+        self.fit([(one, head) for one, head in zip(streams, heads, strict=True) if head.has_learnt(one)], day)
+        frozen = incidents.frozen([one.pk for one in streams], day)
+        return states.stepped(streams, heads, self.rows_on(streams, day), day, x, n, frozen, night.needed)
 
     def head(self, stream: Stream, day: date) -> Head:
         row = self.rows.get(stream.pk)
@@ -224,27 +209,18 @@ class Run:
         found = StreamDay.objects.filter(stream__detector=self.detector, day=day)
         return {row.stream_id: row for row in found.filter(stream__kind=streams[0].kind)}
 
-    def learning_of(self, stream: Stream, day: date) -> int:
-        anew = any(one.reference and one.after < day for one in self.restarts[stream.pk])
-        return POLICY.learning if anew else stream.learning
-
-    def ends_learning(self, stream: Stream, head: Head, day: date) -> bool:
-        if stream.is_fitted or head.learned < self.learning_of(stream, day):
-            return False
-        return not any(one.reference and one.after >= day for one in self.restarts[stream.pk])
-
-    def fit(self, streams: Sequence[Stream], day: date) -> None:
+    def fit(self, learnt: Sequence[tuple[Stream, Head]], day: date) -> None:
         """Give streams whose learning has ended their prior and their precision."""
-        if not streams:
+        if not learnt:
             return
-        kind = streams[0].kind
+        kind = learnt[0][0].kind
         prior = fits.prior(self.detector, kind, day)
         phi, own = fits.first_phi(self.detector, kind, day, prior)
-        for one in streams:
-            if self.learning_of(one, day) == POLICY.learning:  # a new version has the prior of the one before it
+        for one, head in learnt:
+            if head.learning_of(one) == POLICY.learning:  # a new version has the prior of the one before it
                 one.a0, one.b0 = prior
             one.phi, one.is_fitted = min(phi, own.get(one.pk, phi)), True
-        Stream.objects.bulk_update(streams, ["a0", "b0", "phi", "is_fitted"], batch_size=500)
+        Stream.objects.bulk_update([one for one, _head in learnt], ["a0", "b0", "phi", "is_fitted"], batch_size=500)
 
     def keep(self, rows: Sequence[StreamDay], day: date) -> None:
         """Write a day's rows in place of those there are."""
@@ -268,7 +244,3 @@ class Run:
 def chunks(keys: Sequence[int], size: int = 900) -> Iterable[Sequence[int]]:
     """Yield keys in parts that any database takes in one question."""
     return (keys[start : start + size] for start in range(0, len(keys), size))
-
-
-def _successes(record: TelemetryDay, kind: str) -> int:
-    return record.model_only if kind == KINDS[0] else record.heuristic_only

@@ -46,6 +46,11 @@ def first_phi(
     return _phis(periods, np.full(size, given[0]), np.full(size, given[1]))
 
 
+def sunday_before(day: date) -> date:
+    """Return the day of the refit that is in force on a day."""
+    return day - timedelta(days=day.isoweekday())
+
+
 def refit(detector: Detector, kind: str, sunday: date) -> PrecisionFit:
     """Fit precisions anew from the latest periods of every stream that showed no divergence, and put them in force."""
     streams = list(

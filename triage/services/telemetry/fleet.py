@@ -14,16 +14,16 @@ import numpy as np
 from django.db import transaction
 from django.db.models import F, QuerySet
 
-from detection.divergence import POLICY, fit_phi, fit_prior, fleet_counts, mean_over, step
+from detection.divergence import POLICY, fit_phi, fit_prior, fleet_counts, mean_over
 from models_registry.models import Detector
 from triage.models import DivergenceDay, Stream, StreamDay, StreamRestart, TelemetryDay
 from triage.services import incidents
 from triage.services.telemetry import fits, rates, states
+from triage.services.telemetry.states import KINDS
 
 LEAST = 3  # customers
 LEAST_SHARE = 0.1  # of the customers on the version
 WITHIN = timedelta(days=7)
-KINDS = (Stream.Kind.EXCESS, Stream.Kind.MISS)
 
 
 def waiting() -> QuerySet[Stream]:
@@ -87,7 +87,7 @@ def _advance(stream: Stream, until: date) -> int:
 
 def _refit(stream: Stream, day: date) -> None:
     """Fit the precision anew with the first day after a Sunday; a replay works with what was in force."""
-    sunday = day - timedelta(days=day.isoweekday())
+    sunday = fits.sunday_before(day)
     is_new = stream.last_day is None or day > stream.last_day
     if stream.is_fitted and is_new and (stream.refit_on is None or stream.refit_on < sunday):
         fits.refit_fleet(stream, sunday)
@@ -102,21 +102,17 @@ def _leave(stream: Stream, begin: date | None) -> None:
 def _counts(stream: Stream, first: date, until: date) -> dict[date, tuple[Any, Any]]:
     """Return successes and trials of every customer, by day."""
     rows = TelemetryDay.objects.filter(version=stream.version_id, day__gte=first, day__lte=until)
-    x, others = ("model_only", "heuristic_only") if stream.kind == KINDS[0] else ("heuristic_only", None)
-    found: dict[date, list[tuple[int, int]]] = defaultdict(list)
-    for day, successes, both, rest in rows.values_list("day", x, "both", others or x).order_by("day", "pk"):
-        found[day].append((successes, successes + both + (rest if others else 0)))
-    return {day: (np.array([x for x, _n in all_]), np.array([n for _x, n in all_])) for day, all_ in found.items()}
+    found: dict[date, list[tuple[int, int, int]]] = defaultdict(list)
+    for day, *cells in rows.order_by("day", "pk").values_list("day", "model_only", "heuristic_only", "both"):
+        found[day].append((cells[0], cells[1], cells[2]))
+    return {day: states.successes_and_trials(stream.kind, *np.array(cells).T) for day, cells in found.items()}
 
 
 def _fit(stream: Stream, restarts: list[StreamRestart], day: date) -> bool:
     """When learning has ended: volume, prior and precision, and the learning periods anew. Say whether it had."""
-    head = _head(stream, restarts, day)
-    if stream.is_fitted or head.learned < _learning(stream, restarts, day):
+    if not _head(stream, restarts, day).has_learnt(stream):
         return False
     anew = [one.after for one in restarts if one.reference]
-    if any(after >= day for after in anew):
-        return False
     first = max(anew) + timedelta(days=1) if anew else stream.first_day
     counts = _counts(stream, first, day - timedelta(days=1))
     stream.volume = float(np.mean([n.sum() for _x, n in counts.values()]))
@@ -134,32 +130,16 @@ def _head(stream: Stream, restarts: list[StreamRestart], day: date) -> states.He
     return states.head(StreamDay.objects.filter(stream=stream, day__lt=day).order_by("-day").first(), restarts, day)
 
 
-def _learning(stream: Stream, restarts: list[StreamRestart], day: date) -> int:
-    return POLICY.learning if any(one.reference and one.after < day for one in restarts) else stream.learning
-
-
 def _step(stream: Stream, restarts: list[StreamRestart], day: date) -> None:
-    x, n = _counts(stream, day, day)[day]
-    pair = fleet_counts(x, n, stream.volume) if stream.volume else (int(x.sum()), int(n.sum()))
-    counts = np.array([[pair[0]], [pair[1]]], np.int64)
-    head = _head(stream, restarts, day)
-    old = StreamDay.objects.filter(stream=stream, day=day).first()
-    learns = head.learned < _learning(stream, restarts, day)
-    before = states.arrays([head], *([value] for value in states.in_force(stream, old, learns)))
+    all_x, all_n = _counts(stream, day, day)[day]
+    pair = fleet_counts(all_x, all_n, stream.volume) if stream.volume else (int(all_x.sum()), int(all_n.sum()))
+    x, n = (np.array([one], np.int64) for one in pair)
+    old = {row.stream_id: row for row in StreamDay.objects.filter(stream=stream, day=day)}
     frozen = incidents.frozen([stream.pk], day)
     night = rates.night_of(stream.detector, day)
-    after, looks = step(
-        before,
-        day.toordinal(),
-        counts[0],
-        counts[1],
-        learning=learns,
-        frozen=frozen[0],
-        between_false_alarms=night.needed,
-    )
-    [row] = states.rows_of([stream], [head], day, counts, before, after, looks, [learns], frozen)
-    if old is not None:
-        old.delete()
+    [row] = states.stepped([stream], [_head(stream, restarts, day)], old, day, x, n, frozen, night.needed)
+    for one in old.values():
+        one.delete()
     row.save(force_insert=True)
     stream.last_day = max(stream.last_day or day, day)
     Stream.objects.filter(pk=stream.pk).update(last_day=stream.last_day)

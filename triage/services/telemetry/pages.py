@@ -17,14 +17,14 @@ from detection.divergence import POLICY, mean_over, usual_shares
 from models_registry.models import Detector, Version
 from triage.models import DivergenceDay, Incident, PairDay, Stream, StreamDay, TelemetryDay
 from triage.services.served import customers_of
-from triage.services.telemetry import pictures, rates, sites
+from triage.services.telemetry import pictures, rates, sites, states
+from triage.services.telemetry.field import WINDOW
 from triage.services.telemetry.pictures import Picture, Small
 from triage.services.telemetry.rates import Rate
 from triage.services.telemetry.sites import Silent
 
 PAGE = 24  # small multiples
 SMALL_DAYS, LARGE_DAYS = 42, 84
-WINDOW = timedelta(days=28)  # of versions compared
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,9 +111,7 @@ def _totals(closed: QuerySet[DivergenceDay], rows: QuerySet[StreamDay], reader: 
     if not reader.has_role(Role.SUPPORT):
         found = closed.aggregate(streams=Sum("streams"), tested=Sum("tested"), alarms=Sum("alarms"))
         return {name: value or 0 for name, value in found.items()}
-    return rows.aggregate(
-        streams=Count("pk"), tested=Count("pk", filter=Q(is_tested=True)), alarms=Count("pk", filter=Q(is_alarm=True))
-    )
+    return states.totals(rows)
 
 
 def _key(row: StreamDay) -> str:
@@ -166,9 +164,7 @@ def _running(streams: Iterable[Stream]) -> dict[tuple[int | None, int], Telemetr
 def _of_running(row: StreamDay, today: TelemetryDay | None) -> Running | None:
     if today is None or row.day >= today.day:
         return None
-    is_excess = row.stream.kind == Stream.Kind.EXCESS
-    x = today.model_only if is_excess else today.heuristic_only
-    n = x + today.both + (today.heuristic_only if is_excess else 0)
+    x, n = states.successes_and_trials(row.stream.kind, today.model_only, today.heuristic_only, today.both)
     low, high = usual_shares(max(n, 1), mean_over(row.a0, row.b0, row.ref_x, row.ref_n), row.stream.phi)
     return Running(x, n, float(low), float(high))
 
