@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 import time
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from benchmarks._house import called_apart, less_is_better, peak
 
 CUSTOMERS = int(os.environ.get("ETALON_BENCH_TELEMETRY_CUSTOMERS", "10000"))
 MODELS, KINDS = 10, 2
@@ -24,31 +23,14 @@ LIMIT = 1.0  # seconds, DESIGN.md ("Speed")
 
 
 def rows() -> list[dict[str, Any]]:
-    ours, theirs = _apart("ours"), _apart("scipy")
+    ours, theirs = called_apart("divergence_day", "ours"), called_apart("divergence_day", "scipy")
     name = f"telemetry, a day of {CUSTOMERS:,} x {MODELS} x {KINDS} streams"
     return [
-        _row(f"{name}, seconds", ours["day"], "limit, s", LIMIT),
-        _row(f"{name}, seconds", ours["day"], "scipy.stats.betabinom, e-values alone", theirs["day"]),
-        _row(f"{name}, weekly fit of phi, s", ours["fit"], "limit, s", 5 * LIMIT),
-        _row(f"{name}, peak memory, MB", ours["megabytes"] - ours["before"], "limit, MB", MEGABYTES),
+        less_is_better(f"{name}, seconds", ours["day"], "limit, s", LIMIT),
+        less_is_better(f"{name}, seconds", ours["day"], "scipy.stats.betabinom, e-values alone", theirs["day"]),
+        less_is_better(f"{name}, weekly fit of phi, s", ours["fit"], "limit, s", 5 * LIMIT),
+        less_is_better(f"{name}, peak memory, MB", ours["megabytes"] - ours["before"], "limit, MB", MEGABYTES),
     ]
-
-
-def _row(name: str, ours: float, against: str, theirs: float) -> dict[str, Any]:
-    """Return a row in which less is better."""
-    ratio = theirs / ours
-    return {
-        "name": name, "ours": ours, "against": against, "theirs": theirs, "ratio": ratio, "target": ">= 1",
-        "holds": ratio >= 1,
-    }  # fmt: skip
-
-
-def _apart(which: str) -> dict[str, float]:
-    """Measure one side in a process of its own."""
-    command = [sys.executable, "-c", f"from benchmarks import divergence_day; divergence_day.{which}()"]
-    told = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    answer: dict[str, float] = json.loads(told.splitlines()[-1])
-    return answer
 
 
 def _counts(draw: np.random.Generator, size: int) -> tuple[Any, Any]:
@@ -60,7 +42,7 @@ def ours() -> None:
     """Measure our side; prints JSON."""
     from detection.divergence import Streams, fit_phi_of_each, mean_over, step
 
-    size, before = CUSTOMERS * MODELS * KINDS, _peak()
+    size, before = CUSTOMERS * MODELS * KINDS, peak()
     draw = np.random.default_rng(1)
     streams, seconds = Streams.fresh(np.full(size, 5.0), 15.0, 150.0), []
     for period in range(DAYS):
@@ -98,11 +80,5 @@ def scipy() -> None:
     _tell(day=time.perf_counter() - began)
 
 
-def _peak() -> float:
-    """Return the peak memory of this process, MB: what rusage tells counts its parent's too, from before the exec."""
-    status = Path("/proc/self/status").read_text(encoding="ascii")
-    return int(status.partition("VmHWM:")[2].split()[0]) / 1024
-
-
 def _tell(**figures: float) -> None:
-    print(json.dumps({"megabytes": round(_peak()), **{name: round(one, 3) for name, one in figures.items()}}))
+    print(json.dumps({"megabytes": round(peak()), **{name: round(one, 3) for name, one in figures.items()}}))

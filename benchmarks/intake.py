@@ -217,7 +217,7 @@ def _values(line: bytes) -> tuple[Any, ...]:
 
 def sqlite_took(lines: Lines) -> Took:
     """One INSERT per line, a commit every 1,000, write-ahead log: SQLite as its friends use it."""
-    path = Path(os.environ["ETALON_BENCH_FOLDER"]) / "rows.sqlite3"
+    path = Path(os.environ["ETALON_VAR"]) / "rows.sqlite3"
     path.unlink(missing_ok=True)
     database = sqlite3.connect(path)
     database.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;")

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import json
 import os
-import resource
-import subprocess
-import sys
 import time
 from typing import Any
 
 import numpy as np
+
+from benchmarks._house import called_apart, less_is_better, peak, prepare_django
 
 ENTITIES = int(os.environ.get("ETALON_BENCH_ENTITIES", "1000000"))
 DAYS = 60
@@ -22,44 +21,27 @@ LIMIT = 5.0  # seconds, DESIGN.md ("Speed")
 
 
 def rows() -> list[dict[str, Any]]:
-    ours, theirs = _apart("ours"), _apart("pandas")
+    ours, theirs = called_apart("risk_night", "ours"), called_apart("risk_night", "pandas")
     name = f"night of hosts at risk, {ENTITIES:,} entities"
     return [
-        _row(f"{name}, seconds", ours["seconds"], "pandas: groupby quantile of 60 days' values", theirs["seconds"]),
-        _row(f"{name}, seconds", ours["seconds"], "limit, s", LIMIT),
-        _row(
+        less_is_better(
+            f"{name}, seconds", ours["seconds"], "pandas: groupby quantile of 60 days' values", theirs["seconds"]
+        ),
+        less_is_better(f"{name}, seconds", ours["seconds"], "limit, s", LIMIT),
+        less_is_better(
             f"{name}, with file read and written, s", ours["with_files"], "pandas, from Parquet", theirs["with_files"]
         ),
-        _row(f"{name}, peak memory, MB", ours["megabytes"], "pandas", theirs["megabytes"]),
+        less_is_better(f"{name}, peak memory, MB", ours["megabytes"], "pandas", theirs["megabytes"]),
     ]
-
-
-def _row(name: str, ours: float, against: str, theirs: float) -> dict[str, Any]:
-    """Return a row in which less is better."""
-    ratio = theirs / ours
-    return {
-        "name": name, "ours": ours, "against": against, "theirs": theirs, "ratio": ratio, "target": ">= 1",
-        "holds": ratio >= 1,
-    }  # fmt: skip
-
-
-def _apart(which: str) -> dict[str, float]:
-    """Measure one side in a process of its own."""
-    command = [sys.executable, "-c", f"from benchmarks import risk_night; risk_night.{which}()"]
-    told = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    answer: dict[str, float] = json.loads(told.splitlines()[-1])
-    return answer
 
 
 def ours() -> None:
     """Measure our side; prints JSON."""
     import tempfile
 
-    import django
     from django.conf import settings
 
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
-    django.setup()
+    prepare_django()
     from detection import adaptive
     from triage.services.risk import states
 
@@ -115,5 +97,4 @@ def pandas() -> None:
 
 
 def _tell(seconds: float, with_files: float) -> None:
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(json.dumps({"seconds": round(seconds, 3), "with_files": round(with_files, 3), "megabytes": round(peak)}))
+    print(json.dumps({"seconds": round(seconds, 3), "with_files": round(with_files, 3), "megabytes": round(peak())}))
