@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import benchmarks
+from benchmarks._house import prepare_django
 
 KEYS = ("name", "ours", "against", "theirs", "ratio", "cpu", "target", "holds")
 OPTIONAL = frozenset({"cpu"})
@@ -36,7 +37,7 @@ def main(arguments: Sequence[str]) -> int:
     unknown = sorted(set(options.names) - set(known))
     if unknown:
         parser.error(f"no benchmark named {', '.join(unknown)}; there are: {', '.join(known)}")
-    _prepare_django()
+    prepare_django()
     rows: list[dict[str, Any]] = []
     began, before = time.monotonic(), _processor_times()
     for name in options.names or known:
@@ -94,14 +95,6 @@ def _has_rows(name: str) -> bool:
         return False
     with open(spec.origin, encoding="utf-8") as source:
         return any(line.startswith("def rows(") for line in source)
-
-
-def _prepare_django() -> None:
-    os.environ.setdefault("ETALON_DEVELOPMENT", "1")
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
-    import django
-
-    django.setup()
 
 
 def _checked(name: str, rows: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:

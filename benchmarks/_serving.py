@@ -1,4 +1,4 @@
-"""The web server as production runs it, on a free port of this machine, and what it takes of the machine."""
+"""The web server as production runs it, on a free port of this machine, who is signed in, and what it takes."""
 
 from __future__ import annotations
 
@@ -41,17 +41,25 @@ def serving(threads: int) -> Iterator[Server]:
         port = probe.getsockname()[1]
     where = ["--interface", "wsgi", "--host", "127.0.0.1", "--port", str(port), "--no-ws", "--log-level", "warning"]
     size = ["--workers", "2", "--blocking-threads", str(threads)]
-    server = subprocess.Popen([sys.executable, "-m", "granian", *where, *size, "config.wsgi:application"], cwd=ROOT)
-    try:
+    with process("granian", *where, *size, "config.wsgi:application") as server:
         _wait(port, server)
         yield Server(port, server.pid)
+
+
+@contextmanager
+def process(module: str, *words: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a module as a process of this house until the block ends."""
+    command = [sys.executable, "-m", module, *words]
+    started = subprocess.Popen(command, cwd=ROOT, stdout=sys.stderr)  # standard output belongs to the rows
+    try:
+        yield started
     finally:
-        server.terminate()
+        started.terminate()
         try:
-            server.wait(10)
+            started.wait(10)
         except subprocess.TimeoutExpired:
-            server.kill()
-            server.wait()
+            started.kill()
+            started.wait()
 
 
 def _wait(port: int, server: subprocess.Popen[bytes]) -> None:
@@ -68,6 +76,23 @@ def _wait(port: int, server: subprocess.Popen[bytes]) -> None:
         finally:
             probe.close()
     raise RuntimeError("the web server did not start")
+
+
+def signed_in(pk: int) -> dict[str, str]:
+    """Return the cookies of a person who has signed in."""
+    from django.conf import settings
+    from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
+    from django.contrib.sessions.backends.cached_db import SessionStore
+
+    from accounts.models import User
+
+    session = SessionStore()
+    session[SESSION_KEY] = str(pk)
+    session[BACKEND_SESSION_KEY] = settings.AUTHENTICATION_BACKENDS[0]
+    session[HASH_SESSION_KEY] = User.objects.get(pk=pk).get_session_auth_hash()
+    session.save()
+    assert session.session_key
+    return {settings.SESSION_COOKIE_NAME: session.session_key, settings.CSRF_COOKIE_NAME: "a" * 32}
 
 
 def family(pid: int) -> list[int]:

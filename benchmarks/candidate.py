@@ -17,7 +17,7 @@ from collections.abc import Callable
 from typing import Any
 
 from benchmarks._clock import Took, ratios, took
-from benchmarks._house import measured_apart
+from benchmarks._house import measured_apart, prepare_django
 from benchmarks.intake import Chain
 from benchmarks.traffic_files import is_session, real_lines, repeated
 
@@ -197,10 +197,7 @@ def _bare_of(pk: int, sessions: int) -> Callable[[], Any]:
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
-    import django
-
-    django.setup()
+    prepare_django()
     if sys.argv[1:]:
         _work(sys.argv[1:])
     else:

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks._house import measured_apart
+from benchmarks._house import measured_apart, prepare_django
 from benchmarks.traffic_files import is_session, real_lines
 
 SESSIONS = 500_000
@@ -223,8 +223,5 @@ def _row(name: str, ours: float, against: str, theirs: float, target: float) -> 
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
-    import django
-
-    django.setup()
+    prepare_django()
     print(json.dumps(measure()))

@@ -28,7 +28,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from benchmarks import _serving
-from benchmarks.traffic_files import ROOT
+from benchmarks._house import prepare_django, run_in
 
 CUSTOMERS, EACH = 200, 10
 PAGE_P95 = 200.0  # milliseconds: the shell of any page
@@ -62,23 +62,13 @@ def _postgres(_folder: str) -> Iterator[str]:
 
 
 def _measured(folder: str, database: str) -> list[dict[str, Any]]:
-    environment = os.environ | {
-        "ETALON_DEVELOPMENT": "1",
-        "DATABASE_URL": database,
-        "ETALON_STORAGE": f"file://{folder}/storage",
-        "ETALON_VAR": folder,
-    }
-    command = [sys.executable, "-m", "benchmarks.complaints"]
-    done = subprocess.run(command, cwd=ROOT, env=environment, check=True, stdout=subprocess.PIPE)
-    found: list[dict[str, Any]] = json.loads(done.stdout.splitlines()[-1])
+    found: list[dict[str, Any]] = json.loads(run_in(folder, "complaints", database=database))
     return found
 
 
 def measure() -> list[dict[str, Any]]:
     """Fill a house and measure it; the process has a database of its own."""
     from django.db import connection, connections
-
-    from benchmarks.label_cycle import _signed_in
 
     count = int(os.environ.get("ETALON_BENCH_COMPLAINTS", "10000"))
     people, served = _fill(count, int(os.environ.get("ETALON_BENCH_PEOPLE", "50")))
@@ -88,7 +78,7 @@ def measure() -> list[dict[str, Any]]:
         with connection.cursor() as cursor:
             cursor.execute("ANALYZE")  # as autovacuum does within a minute
     ticks = [_tick(name, title, work) for title, work in _ticks()]
-    cookies = [_signed_in(pk) for pk in people]
+    cookies = [_serving.signed_in(pk) for pk in people]
     connections.close_all()
     with _serving.serving(THREADS[vendor]) as server:
         _shift(server.port, cookies[:1], served[:1], thinking=0.0, rounds=1)  # warm: both workers have loaded
@@ -295,7 +285,5 @@ def _ask(port: int, jar: dict[str, str], path: str, body: str | None) -> tuple[i
 
 
 if __name__ == "__main__":
-    from benchmarks.__main__ import _prepare_django
-
-    _prepare_django()
+    prepare_django()
     print(json.dumps(measure()))

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks import _hunt_traffic as traffic
-from benchmarks._house import measured_apart
+from benchmarks._house import measured_apart, prepare_django
 
 if TYPE_CHECKING:
     import duckdb
@@ -204,8 +204,5 @@ def _forget(path: Path) -> None:
 
 
 if __name__ == "__main__":
-    import django
-
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
-    django.setup()
+    prepare_django()
     print(_seconds(partial(_ours, sys.argv[1])) if len(sys.argv) > 1 else json.dumps(measure()))

@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from benchmarks._clock import Took, ratios, took
-from benchmarks._house import measured_apart
+from benchmarks._house import measured_apart, prepare_django
 from benchmarks.traffic_files import is_session, real_lines, repeated
 
 ROUNDS = 3
@@ -279,8 +279,5 @@ def _record_model() -> Any:
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
-    import django
-
-    django.setup()
+    prepare_django()
     print(json.dumps(measure()))

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import _serving
+from benchmarks._house import prepare_django, run_in
 from benchmarks.traffic_files import ROOT
 
 CONTACT = "soc@acme.example"
@@ -40,15 +41,8 @@ HARMLESS = (
 
 def rows() -> list[dict[str, Any]]:
     with tempfile.TemporaryDirectory(prefix="etalon-bench-") as folder:
-        environment = os.environ | {
-            "ETALON_DEVELOPMENT": "1",
-            "DATABASE_URL": os.environ.get("ETALON_BENCH_DATABASE", f"sqlite:///{folder}/bench.sqlite3"),
-            "ETALON_STORAGE": f"file://{folder}/storage",
-            "ETALON_VAR": folder,
-        }
-        command = [sys.executable, "-m", "benchmarks.kit_to_told"]
-        done = subprocess.run(command, cwd=ROOT, env=environment, check=True, stdout=subprocess.PIPE)
-        found: list[dict[str, Any]] = json.loads(done.stdout.splitlines()[-1])
+        database = os.environ.get("ETALON_BENCH_DATABASE", "")
+        found: list[dict[str, Any]] = json.loads(run_in(folder, "kit_to_told", database=database))
         return found
 
 
@@ -80,20 +74,6 @@ def _mail_server() -> Iterator[list[str]]:
         server.shutdown()
 
 
-@contextmanager
-def _process(*command: str) -> Iterator[None]:
-    process = subprocess.Popen([sys.executable, "-m", *command], cwd=ROOT, stdout=subprocess.DEVNULL)
-    try:
-        yield
-    finally:
-        process.terminate()
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
 @dataclass(frozen=True, slots=True)
 class _Cast:
     """Who plays."""
@@ -117,9 +97,9 @@ def measure(mails: list[str]) -> list[dict[str, Any]]:
     worker = ("celery", "--quiet", "-A", "config", "worker", "--pool", "solo", "-l", "warning", "-Q")
     with ExitStack() as stack:
         server = stack.enter_context(_serving.serving(1))
-        stack.enter_context(_process(*worker, "pipeline,notices"))
-        stack.enter_context(_process(*worker, "training"))
-        stack.enter_context(_process("celery", "--quiet", "-A", "config", "beat", "-l", "warning"))
+        stack.enter_context(_serving.process(*worker, "pipeline,notices"))
+        stack.enter_context(_serving.process(*worker, "training"))
+        stack.enter_context(_serving.process("celery", "--quiet", "-A", "config", "beat", "-l", "warning"))
         home = _enrolled(folder, customer, server.port)
         return _played(cast, customer, record, home, server.port, mails)
 
@@ -183,12 +163,11 @@ def _appliance(home: Path, *words: str) -> str:
 def _played(
     cast: _Cast, customer: Any, record: dict[str, Any], home: Path, port: int, mails: list[str]
 ) -> list[dict[str, Any]]:
-    from benchmarks.label_cycle import _signed_in
     from labeling.services import claims, labels
     from models_registry.models import GateReport, Version
     from triage.models import Complaint
 
-    jars = {one: _signed_in(one.pk) for one in (cast.support, cast.engineer)}
+    jars = {one: _serving.signed_in(one.pk) for one in (cast.support, cast.engineer)}
     watch = _Watch()
     flagged, kit = home / "flagged.json", home / "flagged.kit.json"
     flagged.write_text(json.dumps(record))
@@ -301,8 +280,6 @@ def _sent(
 
 
 if __name__ == "__main__":
-    from benchmarks.__main__ import _prepare_django
-
     with _mail_server() as received:
-        _prepare_django()
+        prepare_django()
         print(json.dumps(measure(received)))

@@ -25,6 +25,7 @@ from urllib.parse import unquote, urlsplit
 
 from benchmarks import _experts, _pages, _serving, _workshop
 from benchmarks._experts import Shift
+from benchmarks._house import prepare_django, run_in
 from benchmarks.traffic_files import ROOT
 
 SIZES = "10000,100000"
@@ -51,7 +52,7 @@ def rows() -> list[dict[str, Any]]:
 def _sqlite(folder: str) -> Iterator[Callable[[int], str]]:
     """Prepare a database; yield what copies it for a size and returns the copy's URL."""
     base = f"{folder}/base.sqlite3"
-    _run_in(folder, f"sqlite:///{base}", "prepare")
+    run_in(folder, "label_cycle", "prepare", database=f"sqlite:///{base}")
 
     def copy(size: int) -> str:
         return f"sqlite:///{shutil.copy(base, f'{folder}/items-{size}.sqlite3')}"
@@ -67,7 +68,7 @@ def _postgres(folder: str) -> Iterator[Callable[[int], str]]:
     from tests.with_postgres import temporary_server
 
     with temporary_server(durable=True, settings=POSTGRES) as url:
-        _run_in(folder, url, "prepare")
+        run_in(folder, "label_cycle", "prepare", database=url)
         host = unquote(urlsplit(url).netloc.rpartition("@")[2])
 
         def copy(size: int) -> str:
@@ -79,21 +80,9 @@ def _postgres(folder: str) -> Iterator[Callable[[int], str]]:
 
 
 def _measured(folder: str, database: str, size: int, *, pages: bool) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = json.loads(_run_in(folder, database, "measure", str(size), *["pages"] * pages))
+    words = ["measure", str(size), *["pages"] * pages]
+    found: list[dict[str, Any]] = json.loads(run_in(folder, "label_cycle", *words, database=database))
     return found
-
-
-def _run_in(folder: str, database: str, *command: str) -> str:
-    """Run this module as a process that has its own database and files; return its last line."""
-    environment = os.environ | {
-        "ETALON_DEVELOPMENT": "1",
-        "DATABASE_URL": database,
-        "ETALON_STORAGE": f"file://{folder}/storage",
-        "ETALON_VAR": folder,
-    }
-    process = [sys.executable, "-m", "benchmarks.label_cycle", *command]
-    done = subprocess.run(process, cwd=ROOT, env=environment, check=True, stdout=subprocess.PIPE, text=True)
-    return (done.stdout.splitlines() or [""])[-1]
 
 
 def measure(size: int, *, pages: bool) -> list[dict[str, Any]]:
@@ -103,7 +92,7 @@ def measure(size: int, *, pages: bool) -> list[dict[str, Any]]:
     began = time.monotonic()
     workshop = _workshop.fill(size)
     print(f"{size:,} items in {vendor}: filled in {time.monotonic() - began:.0f} s", file=sys.stderr)
-    cookies = [_signed_in(pk) for pk in workshop.experts]
+    cookies = [_serving.signed_in(pk) for pk in workshop.experts]
     connections.close_all()
     name = f"label cycle, {'SQLite' if vendor == 'sqlite' else 'PostgreSQL'}, {size:,} items"
     with _serving.serving(THREADS[vendor]) as server:
@@ -180,23 +169,6 @@ def _doubles(name: str, last: int) -> dict[str, Any]:
     return _row(name, answers.filter(answers__gt=1).count(), 0)
 
 
-def _signed_in(pk: int) -> dict[str, str]:
-    """Return the cookies of a person who has signed in."""
-    from django.conf import settings
-    from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
-    from django.contrib.sessions.backends.cached_db import SessionStore
-
-    from accounts.models import User
-
-    session = SessionStore()
-    session[SESSION_KEY] = str(pk)
-    session[BACKEND_SESSION_KEY] = settings.AUTHENTICATION_BACKENDS[0]
-    session[HASH_SESSION_KEY] = User.objects.get(pk=pk).get_session_auth_hash()
-    session.save()
-    assert session.session_key
-    return {settings.SESSION_COOKIE_NAME: session.session_key, settings.CSRF_COOKIE_NAME: "a" * 32}
-
-
 @contextmanager
 def _intake() -> Iterator[None]:
     """Take traffic in, as fast as one process at nice 10 can, while others work."""
@@ -236,9 +208,7 @@ def take_in() -> None:
 
 
 if __name__ == "__main__":
-    from benchmarks.__main__ import _prepare_django
-
-    _prepare_django()
+    prepare_django()
     if sys.argv[1] == "intake":
         take_in()
     elif sys.argv[1] == "prepare":

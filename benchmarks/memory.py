@@ -8,8 +8,7 @@ one row group of either protocol and what writes it (200 MB).
 
 from __future__ import annotations
 
-import os
-import subprocess
+import io
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -17,27 +16,19 @@ from itertools import count, islice
 from pathlib import Path
 from typing import Any
 
-from benchmarks.traffic_files import ROOT, real_lines, repeated
+from benchmarks._house import peak, prepare_django, run_in
+from benchmarks.traffic_files import real_lines, repeated
 
 MB = 1_000_000
 SIZES = (100, 500, 2_000)  # MB
 CEILING = 810  # MB, whatever the size of the log
-MEASURED = """
-import os, resource, sys
-import django
-django.setup()
-from django.core.management import call_command
-call_command("migrate", verbosity=0)
-call_command("ingest", sys.argv[1], "--json", stdout=open(os.devnull, "w"))
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
-"""
 
 
 def rows() -> list[dict[str, Any]]:
     """Return one row per size: megabytes against the ceiling; nothing without the shared traffic."""
     with tempfile.TemporaryDirectory(prefix="etalon-bench-") as folder:
         log, lines = Path(folder) / "eve.json", fresh_lines()
-        return [_row(size, peak(grown(log, lines, size * MB))) for size in SIZES]
+        return [_row(size, peak_of(grown(log, lines, size * MB))) for size in SIZES]
 
 
 def _row(size: int, most: float) -> dict[str, Any]:
@@ -52,18 +43,10 @@ def _row(size: int, most: float) -> dict[str, Any]:
     }
 
 
-def peak(log: Path) -> float:
+def peak_of(log: Path) -> float:
     """Return the most memory a process held that took in a log, in MB."""
     with tempfile.TemporaryDirectory(prefix="etalon-bench-") as folder:
-        environment = os.environ | {
-            "DJANGO_SETTINGS_MODULE": "config.settings",
-            "ETALON_DEVELOPMENT": "1",
-            "DATABASE_URL": f"sqlite:///{folder}/bench.sqlite3",
-            "ETALON_STORAGE": f"file://{folder}/storage",
-        }
-        command = [sys.executable, "-c", MEASURED, str(log)]
-        done = subprocess.run(command, cwd=ROOT, env=environment, check=True, stdout=subprocess.PIPE)
-    return int(done.stdout.split()[-1]) * 1024 / MB
+        return float(run_in(folder, "memory", str(log)))
 
 
 def fresh_lines() -> Iterator[bytes]:
@@ -79,3 +62,12 @@ def grown(log: Path, lines: Iterator[bytes], size: int) -> Path:
         while file.tell() < size:
             file.writelines(islice(lines, 10_000))
     return log
+
+
+if __name__ == "__main__":
+    prepare_django()
+    from django.core.management import call_command
+
+    call_command("migrate", verbosity=0)
+    call_command("ingest", sys.argv[1], "--json", stdout=io.StringIO())
+    print(peak())

@@ -18,7 +18,7 @@ from typing import Any
 from unittest import mock
 
 from benchmarks._clock import Took, took
-from benchmarks._house import measured_apart
+from benchmarks._house import measured_apart, prepare_django
 from benchmarks.traffic_files import real_lines, repeated
 
 ROWS = int(os.environ.get("ETALON_BENCH_ROWS", 100_000))
@@ -185,8 +185,5 @@ def _bare_fit(found: Any) -> Took:
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
-    import django
-
-    django.setup()
+    prepare_django()
     print(json.dumps(measure()))

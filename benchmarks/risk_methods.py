@@ -19,7 +19,7 @@ import numpy as np
 from detection import adaptive
 from detection.adaptive import POLICY, Calibration, Entities, Policy
 
-ENTITIES = int(os.environ.get("ETALON_BENCH_PEOPLE", "2000"))
+ENTITIES = int(os.environ.get("ETALON_BENCH_ORGANISATION", "2000"))
 HISTORY, TEST = 74, 60  # days
 DETECTION = (0.5, 0.7, 0.8, 0.9)
 BUDGETS = (1.0, 5.0, 20.0)

@@ -16,7 +16,7 @@ from http.client import HTTPConnection
 from typing import Any
 
 from benchmarks import _serving
-from benchmarks._house import measured_apart
+from benchmarks._house import measured_apart, prepare_django
 
 SENDERS = 8
 MESSAGES = int(os.environ.get("ETALON_BENCH_MESSAGES", "300"))  # of each sender, an hour each
@@ -90,8 +90,5 @@ def _send(port: int, sent: Sent) -> list[float]:
 
 
 if __name__ == "__main__":
-    import django
-
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
-    django.setup()
+    prepare_django()
     json.dump(measure(), sys.stdout)
