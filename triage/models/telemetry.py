@@ -53,6 +53,7 @@ class TelemetryWindow(models.Model):
             # read by triage.services.telemetry.sums, and by pages of a site
             models.Index(fields=["customer", "day"], name="window_by_customer_and_day"),
             models.Index(fields=["day", "customer"], name="window_to_sum", condition=Q(summed_at=None)),
+            models.Index(fields=["day", "customer"], name="window_replaced", condition=Q(replaced_at__isnull=False)),
             # what was heard last of a site
             models.Index(fields=["appliance", "-hour"], name="window_newest_of_appliance"),
         ]

@@ -1,10 +1,14 @@
-"""Days of customers, summed from the hours of all their sites: whenever an hour came, its day is summed anew."""
+"""Days of customers, summed from the hours of all their sites.
+
+An hour that came for the first time is added to its day, so that a night costs what came and not what came before.
+A day in which an hour was told twice is summed anew from all its hours."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from datetime import date
+from itertools import chain
 from typing import Any
 
 from django.db import transaction
@@ -15,7 +19,12 @@ from triage.models import PairDay, TelemetryDay, TelemetryWindow
 from triage.services.telemetry.intake import CELLS, PAIR_CELLS
 
 BATCH = 200  # customers' days of one transaction: intake waits no longer for it
-_DAY_FIELDS = (*CELLS, "scanned", "is_silent", "windows", "stepped_at")
+_TOLD = (*CELLS, "scanned")
+_COUNTED = (*_TOLD, "windows")
+_DAY_FIELDS = (*_COUNTED, "is_silent", "stepped_at")
+_READ = ("id", "customer", "day", "message", "replaced_at")
+DayKey = tuple[int, int, date]  # customer, version
+PairKey = tuple[int, int, int, date]  # customer, a, b
 
 
 def sum_waiting() -> int:
@@ -29,39 +38,71 @@ def sum_waiting() -> int:
 
 @transaction.atomic
 def _sum(days: list[tuple[date, int]]) -> int:
-    versions = _Versions()
-    cells: dict[tuple[int, int, date], Counter[str]] = defaultdict(Counter)
-    loud: set[tuple[int, int, date]] = set()
-    pairs: dict[tuple[int, int, int, date], Counter[str]] = defaultdict(Counter)
-    seen = []
-    for window in _windows(days):
-        seen.append(window.pk)
-        if window.replaced_at is not None:
-            continue
-        body = window.told["body"]
-        for model in body["models"]:
-            key = (window.customer_id, versions.of(model["model"]), window.day)
-            cells[key].update({name: model[name] for name in (*CELLS, "scanned")})
-            cells[key]["windows"] += 1
-            if not model["is_silent"]:
-                loud.add(key)
-        for pair in body["pairs"]:
-            _add_pair(pairs, window, versions, pair)
-    _write(cells, loud, pairs)
-    TelemetryWindow.objects.filter(pk__in=seen, summed_at=None).update(summed_at=timezone.now())
-    return len(days)
-
-
-def _windows(days: list[tuple[date, int]]) -> Iterable[TelemetryWindow]:
     by_day: dict[date, list[int]] = defaultdict(list)
     for day, customer in days:
         by_day[day].append(customer)
+    sums, seen = _Sums(), []
     for day, customers in by_day.items():
-        yield from TelemetryWindow.objects.filter(day=day, customer__in=customers).order_by("id").iterator(2_000)
+        of_day = TelemetryWindow.objects.filter(day=day, customer__in=customers).only(*_READ)
+        waiting = list(of_day.filter(summed_at=None))
+        # asked after them: who replaces an hour says so in the same transaction, so that none of these is missed here
+        again = set(of_day.filter(replaced_at__isnull=False).values_list("customer", flat=True))
+        sums.go_on(day, set(customers) - again)
+        fresh = (window for window in waiting if window.customer_id not in again)
+        for window in chain(fresh, of_day.filter(customer__in=again).iterator(2_000) if again else ()):
+            seen.append(window.pk)
+            if window.replaced_at is None:
+                sums.add(window)
+    sums.write()
+    for some in _chunks(seen):
+        TelemetryWindow.objects.filter(pk__in=some, summed_at=None).update(summed_at=timezone.now())
+    return len(days)
+
+
+def _chunks(keys: list[int], size: int = 900) -> Iterable[list[int]]:
+    return (keys[start : start + size] for start in range(0, len(keys), size))
+
+
+class _Sums:
+    """Days and pairs of days as they grow."""
+
+    def __init__(self) -> None:
+        self.versions = _Versions()
+        self.cells: dict[DayKey, Counter[str]] = defaultdict(Counter)
+        self.loud: set[DayKey] = set()
+        self.pairs: dict[PairKey, Counter[str]] = defaultdict(Counter)
+
+    def go_on(self, day: date, customers: Iterable[int]) -> None:
+        """Begin with what was summed of a day before."""
+        of = list(customers)
+        for row in TelemetryDay.objects.filter(day=day, customer__in=of):
+            key = (row.customer_id, row.version_id, day)
+            self.cells[key].update({name: getattr(row, name) for name in _COUNTED})
+            if not row.is_silent:
+                self.loud.add(key)
+        for pair in PairDay.objects.filter(day=day, customer__in=of):
+            counts = self.pairs[pair.customer_id, pair.a_id, pair.b_id, day]
+            counts.update({name: getattr(pair, name) for name in PAIR_CELLS})
+
+    def add(self, window: TelemetryWindow) -> None:
+        body = window.told["body"]
+        for model in body["models"]:
+            key = (window.customer_id, self.versions.of(model["model"]), window.day)
+            counts = self.cells[key]
+            for name in _TOLD:
+                counts[name] += model[name]
+            counts["windows"] += 1
+            if not model["is_silent"]:
+                self.loud.add(key)
+        for pair in body["pairs"]:
+            _add_pair(self.pairs, window, self.versions, pair)
+
+    def write(self) -> None:
+        _write(self.cells, self.loud, self.pairs)
 
 
 def _add_pair(
-    pairs: dict[tuple[int, int, int, date], Counter[str]],
+    pairs: dict[PairKey, Counter[str]],
     window: TelemetryWindow,
     versions: _Versions,
     pair: dict[str, Any],
@@ -90,9 +131,9 @@ class _Versions:
 
 
 def _write(
-    cells: dict[tuple[int, int, date], Counter[str]],
-    loud: set[tuple[int, int, date]],
-    pairs: dict[tuple[int, int, int, date], Counter[str]],
+    cells: dict[DayKey, Counter[str]],
+    loud: set[DayKey],
+    pairs: dict[PairKey, Counter[str]],
 ) -> None:
     days = [
         TelemetryDay(
@@ -101,7 +142,7 @@ def _write(
             day=key[2],
             is_silent=key not in loud,
             stepped_at=None,
-            **{name: counts[name] for name in (*CELLS, "scanned", "windows")},
+            **{name: counts[name] for name in _COUNTED},
         )
         for key, counts in sorted(cells.items())
     ]
