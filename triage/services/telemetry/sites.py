@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
-from django.db.models import Max, Q
+from django.db.models import Exists, OuterRef, Subquery
 from django.utils import timezone
 
 from models_registry.models import Appliance, Site
@@ -33,22 +36,25 @@ class Silent:
 def silent(now: datetime | None = None) -> list[Silent]:
     """Return the sites with an appliance in use that have missed MISSING closed days or more, longest first."""
     today = (now or timezone.now()).astimezone(UTC).date()
-    in_use = Appliance.objects.filter(retired_at=None, enrolled_at__lt=_midnight(today - timedelta(days=MISSING)))
-    told = (
-        TelemetryWindow.objects.filter(appliance__retired_at=None, replaced_at=None)
-        .values("appliance__site")
-        .annotate(spoke=Max("day"), heard=Max("day", filter=Q(scanned__gt=0)))
-        .order_by()
-    )
-    newest = {row["appliance__site"]: (row["heard"], row["spoke"]) for row in told}
-    sites = Site.objects.filter(pk__in=in_use.values("site")).select_related("customer")
-    found = [_silent(site, *newest.get(site.pk, (None, None)), today) for site in sites]
-    missing = [one for one in found if one.days is None or one.days >= MISSING]
-    return sorted(missing, key=lambda one: (one.days is not None, -(one.days or 0), one.site.pk))
+    oldest = _midnight(today - timedelta(days=MISSING))
+    in_use = Appliance.objects.filter(retired_at=None, enrolled_at__lt=oldest)
+    told = TelemetryWindow.objects.filter(appliance=OuterRef("pk"), replaced_at=None).order_by("-hour")
+    counted = told.filter(scanned__gt=0)
+    speaking = Appliance.objects.filter(retired_at=None)
+    heard_lately = speaking.filter(Exists(counted.filter(hour__gte=oldest)))  # of nearly all: one look into an index
+    quiet = speaking.filter(site__in=in_use.values("site")).exclude(site__in=heard_lately.values("site"))
+    appliances = quiet.annotate(heard=Subquery(counted.values("day")[:1]), spoke=Subquery(told.values("day")[:1]))
+    of: dict[int, list[Any]] = defaultdict(list)
+    for appliance in appliances.select_related("site__customer"):
+        of[appliance.site_id].append(appliance)
+    found = [_silent(mine, today) for mine in of.values()]
+    return sorted(found, key=lambda one: (one.days is not None, -(one.days or 0), one.site.pk))
 
 
-def _silent(site: Site, heard: date | None, spoke: date | None, today: date) -> Silent:
-    return Silent(site, heard, spoke, (today - heard).days - 1 if heard else None)
+def _silent(appliances: Sequence[Any], today: date) -> Silent:
+    heard = max((one.heard for one in appliances if one.heard), default=None)
+    spoke = max((one.spoke for one in appliances if one.spoke), default=None)
+    return Silent(appliances[0].site, heard, spoke, (today - heard).days - 1 if heard else None)
 
 
 def _midnight(day: date) -> datetime:
