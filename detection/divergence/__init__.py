@@ -11,13 +11,15 @@ of streams; state is O(1) a stream, and replay gives the same state bit for bit.
 from detection.divergence.evalues import log_e_values, plain
 from detection.divergence.fleet import MEASURED_BELOW_BOUND, between_false_alarms, fleet_counts, mcnemar
 from detection.divergence.null import (
+    Sums,
     fit_phi,
-    fit_phi_of_each,
+    fit_phi_of_sums,
     fit_prior,
     log_beta_binomial,
     mean_over,
     odds_shift,
     prior_of_version,
+    sums_of,
     usual_shares,
 )
 from detection.divergence.policy import FLOAT_LIMIT, POLICY, Policy
@@ -30,9 +32,10 @@ __all__ = [
     "Looks",
     "Policy",
     "Streams",
+    "Sums",
     "between_false_alarms",
     "fit_phi",
-    "fit_phi_of_each",
+    "fit_phi_of_sums",
     "fit_prior",
     "fleet_counts",
     "forget",
@@ -44,5 +47,6 @@ __all__ = [
     "plain",
     "prior_of_version",
     "step",
+    "sums_of",
     "usual_shares",
 ]

@@ -5,6 +5,7 @@ x | n ~ BetaBinomial(n, phi mu, phi (1 - mu)): mean n mu, day-to-day precision p
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -67,14 +68,38 @@ def fit_phi(x: Any, n: Any, mu: Any, policy: Policy = POLICY) -> float:
     return float(_phi(excess.sum(), (trials * (trials - 1)).sum(), policy))
 
 
-def fit_phi_of_each(streams: Any, x: Any, n: Any, mu: Any, size: int, policy: Policy = POLICY) -> Floats:
-    """Return `fit_phi` of each of `size` streams; `streams` says of each period whose it is, mu is of each stream."""
+@dataclass(frozen=True, slots=True)
+class Sums:
+    """What a fit of phi needs of the periods of S streams, each array [S]: sums over periods with two trials or more.
+
+    So a fit costs a line per stream, however many periods there are."""
+
+    periods: Floats
+    x: Floats
+    n: Floats
+    xx: Floats  # x squared
+    xn: Floats
+    nn: Floats
+
+    def take(self, rows: Any) -> Sums:
+        return Sums(**{one.name: getattr(self, one.name)[rows] for one in fields(self)})
+
+
+def sums_of(streams: Any, x: Any, n: Any, size: int) -> Sums:
+    """Return the sums of `size` streams; `streams` says of each period whose it is."""
     rows, successes, trials = np.asarray(streams, np.int64), np.asarray(x, float), np.asarray(n, float)
     some = trials >= 2
     rows, successes, trials = rows[some], successes[some], trials[some]
-    means = np.asarray(mu, float)[rows]
-    excess = (successes - trials * means) ** 2 / (means * (1 - means)) - trials
-    return _phi(np.bincount(rows, excess, size), np.bincount(rows, trials * (trials - 1), size), policy)
+    columns = (successes, trials, successes**2, successes * trials, trials**2)
+    return Sums(np.bincount(rows, minlength=size).astype(float), *(np.bincount(rows, one, size) for one in columns))
+
+
+def fit_phi_of_sums(sums: Sums, a0: Any, b0: Any, policy: Policy = POLICY) -> tuple[float, Floats]:
+    """Return `fit_phi` of all streams together, and of each alone; a0, b0: prior, of each or of all."""
+    mu = mean_over(a0, b0, sums.x, sums.n)
+    squares = sums.xx - 2 * mu * sums.xn + mu**2 * sums.nn
+    above, among = squares / (mu * (1 - mu)) - sums.n, sums.nn - sums.n
+    return float(_phi(above.sum(), among.sum(), policy)), _phi(above, among, policy)
 
 
 def _phi(excess: Any, pairs: Any, policy: Policy) -> Floats:

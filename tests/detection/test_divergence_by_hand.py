@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from detection.divergence import POLICY, Streams, fit_phi, fit_phi_of_each, fit_prior, mean_over, step
+from detection.divergence import POLICY, Streams, fit_phi, fit_phi_of_sums, fit_prior, mean_over, step, sums_of
 from tests.detection import divergence_by_hand as by_hand
 
 EASY = dataclasses.replace(POLICY, between_false_alarms=20.0)  # so that some alarm
@@ -54,7 +54,8 @@ def test_precisions_of_all_and_of_each_are_those_by_hand(days):
     mu = mean_over(A0, B0, np.bincount(of, x, 4), np.bincount(of, n, 4))
     told = [(A0[row], B0[row], [pair for day in days for pair in [day[row]]]) for row in range(4)]
     assert fit_phi(x, n, mu[of]) == pytest.approx(by_hand.phi_of(told, POLICY), rel=1e-6)
-    each = fit_phi_of_each(of, x, n, mu, 4)
+    fleet, each = fit_phi_of_sums(sums_of(of, x, n, 4), A0, B0)
+    assert fleet == pytest.approx(by_hand.phi_of(told, POLICY), rel=1e-6)
     assert each.tolist() == pytest.approx([by_hand.phi_of([one], POLICY) for one in told], rel=1e-6)
 
 

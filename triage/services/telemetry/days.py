@@ -220,7 +220,7 @@ class Run:
             if head.learning_of(one) == POLICY.learning:  # a new version has the prior of the one before it
                 one.a0, one.b0 = prior
             one.phi, one.is_fitted = min(phi, own.get(one.pk, phi)), True
-        Stream.objects.bulk_update([one for one, _head in learnt], ["a0", "b0", "phi", "is_fitted"], batch_size=500)
+        fits.put([one for one, _head in learnt], ["a0", "b0", "phi", "is_fitted"])
 
     def keep(self, rows: Sequence[StreamDay], day: date) -> None:
         """Write a day's rows in place of those there are."""

@@ -2,32 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
-from typing import Any
 
 import numpy as np
-from django.db.models import QuerySet, Sum
+from django.db.models import Count, Exists, FloatField, OuterRef, Q, QuerySet, Sum, Window
+from django.db.models.functions import Cast, Coalesce, RowNumber
 
-from detection.divergence import POLICY, fit_phi, fit_phi_of_each, fit_prior, mean_over
+from detection.divergence import POLICY, Sums, fit_phi_of_sums, fit_prior
 from models_registry.models import Detector
 from triage.models import PrecisionFit, Stream, StreamDay, StreamRestart
 
 UNKNOWN = fit_prior([], [])  # before anything is known
 LATEST = 56  # periods of a refit
 OWN = 28  # periods from which a stream's own precision counts
-LONGEST = timedelta(days=4 * LATEST)  # older periods are never among the latest
-
-
-@dataclass(frozen=True, slots=True)
-class Periods:
-    """Periods of several streams, as arrays; `of` says at which place of `streams` each one's stream stands."""
-
-    streams: tuple[int, ...]
-    of: Any
-    x: Any
-    n: Any
+LONGEST = timedelta(days=126)  # older periods are never among the latest
+Summed = tuple[list[int], int, Sums]  # streams, periods of all of them, and what the fit needs of each
 
 
 def prior(detector: Detector, kind: str, before: date) -> tuple[float, float]:
@@ -41,9 +31,7 @@ def first_phi(
     detector: Detector, kind: str, before: date, given: tuple[float, float]
 ) -> tuple[float, dict[int, float]]:
     """Return the fleet's precision from learning periods, and that of each stream which has enough of its own."""
-    periods = _periods(_learning(detector, kind, before).order_by("stream_id", "day"))
-    size = len(periods.streams)
-    return _phis(periods, np.full(size, given[0]), np.full(size, given[1]))
+    return _phis(_summed(_learning(detector, kind, before)), {}, given)
 
 
 def sunday_before(day: date) -> date:
@@ -59,7 +47,7 @@ def refit(detector: Detector, kind: str, sunday: date) -> PrecisionFit:
     fleet, own, periods = _refitted(streams, sunday)
     for one in streams:
         one.phi = min(fleet, own.get(one.pk, fleet))
-    Stream.objects.bulk_update(streams, ["phi"], batch_size=500)
+    put(streams, ["phi"])
     return PrecisionFit.objects.create(
         detector=detector,
         kind=kind,
@@ -68,6 +56,13 @@ def refit(detector: Detector, kind: str, sunday: date) -> PrecisionFit:
         streams=len(streams),
         periods=periods,
         own=sum(1 for value in own.values() if value < fleet),
+    )
+
+
+def put(streams: Sequence[Stream], fields: Sequence[str]) -> None:
+    """Write what was fitted of streams that are there."""
+    Stream.objects.bulk_create(
+        streams, batch_size=1_000, update_conflicts=True, unique_fields=["id"], update_fields=fields
     )
 
 
@@ -89,12 +84,11 @@ def _refitted(streams: Sequence[Stream], sunday: date) -> tuple[float, dict[int,
             stream__customer__isnull=False,
             stream__is_fitted=True,
         )
-    periods = _latest(_periods(rows.order_by("stream_id", "-day")), LATEST)
-    known = {one.pk: one for one in streams}
-    a0 = np.array([known[pk].a0 for pk in periods.streams], float)
-    b0 = np.array([known[pk].b0 for pk in periods.streams], float)
-    fleet, own = _phis(periods, a0, b0)
-    return fleet, own, len(periods.x)
+    place = Window(RowNumber(), partition_by="stream", order_by="-day")
+    latest = rows.annotate(place=place).filter(place__lte=LATEST).values("pk")
+    summed = _summed(StreamDay.objects.filter(pk__in=latest))
+    fleet, own = _phis(summed, {one.pk: (one.a0, one.b0) for one in streams})
+    return fleet, own, summed[1]
 
 
 def _learning(detector: Detector, kind: str, before: date) -> QuerySet[StreamDay]:
@@ -102,31 +96,31 @@ def _learning(detector: Detector, kind: str, before: date) -> QuerySet[StreamDay
     rows = StreamDay.objects.filter(
         stream__detector=detector, stream__kind=kind, stream__customer__isnull=False, is_learning=True, day__lt=before
     )
-    restarts = StreamRestart.objects.filter(stream__detector=detector, stream__kind=kind, reference=True)
-    for stream, after in restarts.values_list("stream", "after"):
-        rows = rows.exclude(stream=stream, day__lte=after)
-    return rows
+    anew = StreamRestart.objects.filter(stream=OuterRef("stream"), reference=True, after__gte=OuterRef("day"))
+    return rows.filter(~Exists(anew))
 
 
-def _periods(rows: QuerySet[StreamDay]) -> Periods:
-    columns = list(zip(*rows.values_list("stream_id", "x", "n").iterator(20_000), strict=True)) or [(), (), ()]
-    streams, of = np.unique(np.array(columns[0], np.int64), return_inverse=True)
-    return Periods(tuple(streams.tolist()), of, np.array(columns[1], float), np.array(columns[2], float))
+def _summed(rows: QuerySet[StreamDay]) -> Summed:
+    """Sum periods in the database, a line for each stream."""
+    x, n = Cast("x", FloatField()), Cast("n", FloatField())
+    used = Q(n__gte=2)
+    columns = {"x": x, "n": n, "xx": x * x, "xn": x * n, "nn": n * n}
+    told = rows.order_by().values("stream_id").annotate(
+        all=Count("pk"),
+        periods=Count("pk", filter=used),
+        **{f"sum_{name}": Coalesce(Sum(one, filter=used), 0.0) for name, one in columns.items()},
+    )  # fmt: skip
+    lines = told.order_by("stream_id").values_list("stream_id", "all", "periods", *(f"sum_{name}" for name in columns))
+    table = np.array(list(lines), float).reshape(-1, 3 + len(columns)).T
+    return table[0].astype(int).tolist(), int(table[1].sum()), Sums(*table[2:])
 
 
-def _latest(periods: Periods, most: int) -> Periods:
-    """Return the first so many periods of each stream; they come grouped by stream, newest first."""
-    first = np.searchsorted(periods.of, np.arange(len(periods.streams)))
-    place = np.arange(len(periods.of)) - first[periods.of] if len(periods.of) else periods.of
-    kept = place < most
-    return Periods(periods.streams, periods.of[kept], periods.x[kept], periods.n[kept])
-
-
-def _phis(periods: Periods, a0: Any, b0: Any) -> tuple[float, dict[int, float]]:
-    size, used = len(periods.streams), periods.n >= 2
-    of, x, n = periods.of[used], periods.x[used], periods.n[used]
-    mu = mean_over(a0, b0, np.bincount(of, x, size), np.bincount(of, n, size))
-    fleet = fit_phi(x, n, mu[of])
-    own = fit_phi_of_each(of, x, n, mu, size)
-    enough = np.bincount(of, minlength=size) >= OWN
-    return fleet, {stream: float(own[at]) for at, stream in enumerate(periods.streams) if enough[at]}
+def _phis(
+    summed: Summed, priors: Mapping[int, tuple[float, float]], otherwise: tuple[float, float] = UNKNOWN
+) -> tuple[float, dict[int, float]]:
+    """Return the fleet's precision, and that of each stream which has enough periods of its own."""
+    streams, _periods, sums = summed
+    a0, b0 = np.array([priors.get(pk, otherwise) for pk in streams], float).reshape(-1, 2).T
+    fleet, own = fit_phi_of_sums(sums, a0, b0)
+    enough = sums.periods >= OWN
+    return fleet, {pk: value for pk, value, is_known in zip(streams, own.tolist(), enough, strict=True) if is_known}

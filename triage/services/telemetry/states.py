@@ -77,7 +77,7 @@ def stepped(
     """Return a period of streams as rows. `old`: what was written of it before, by stream; `needed`: A."""
     learning = [head.learns(stream) for stream, head in zip(streams, heads, strict=True)]
     given = [_in_force(one, old.get(one.pk), learns) for one, learns in zip(streams, learning, strict=True)]
-    before = _arrays(heads, *np.array(given, float).T)
+    before = arrays(heads, *np.array(given, float).T)
     after, looks = step(
         before,
         day.toordinal(),
@@ -90,7 +90,7 @@ def stepped(
     return _rows_of(streams, heads, day, (x, n), before, after, looks, learning, frozen)
 
 
-def _arrays(heads: Sequence[Head], a0: Any, b0: Any, phi: Any) -> Streams:
+def arrays(heads: Sequence[Head], a0: Any, b0: Any, phi: Any) -> Streams:
     """Return the state of streams before a period, with prior and precision that are in force in it."""
     rows = [one.row for one in heads]
     found = Streams.fresh(a0, b0, phi)
