@@ -7,7 +7,7 @@ from celery import shared_task
 from jobs.services import jobs, ticks
 from triage.services import announcements, complaints, deadlines, incidents, outbox
 from triage.services.risk import items, nights
-from triage.services.telemetry import days, intake, sites
+from triage.services.telemetry import age, days, sites
 
 
 @shared_task
@@ -54,8 +54,8 @@ def close_telemetry_days() -> int | None:
 
 @shared_task
 def discard_telemetry() -> int | None:
-    """Delete messages that nothing can correct any more."""
-    return ticks.run("triage.discard_telemetry", intake.discard_old)
+    """Delete messages, periods and sums of days by age."""
+    return ticks.run("triage.discard_telemetry", age.discard_old)
 
 
 @shared_task
