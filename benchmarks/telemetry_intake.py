@@ -59,6 +59,9 @@ def _senders() -> list[Sent]:
     from tests import factories, field
 
     detectors = [factories.make_version() for _ in range(MODELS)]
+    bundle = factories.make_bundle(metadata={"bundle": "b1"})
+    for version in detectors:
+        bundle.entries.create(version=version, threshold=0.5, is_silent=True)
     first = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(hours=MESSAGES + 1)
     found = []
     for _ in range(SENDERS):

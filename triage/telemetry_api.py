@@ -51,7 +51,8 @@ class Telemetry(APIView):
     def post(self, request: Request) -> Response:
         _bounded(request)
         assert isinstance(request.auth, Token)
-        appliance = Appliance.objects.filter(token=request.auth, retired_at=None).first()
+        in_use = Appliance.objects.filter(token=request.auth, retired_at=None)
+        appliance = in_use.select_related("site").first()
         if appliance is None:
             raise exceptions.PermissionDenied("The appliance of this token is retired.")
         try:

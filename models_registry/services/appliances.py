@@ -86,11 +86,22 @@ def retire(appliance: Appliance, by: User | None = None) -> None:
         audit.record(by, "appliance.retired", str(appliance))
 
 
-def signed(data: bytes, kind: str) -> tuple[Appliance, Envelope]:
-    """Return a message and the enrolled appliance that signed it, whatever its counter. Raises EnvelopeRefused."""
-    said = unseal(data, _key_of)
+def signed(data: bytes, kind: str, known: Appliance | None = None) -> tuple[Appliance, Envelope]:
+    """Return a message and the enrolled appliance that signed it, whatever its counter. Raises EnvelopeRefused.
+
+    `known`: whose token came with it; a message of another is refused."""
+
+    def key_of_known(name: str) -> str:
+        assert known is not None
+        if name != known.name:
+            raise EnvelopeRefused(f"the token is not of appliance {name[:40]!r}, which signed the message")
+        return known.public_key
+
+    said = unseal(data, key_of_known if known else _key_of)
     if said.kind != kind:
         raise EnvelopeRefused(f"this is a {said.kind[:20]!r} message, expected is a {kind}")
+    if known is not None:
+        return known, said
     return Appliance.objects.select_related("site__customer").get(name=said.appliance), said
 
 

@@ -14,6 +14,8 @@ from enum import StrEnum
 from typing import Any
 
 from django.db import transaction
+from django.db.models import Q, QuerySet
+from django.db.models.functions import Greatest
 from django.utils import timezone
 
 from accounts.models import User
@@ -73,44 +75,52 @@ def take_in(
     `appliance`: whose token came with it."""
     if len(data) > LARGEST_MESSAGE:
         raise EnvelopeRefused(f"the message has {len(data):,} bytes, more than {LARGEST_MESSAGE:,}")
-    sender, said = appliances.signed(data, KIND)
-    if appliance is not None and sender.pk != appliance.pk:
-        raise EnvelopeRefused(f"the token is not of appliance {said.appliance!r}, which signed the message")
+    sender, said = appliances.signed(data, KIND, appliance)
     counted = check(said.body, timezone.now())
-    known = {str(version) for version in _versions(counted.models)}
-    if unknown := [name for name in counted.models if name not in known]:
-        raise TelemetryRefused("body.models", f"{unknown[0]!r} is no version of a model that is known here")
-    bundle = Bundle.objects.filter(metadata__bundle=counted.bundle).order_by("-id").first()
-    if bundle is not None:
-        inside = {str(one.version) for one in bundle.entries.select_related("version__detector")}
-        if others := [name for name in counted.models if name not in inside]:
-            raise TelemetryRefused("body.models", f"{others[0]!r} is not in bundle {counted.bundle[:12]}")
+    bundle = _bundle(sender, counted)
     return _keep(sender, said, counted, bundle, canonical(json.loads(data)), channel)
+
+
+def _bundle(sender: Appliance, counted: Counted) -> int | None:
+    """Return the bundle that counted, None for one that was not built here. Raises TelemetryRefused for its models."""
+    told_before = TelemetryWindow.objects.filter(appliance=sender, bundle_told=counted.bundle, replaced_at=None)
+    found = told_before.order_by("-hour").values_list("bundle", flat=True).first()
+    if found is None:  # its first hour: bundles are many, and what they call themselves is deep inside them
+        named = Bundle.objects.filter(metadata__bundle=counted.bundle)
+        found = named.order_by("-id").values_list("pk", flat=True).first()
+    inside = set(_names(Version.objects.filter(bundle_entries__bundle=found) if found else _versions(counted.models)))
+    if others := [name for name in counted.models if name not in inside]:
+        if found and not set(_names(_versions(counted.models))).isdisjoint(others):
+            raise TelemetryRefused("body.models", f"{others[0]!r} is not in bundle {counted.bundle[:12]}")
+        raise TelemetryRefused("body.models", f"{others[0]!r} is no version of a model that is known here")
+    return found
 
 
 @transaction.atomic
 def _keep(
-    sender: Appliance, said: Envelope, counted: Counted, bundle: Bundle | None, message: bytes, channel: str
+    sender: Appliance, said: Envelope, counted: Counted, bundle: int | None, message: bytes, channel: str
 ) -> tuple[Taken, TelemetryWindow]:
-    held = Appliance.objects.select_for_update().get(pk=sender.pk)  # one message of an appliance at a time
-    same = TelemetryWindow.objects.filter(appliance=held, counter=said.counter).first()
+    now = timezone.now()
+    mine = Appliance.objects.filter(pk=sender.pk)  # held from here on: one message of an appliance at a time
+    mine.update(counter=Greatest("counter", said.counter), last_contact_at=now)
+    hour = Q(bundle_told=counted.bundle, hour=counted.hour, replaced_at=None)
+    found = list(TelemetryWindow.objects.filter(Q(counter=said.counter) | hour, appliance=sender))
+    same = next((one for one in found if one.counter == said.counter), None)
     if same is not None:
         if zlib.decompress(bytes(same.message)) != message:
             raise EnvelopeRefused(f"message {said.counter} came before, with other counts")
         return Taken.KNOWN, same
-    hour = TelemetryWindow.objects.filter(appliance=held, bundle_told=counted.bundle, hour=counted.hour)
-    before = hour.filter(replaced_at=None).first()
-    now = timezone.now()
+    before = next(iter(found), None)
     is_older = before is not None and before.counter > said.counter
     if before is not None and not is_older:
-        hour.filter(pk=before.pk).update(replaced_at=now)
+        TelemetryWindow.objects.filter(pk=before.pk).update(replaced_at=now)
     made = TelemetryWindow.objects.create(
-        appliance=held,
+        appliance=sender,
         customer_id=sender.site.customer_id,
         hour=counted.hour,
         day=counted.hour.date(),
         bundle_told=counted.bundle,
-        bundle=bundle,
+        bundle_id=bundle,
         protocol=counted.protocol,
         scanned=counted.scanned,
         counter=said.counter,
@@ -120,7 +130,6 @@ def _keep(
         summed_at=now if is_older else None,
         replaced_at=now if is_older else None,
     )
-    Appliance.objects.filter(pk=held.pk).update(counter=max(held.counter, said.counter), last_contact_at=now)
     return (Taken.KNOWN if is_older else Taken.CORRECTED if before else Taken.NEW), made
 
 
@@ -130,13 +139,17 @@ def discard_old(now: datetime | None = None) -> int:
     return TelemetryWindow.objects.filter(day__lt=oldest, summed_at__isnull=False).delete()[0]
 
 
-def _versions(names: Iterable[str]) -> Iterable[Version]:
+def _versions(names: Iterable[str]) -> QuerySet[Version]:
     wanted = [name.rpartition(":") for name in names]
-    found = Version.objects.filter(
+    return Version.objects.filter(
         detector__name__in={name for name, _colon, _number in wanted},
         number__in={int(number) for _name, _colon, number in wanted},
     )
-    return found.select_related("detector")
+
+
+def _names(versions: QuerySet[Version]) -> Iterable[str]:
+    """Return what appliances call versions."""
+    return (f"{name}:{number}" for name, number in versions.values_list("detector__name", "number"))
 
 
 # --- what can be ---------------------------------------------------------------------------------------------------
