@@ -5,15 +5,19 @@ In a real house nobody's private key lies on the server; here all of them do, an
 from __future__ import annotations
 
 import io
+import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
+import orjson
+import yaml
 from django.conf import settings
 from django.core.management import CommandError, call_command
 from django.urls import reverse
 
 from accounts.models import User
 from config.demo.experts import NotAsExpected, Visitor
-from models_registry.models import Bundle, Release
+from models_registry.models import Bundle, Release, Version
 from models_registry.services import feed, holds
 
 FOLDER = "approvers"  # beside the server's own keys
@@ -39,6 +43,29 @@ def make_feed(engineer: User, senior: User) -> None:
     _command("install-root", str(root))
 
 
+def build(models: Sequence[tuple[Version, bool]]) -> Bundle:
+    """Build a bundle of versions, each loud or silent. Raises NotAsExpected where the house refuses."""
+    config = {
+        "models": [
+            {
+                "registry_name": version.detector.name,
+                "version": version.number,
+                "threshold": version.threshold,
+                "is_silent": "false" if loud else "true",
+            }
+            for version, loud in models
+        ]
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        written, out = Path(folder) / "build_config.yml", io.StringIO()
+        written.write_text(yaml.safe_dump(config, sort_keys=False))
+        try:
+            call_command("build_bundle", written, out=str(Path(folder) / "bundle.onnx"), json=True, stdout=out)
+        except CommandError as error:
+            raise NotAsExpected(f"build_bundle: {error}") from error
+    return Bundle.objects.get(digest=orjson.loads(out.getvalue())["digest"])
+
+
 def deliver(bundle: Bundle, engineer: Visitor, senior: User) -> str:
     """Bring a bundle to the canary channel and from there to stable; return what came of it."""
     for channel in ("canary", "stable"):
@@ -46,22 +73,23 @@ def deliver(bundle: Bundle, engineer: Visitor, senior: User) -> str:
             return f"{bundle} stays on canary: {', '.join(hold.source for hold in held)}"
         if bundle.publications.filter(channel=channel).exists():
             continue
-        if not _release(bundle, channel, engineer, senior):
+        if not release(bundle, channel, engineer, senior):
             return f"{bundle} was not let onto the {channel} channel"
     return f"{bundle} is on the stable channel, signed by {engineer.user} and {senior}"
 
 
-def _release(bundle: Bundle, channel: str, engineer: Visitor, senior: User) -> bool:
+def release(bundle: Bundle, channel: str, engineer: Visitor, senior: User) -> bool:
+    """Let two people sign a bundle for a channel; say whether it was let onto it."""
     page = engineer.get(reverse("models_registry:bundle", args=[bundle.pk]))
     engineer.send(page, reverse("models_registry:propose-release", args=[bundle.pk]), channel=channel)
-    release = Release.objects.filter(bundle=bundle, channel=channel).first()
-    if release is None:
+    proposed = Release.objects.filter(bundle=bundle, channel=channel).first()
+    if proposed is None:
         return False
     for user in (engineer.user, senior):
         try:
-            call_command("approve", str(release.pk), key=key_of(user), yes=True, stdout=io.StringIO())
+            call_command("approve", str(proposed.pk), key=key_of(user), yes=True, stdout=io.StringIO())
         except CommandError as error:
-            raise NotAsExpected(f"approve {release} as {user}: {error}") from error
+            raise NotAsExpected(f"approve {proposed} as {user}: {error}") from error
     return True
 
 

@@ -27,6 +27,7 @@ WINDOW = timedelta(seconds=30)  # of traffic in one log: each becomes a segment
 LAG = timedelta(seconds=90)  # lines about a flow may come that late
 BEFORE = timedelta(minutes=10)  # what the sensors kept while the demo was down
 ANSWER = (20.0, 30.0)  # seconds from one simulated answer to the next
+COUNTS = 300.0  # seconds from one look for hours that sites have not told of to the next
 NIGHT = 3600.0  # seconds from one nightly retrain to the next: nobody watches a demo for a day
 REPORT = 300.0  # seconds from one line on the terminal to the next
 
@@ -119,6 +120,7 @@ def colleagues() -> Colleagues:
 
 def open_house(folder: Path, say: Say) -> bool:
     """Turn the loop once, on the very first start: so that there is something to look at. False where it was done."""
+    from config.demo import field as sites
     from config.demo.people import make_people
     from config.demo.turn import turn
 
@@ -126,10 +128,13 @@ def open_house(folder: Path, say: Say) -> bool:
     if told.exists():
         return False
     say("the loop is turned once, by simulated people, so that there is something to look at; the page works meanwhile")
-    result = turn(say, people=make_people())
+    people = make_people()
+    result = turn(say, people=people)
     whole = told.with_suffix(".new")
     whole.write_bytes(orjson.dumps(result, option=orjson.OPT_INDENT_2))
     whole.rename(told)
+    if beside := sites.send_beside(people["engineer"], people["senior"]):
+        say(f"bundle {beside} is on the canary channel: a silent version beside the active one")
     say("the opening is over; from now on traffic arrives by itself")
     return True
 
@@ -162,7 +167,9 @@ def main() -> None:
     django.setup()
     from django.conf import settings
 
+    from config.demo import field as sites
     from config.demo import risk
+    from config.demo.people import make_people
 
     folder = Path(settings.VAR)
     try:
@@ -179,11 +186,19 @@ def main() -> None:
         feed.take_in(datetime.now(UTC))
         return WINDOW.total_seconds()
 
+    def count() -> float:
+        try:
+            if hours := sites.tell(datetime.now(UTC), make_people()["engineer"]):
+                say(f"{hours} hours of counts came from synthetic sites")
+        except Exception:
+            log.exception("demo.counts_failed")  # the next look tries again
+        return COUNTS
+
     def report() -> float:
         say(f"{feed.sessions} synthetic sessions taken in, {helpers.answered} answers of simulated colleagues so far")
         return REPORT
 
-    run([(0.0, take_in), (5.0, helpers.answer), (10.0, report), (NIGHT, night)])
+    run([(0.0, take_in), (5.0, helpers.answer), (10.0, report), (15.0, count), (NIGHT, night)])
 
 
 def say(text: str) -> None:

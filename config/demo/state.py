@@ -18,6 +18,7 @@ CONTENTS = (
     "storage",
     "feed-keys",
     "approvers",
+    "sites",
     "broker",
     "cache",
     "clock*",

@@ -19,7 +19,6 @@ import orjson
 import yaml
 from celery import current_app
 from django.conf import settings
-from django.core.management import CommandError, call_command
 from django.urls import reverse
 from django.utils import timezone
 
@@ -262,7 +261,9 @@ class _Turn:
         """Two people change a stage: the engineer proposes, the senior approves."""
         address = reverse("models_registry:version", args=[self.detector.name, version.number])
         action = reverse("models_registry:propose-stage", args=[self.detector.name, version.number])
-        self.engineer.send(self.engineer.get(address), action, stage=stage.value, reason="the demo's turn")
+        told = {"stage": stage.value, "reason": "the demo's turn"}
+        # who was active goes on silently: sites count both on the same sessions
+        self.engineer.send(self.engineer.get(address), action, displaced_to=Stage.SILENT.value, **told)
         page = self.senior_visitor.get(address)
         approve = [form.action for form in page.forms if form.action.endswith("/approve/")]
         if not approve:
@@ -278,24 +279,7 @@ class _Turn:
         """Build the bundle: loud where the gate passed, else the version goes along silently."""
         if loud and version.stage == Stage.SILENT:
             self._stage(version, Stage.ACTIVE)
-        config = {
-            "models": [
-                {
-                    "registry_name": self.detector.name,
-                    "version": version.number,
-                    "threshold": version.threshold,
-                    "is_silent": "false" if loud else "true",
-                }
-            ]
-        }
-        with tempfile.TemporaryDirectory() as folder:
-            written, out = Path(folder) / "build_config.yml", io.StringIO()
-            written.write_text(yaml.safe_dump(config, sort_keys=False))
-            try:
-                call_command("build_bundle", written, out=str(Path(folder) / "bundle.onnx"), json=True, stdout=out)
-            except CommandError as error:
-                raise NotAsExpected(f"build_bundle: {error}") from error
-        bundle = Bundle.objects.get(digest=orjson.loads(out.getvalue())["digest"])
+        bundle = delivery.build([(version, loud)])
         self.tell(f"bundle {bundle}: {version} {'loud' if loud else 'silent, the gate did not pass'}")
         delivery.make_feed(self.engineer.user, self.senior_visitor.user)
         self.tell(delivery.deliver(bundle, self.engineer, self.senior_visitor.user))
