@@ -31,6 +31,14 @@ def test_every_number_is_explained_in_a_sentence(expert_client):
     assert 'class="threshold"' in page
 
 
+def test_a_stream_that_began_anew_says_why(expert_client):
+    stream = field.make_stream(factories.make_customer(), factories.make_version(), until=DAY)
+    stream.restarts.create(after=DAY, reference=True, reason="heuristics-changed")
+    page = page_of(expert_client, stream).text
+    assert "heuristics changed" in page
+    assert "learns anew" in page
+
+
 def test_a_quiet_stream_shows_no_change(expert_client):
     stream = field.make_stream(factories.make_customer(), factories.make_version(), until=DAY, kind="miss")
     page = page_of(expert_client, stream).text

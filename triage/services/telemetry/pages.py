@@ -6,7 +6,6 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
 
 from django.db.models import Count, F, Max, Q, QuerySet, Sum
 from django.utils import timezone
@@ -15,7 +14,7 @@ from accounts.models import User
 from accounts.roles import Role
 from detection.divergence import POLICY, mean_over, usual_shares
 from models_registry.models import Detector, Version
-from triage.models import DivergenceDay, Incident, PairDay, Stream, StreamDay, TelemetryDay
+from triage.models import Closing, DivergenceDay, Incident, PairDay, Stream, StreamDay, StreamRestart, TelemetryDay
 from triage.services.served import customers_of
 from triage.services.telemetry import pictures, rates, sites, states
 from triage.services.telemetry.field import WINDOW
@@ -187,7 +186,7 @@ class Told:
     running: Running | None
     incidents: list[Incident]
     others: list[Stream]  # of the same customer and detector
-    restarts: list[Any]
+    restarts: list[tuple[StreamRestart, str]]  # with the name of the choice that made them
     left: int  # days of learning
 
     @property
@@ -220,7 +219,7 @@ def told(stream: Stream) -> Told:
         else None,
         incidents=list(stream.incidents.listed()[:20]),
         others=list(others.select_related("version__detector", "customer")[:20]),
-        restarts=list(stream.restarts.order_by("-id")[:10]),
+        restarts=[(one, str(Closing(one.reason).label)) for one in stream.restarts.order_by("-id")[:10]],
         left=max(stream.learning - (newest.learned if newest else 0), 0),
     )
 
