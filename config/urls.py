@@ -6,6 +6,7 @@ from accounts.views import set_language
 
 urlpatterns = [
     path("", include("labeling.urls")),  # its first address is asked for most of all
+    path("api/v1/", include("config.api")),  # machines ask often: behind all pages, 260 patterns came first
     path("", include("accounts.urls")),
     path("", include("accounts.sign_in_urls")),
     path("language/", set_language, name="set_language"),
@@ -13,7 +14,6 @@ urlpatterns = [
     path("", include("models_registry.urls")),
     path("", include("traffic.urls")),
     path("", include("jobs.urls")),
-    path("api/v1/", include("config.api")),
 ]
 
 handler400 = "config.errors.bad_request"

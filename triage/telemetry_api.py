@@ -51,8 +51,8 @@ class Telemetry(APIView):
     def post(self, request: Request) -> Response:
         _bounded(request)
         assert isinstance(request.auth, Token)
-        in_use = Appliance.objects.filter(token=request.auth, retired_at=None)
-        appliance = in_use.select_related("site").first()
+        in_use = Appliance.objects.filter(token=request.auth, retired_at=None).select_related("site")
+        appliance = next(iter(in_use.order_by()), None)  # a token has one appliance
         if appliance is None:
             raise exceptions.PermissionDenied("The appliance of this token is retired.")
         try:

@@ -84,7 +84,7 @@ def take_in(
 def _bundle(sender: Appliance, counted: Counted) -> int | None:
     """Return the bundle that counted, None for one that was not built here. Raises TelemetryRefused for its models."""
     told_before = TelemetryWindow.objects.filter(appliance=sender, bundle_told=counted.bundle, replaced_at=None)
-    found = told_before.order_by("-hour").values_list("bundle", flat=True).first()
+    found = next(iter(told_before.order_by("-hour").values_list("bundle", flat=True)[:1]), None)
     if found is None:  # its first hour: bundles are many, and what they call themselves is deep inside them
         named = Bundle.objects.filter(metadata__bundle=counted.bundle)
         found = named.order_by("-id").values_list("pk", flat=True).first()
@@ -104,7 +104,7 @@ def _keep(
     mine = Appliance.objects.filter(pk=sender.pk)  # held from here on: one message of an appliance at a time
     mine.update(counter=Greatest("counter", said.counter), last_contact_at=now)
     hour = Q(bundle_told=counted.bundle, hour=counted.hour, replaced_at=None)
-    found = list(TelemetryWindow.objects.filter(Q(counter=said.counter) | hour, appliance=sender))
+    found = list(TelemetryWindow.objects.filter(Q(counter=said.counter) | hour, appliance=sender).order_by())
     same = next((one for one in found if one.counter == said.counter), None)
     if same is not None:
         if zlib.decompress(bytes(same.message)) != message:
@@ -149,7 +149,7 @@ def _versions(names: Iterable[str]) -> QuerySet[Version]:
 
 def _names(versions: QuerySet[Version]) -> Iterable[str]:
     """Return what appliances call versions."""
-    return (f"{name}:{number}" for name, number in versions.values_list("detector__name", "number"))
+    return (f"{name}:{number}" for name, number in versions.order_by().values_list("detector__name", "number"))
 
 
 # --- what can be ---------------------------------------------------------------------------------------------------
