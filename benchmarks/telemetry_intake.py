@@ -63,7 +63,7 @@ def _senders() -> list[Sent]:
     for version in detectors:
         bundle.entries.create(version=version, threshold=0.5, is_silent=True)
     first = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(hours=MESSAGES + 1)
-    found = []
+    found: list[Sent] = []
     for _ in range(SENDERS):
         voice = field.make_voice()
         hours = [first + timedelta(hours=number) for number in range(MESSAGES)]

@@ -281,7 +281,7 @@ def _bare(streams: int) -> float:
 
     from triage.models import StreamDay
 
-    columns = [field.column for field in StreamDay._meta.concrete_fields if field.column not in ("id", "day")]
+    columns = [str(field.column) for field in StreamDay._meta.concrete_fields if field.column not in ("id", "day")]
     names, table = ", ".join(columns), StreamDay._meta.db_table
     began = time.perf_counter()
     with transaction.atomic(), connection.cursor() as cursor:

@@ -91,7 +91,8 @@ def sums_of(streams: Any, x: Any, n: Any, size: int) -> Sums:
     some = trials >= 2
     rows, successes, trials = rows[some], successes[some], trials[some]
     columns = (successes, trials, successes**2, successes * trials, trials**2)
-    return Sums(np.bincount(rows, minlength=size).astype(float), *(np.bincount(rows, one, size) for one in columns))
+    sums: list[Any] = [np.bincount(rows, one, size) for one in columns]
+    return Sums(np.bincount(rows, minlength=size).astype(float), *sums)
 
 
 def fit_phi_of_sums(sums: Sums, a0: Any, b0: Any, policy: Policy = POLICY) -> tuple[float, Floats]:

@@ -62,7 +62,7 @@ def test_one_site_goes_bad_one_is_silent_and_later_starts_tell_only_what_is_new(
     assert len(house) == 1, "the worker is asked once"
     days.close_due(NOW)
     incident = Incident.objects.get()
-    assert (incident.customer.name, incident.version.number, incident.is_up) == ("Synthetic factory", 2, True)
+    assert (str(incident.customer), incident.version.number, incident.is_up) == ("Synthetic factory", 2, True)
     assert incident.since == NOW.date() - timedelta(days=1)
     assert incident.reading.state == "running"
     client.force_login(engineer)
