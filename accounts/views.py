@@ -16,6 +16,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 from django.views.i18n import set_language as remember_language
 
+from accounts import paging
 from accounts.forms import NewUserForm, OwnTokenForm, PreferencesForm, RoleForm, TokenForm
 from accounts.models import AuditEntry, Token, User
 from accounts.rights import role_required
@@ -180,11 +181,8 @@ def audit(request: HttpRequest) -> HttpResponse:
     """Newest first, paged by key: the page costs the same however long the log is."""
     entries = AuditEntry.objects.select_related("actor")
     before = request.GET.get("before", "")
-    if before.isdecimal() and len(before) < 19:
-        entries = entries.filter(pk__lt=int(before))
-    page = list(entries[: AUDIT_PAGE + 1])
-    older = page[AUDIT_PAGE - 1].pk if len(page) > AUDIT_PAGE else None
-    context = {"entries": page[:AUDIT_PAGE], "older": older, "first": not before}
+    page, older = paging.page(entries, before, AUDIT_PAGE)
+    context = {"entries": page, "older": older, "first": not before}
     return render(request, "accounts/audit.html", context)
 
 

@@ -13,6 +13,7 @@ from django.urls import NoReverseMatch, reverse
 from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 
+from accounts import paging
 from accounts.models import User
 from accounts.rights import may_open, role_required
 from accounts.roles import Role
@@ -40,16 +41,13 @@ class Shown:
 @role_required(*READERS)
 def jobs(request: HttpRequest) -> HttpResponse:
     """Live jobs, the clock, and what has ended, newest first, paged by key."""
-    asked = request.GET.get("before", "")
-    before = int(asked) if asked.isascii() and asked.isdecimal() and len(asked) < 19 else 0
+    before = request.GET.get("before", "")
     ended = Job.objects.exclude(state__in=(State.WAITING, State.RUNNING)).select_related("created_by")
-    if before:
-        ended = ended.filter(pk__lt=before)
-    page = list(ended[: PAGE + 1])
+    page, older = paging.page(ended, before, PAGE)
     context = {
         "live": _live(),
-        "ended": [_shown(job) for job in page[:PAGE]],
-        "older": page[PAGE - 1].pk if len(page) > PAGE else None,
+        "ended": [_shown(job) for job in page],
+        "older": older,
         "first": not before,
         "ticks": Tick.objects.all(),
     }

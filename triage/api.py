@@ -14,6 +14,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from accounts import paging
 from accounts.api import PersonAuthentication, TokenAuthentication, TooMuch
 from accounts.models import Token, User
 from accounts.roles import Role
@@ -143,12 +144,9 @@ class Complaints(APIView):
     )
     def get(self, request: Request) -> Response:
         found = _visible(request).order_by("-id")
-        before = request.query_params.get("before", "")
-        if before.isascii() and before.isdecimal() and len(before) < 19:
-            found = found.filter(pk__lt=int(before))
-        rows = list(found[: PAGE + 1])
-        key = rows[PAGE - 1].pk if len(rows) > PAGE else None
-        return Response({"complaints": ComplaintSerializer(rows[:PAGE], many=True).data, "before": key})
+        rows, older = paging.page(found, request.query_params.get("before"), PAGE)
+        key = int(older) if older else None
+        return Response({"complaints": ComplaintSerializer(rows, many=True).data, "before": key})
 
     @extend_schema(
         operation_id="file_complaint",

@@ -8,6 +8,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
+from accounts import paging
 from accounts.models import User
 from accounts.roles import Role
 from accounts.services import audit
@@ -151,11 +152,8 @@ def page(detector: Detector | None = None, *, waiting: bool = False, before: str
     found: QuerySet[Dispute] = Dispute.objects.waiting() if waiting else Dispute.objects.all()
     if detector is not None:
         found = found.filter(row__detector=detector)
-    if before.isdecimal() and len(before) < 19:
-        found = found.filter(pk__lt=int(before))
     related = found.select_related("row__detector", "by", "decision__by", "decision__proposal__decision")
-    rows = list(related.order_by("-pk")[: PAGE + 1])
-    return Page(rows[:PAGE], str(rows[PAGE - 1].pk) if len(rows) > PAGE else "")
+    return Page(*paging.page(related.order_by("-pk"), before, PAGE))
 
 
 def of_row(row: ReferenceRow) -> list[Dispute]:

@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 from django.db.models import Q
 from django.utils.translation import gettext as _
 
+from accounts import paging
 from detection.contract import contract_for
 from labeling.models import (
     Answer,
@@ -91,11 +92,8 @@ class Page:
 def page(detector: Detector, asked: RowFilter, before: str = "") -> Page:
     """Return the rows of a detector's reference set that meet a filter and were admitted before a key."""
     rows = ReferenceRow.objects.filter(asked.asked(detector))
-    if before.isdecimal() and len(before) < 19:
-        rows = rows.filter(pk__lt=int(before))
     light = rows.defer("row").prefetch_related("labels__expert")
-    found = list(light.order_by("-pk")[: PAGE + 1])
-    return Page(found[:PAGE], str(found[PAGE - 1].pk) if len(found) > PAGE else "")
+    return Page(*paging.page(light.order_by("-pk"), before, PAGE))
 
 
 def named(detector: Detector, subject_key: str, answer: str = "") -> ReferenceRow | None:

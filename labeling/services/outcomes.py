@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from django.db.models import Count, Q, QuerySet
 from django.utils import timezone
 
+from accounts import paging
 from accounts.models import User
 from detection.selection import Cell
 from labeling.models import Answer, BulkVerdict, Item, Label, Queue, ReferenceRow, Role, Seed
@@ -192,11 +193,9 @@ def page(expert: User, kind: str = "", version: Version | None = None, before: s
         labels = labels.filter(found(kind))
     if version is not None:
         labels = labels.filter(known_by(version))
-    if before.isdecimal() and len(before) < 19:
-        labels = labels.filter(pk__lt=int(before))
     related = labels.select_related("item__queue", "item__detector", "detector").prefetch_related("reference_rows")
-    shown = list(related.order_by("-pk")[: PAGE + 1])
-    return Page(_fates(shown[:PAGE], expert), str(shown[PAGE - 1].pk) if len(shown) > PAGE else "")
+    shown, older = paging.page(related.order_by("-pk"), before, PAGE)
+    return Page(_fates(shown, expert), older)
 
 
 def _fates(labels: Sequence[Label], expert: User) -> list[Fate]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from django.core.cache import cache
 from django.db.models import Count
 
+from accounts import paging
 from detection.snapshot_diff import KINDS, Change, difference
 from models_registry.models import Bundle, Detector, GateReport, Snapshot
 from models_registry.services import snapshots
@@ -42,11 +43,8 @@ class Page:
 
 def page(detector: Detector, before: str = "") -> Page:
     """Return a detector's snapshots that are older than a number."""
-    found = detector.snapshots.order_by("-number")
-    if before.isdecimal() and len(before) < 10:
-        found = found.filter(number__lt=int(before))
-    rows = list(found[: PAGE + 1])
-    shown = [snapshot.pk for snapshot in rows[:PAGE]]
+    rows, older = paging.page(detector.snapshots.order_by("-number"), before, PAGE, by="number")
+    shown = [snapshot.pk for snapshot in rows]
     counts = dict(
         GateReport.objects.filter(snapshot__in=shown).order_by().values_list("snapshot").annotate(n=Count("pk"))
     )
@@ -62,9 +60,9 @@ def page(detector: Detector, before: str = "") -> Page:
             bundles.setdefault(number, []).append(bundle)
     used = [
         Used(one, counts.get(one.pk, 0), newest.get(one.pk), bundles.get(one.pk, []), one.number - 1 or None)
-        for one in rows[:PAGE]
+        for one in rows
     ]
-    return Page(used, str(rows[PAGE - 1].number) if len(rows) > PAGE else "")
+    return Page(used, older)
 
 
 @dataclass(frozen=True, slots=True)

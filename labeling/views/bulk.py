@@ -10,6 +10,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
+from accounts import paging
 from accounts.rights import person, role_required
 from accounts.roles import EXPERTS, Role
 from labeling.forms import EXPIRIES, FormRefused, Word
@@ -53,12 +54,9 @@ def bulk(request: HttpRequest, slug: str) -> HttpResponse:
 @role_required(*READERS)
 def bulk_verdicts(request: HttpRequest) -> HttpResponse:
     """All bulk verdicts, newest first, paged by key."""
-    before = request.GET.get("before", "")
     given = BulkVerdict.objects.select_related("queue__detector", "by", "job", "undo_job").defer("items", "checks")
-    if before.isdecimal() and len(before) < 19:
-        given = given.filter(pk__lt=int(before))
-    found = list(given.order_by("-pk")[: PAGE + 1])
-    context = {"bulks": found[:PAGE], "before": found[PAGE - 1].pk if len(found) > PAGE else None}
+    found, older = paging.page(given.order_by("-pk"), request.GET.get("before"), PAGE)
+    context = {"bulks": found, "before": older}
     return render(request, "labeling/bulk_verdicts.html", context)
 
 

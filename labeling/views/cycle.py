@@ -16,6 +16,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 from django_htmx.http import HttpResponseClientRedirect
 
+from accounts import paging
 from accounts.models import User
 from accounts.rights import person, role_required
 from accounts.roles import EXPERTS, Role
@@ -343,5 +344,5 @@ def _dispute(shown: Item, user: User) -> dict[str, Any]:
 
 
 def _on_screen(request: HttpRequest) -> Item | None:
-    named = request.POST.get("item", "")
-    return claims.items().filter(pk=int(named)).first() if named.isdecimal() and len(named) < 19 else None
+    key = paging.key_of(request.POST.get("item"))
+    return claims.items().filter(pk=key).first() if key else None

@@ -40,7 +40,7 @@ def verdict_diff(request: HttpRequest, pk: int) -> HttpResponse:
 def review_diff(request: HttpRequest, pk: int) -> HttpResponse:
     """Accept the groups that were ticked, or have them labelled."""
     found = get_object_or_404(VerdictDiff.objects.select_related("version__detector"), pk=pk)
-    ticked = [int(one) for one in request.POST.getlist("group") if one.isdecimal()]
+    ticked = [int(one) for one in request.POST.getlist("group") if one.isdecimal() and len(one) < 9]
     try:
         if request.POST.get("outcome") == diff_service.Outcome.LABEL:
             done = diff_service.label_now(found, ticked, person(request))

@@ -12,6 +12,7 @@ from django.utils import timezone
 from django.utils.translation import gettext
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
+from accounts import paging
 from accounts.rights import person, role_required
 from detection.filters import FilterError
 from labeling.models import HuntSend
@@ -60,12 +61,9 @@ def send_hunt(request: HttpRequest) -> HttpResponse:
 @role_required(*READERS)
 def hunt_sends(request: HttpRequest) -> HttpResponse:
     """All that was sent, newest first, paged by key."""
-    before = request.GET.get("before", "")
     sends = HuntSend.objects.select_related("queue__detector", "by", "job", "undo_job")
-    if before.isdecimal() and len(before) < 19:
-        sends = sends.filter(pk__lt=int(before))
-    found = list(sends.order_by("-pk")[: PAGE + 1])
-    context = {"sends": found[:PAGE], "before": found[PAGE - 1].pk if len(found) > PAGE else None}
+    found, older = paging.page(sends.order_by("-pk"), request.GET.get("before"), PAGE)
+    context = {"sends": found, "before": older}
     return render(request, "labeling/hunt_sends.html", context)
 
 

@@ -14,6 +14,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_safe
 
+from accounts import paging
 from accounts.rights import person, role_required
 from detection.filters import FIELDS, FilterError, quoted
 from detection.filters.fields import FUNCTIONS, Place
@@ -178,9 +179,8 @@ def _positive() -> str:
 
 
 def _saved_here(request: HttpRequest) -> SavedHunt | None:
-    number = request.GET.get("saved", "")
-    known = SavedHunt.objects.select_related("owner")
-    return known.filter(pk=int(number)).first() if number.isdecimal() and len(number) < 19 else None
+    key = paging.key_of(request.GET.get("saved"))
+    return SavedHunt.objects.select_related("owner").filter(pk=key).first() if key else None
 
 
 def _names() -> list[tuple[str, str]]:
@@ -244,4 +244,5 @@ def asked_version(request: HttpRequest) -> Version | None:
 
 def _place(text: str) -> tuple[int, int] | None:
     at, _dash, rid = text.partition("-")
-    return (int(at), int(rid)) if at.isdecimal() and rid.isdecimal() else None
+    told = at.isdecimal() and rid.isdecimal() and max(len(at), len(rid)) <= paging.LONGEST
+    return (int(at), int(rid)) if told else None

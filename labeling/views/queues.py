@@ -11,6 +11,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
+from accounts import paging
 from accounts.rights import person, role_required
 from accounts.roles import EXPERTS, Role
 from labeling.models import Item, ItemState, Queue, SavedQueue
@@ -74,12 +75,8 @@ def queue(request: HttpRequest, slug: str) -> HttpResponse:
 def answers(request: HttpRequest) -> HttpResponse:
     """The expert's own answers of the last week, and what became of each."""
     user = person(request)
-    kind, known = request.GET.get("found", ""), request.GET.get("version", "")
-    version = (
-        get_object_or_404(Version.objects.select_related("detector", "training_set"), pk=int(known))
-        if known.isdecimal() and len(known) < 19
-        else None
-    )
+    kind, known = request.GET.get("found", ""), paging.key_of(request.GET.get("version"))
+    version = get_object_or_404(Version.objects.select_related("detector", "training_set"), pk=known) if known else None
     page = outcomes.page(user, kind, version, request.GET.get("before", ""))
     context = {
         "page": page,
@@ -144,10 +141,8 @@ def retrain_state(request: HttpRequest, detector: str) -> HttpResponse:
 
 def _saved(request: HttpRequest) -> SavedQueue | None:
     """Return the saved queue by whose address the reader came."""
-    named = request.GET.get("saved", "")
-    if not named.isdecimal() or len(named) > 18:
-        return None
-    return SavedQueue.objects.select_related("owner").filter(pk=int(named)).first()
+    key = paging.key_of(request.GET.get("saved"))
+    return SavedQueue.objects.select_related("owner").filter(pk=key).first() if key else None
 
 
 def _pretty(raw: str) -> str:

@@ -14,6 +14,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
+from accounts import paging
 from accounts.models import User
 from accounts.rights import person, role_required
 from accounts.roles import EXPERTS, Role
@@ -76,8 +77,8 @@ def find_reference_row(request: HttpRequest, detector: str) -> HttpResponse:
     row = entries.named(found, request.GET.get("key", "")[:200], request.GET.get("answer", ""))
     if row is None:
         raise Http404
-    report = request.GET.get("report", "")
-    asked = f"?report={report}" if report.isdecimal() else ""
+    report = paging.key_of(request.GET.get("report"))
+    asked = f"?report={report}" if report else ""
     return redirect(f"{reverse('labeling:reference-row', args=[row.pk])}{asked}")
 
 
@@ -425,17 +426,15 @@ def _row(pk: int) -> ReferenceRow:
 
 
 def _report(request: HttpRequest) -> GateReport | None:
-    told = request.POST.get("report") or request.GET.get("report") or ""
+    told = paging.key_of(request.POST.get("report") or request.GET.get("report"))
     reports = GateReport.objects.select_related("version__detector", "snapshot")
-    return reports.filter(pk=int(told)).first() if told.isdecimal() and len(told) < 19 else None
+    return reports.filter(pk=told).first() if told else None
 
 
 def _named(told: str) -> ReferenceRow | None:
-    told = told.strip().lstrip("#")
-    return ReferenceRow.objects.filter(pk=int(told)).first() if told.isdecimal() and len(told) < 19 else None
+    key = paging.key_of(told.strip().lstrip("#"))
+    return ReferenceRow.objects.filter(pk=key).first() if key else None
 
 
 def _snapshot(detector: Detector, number: str) -> Snapshot:
-    if not (number.isdecimal() and len(number) < 10):
-        raise Http404
-    return get_object_or_404(Snapshot, detector=detector, number=int(number))
+    return get_object_or_404(Snapshot, detector=detector, number=paging.key_of(number))

@@ -8,6 +8,7 @@ from django.http import HttpRequest
 from django.shortcuts import get_object_or_404
 from django.utils import timezone
 
+from accounts import paging
 from accounts.roles import Role
 from models_registry.models import Version
 
@@ -24,6 +25,6 @@ def version_of(name: str, number: int) -> Version:
 
 
 def window_of(request: HttpRequest) -> tuple[int, datetime | None]:
-    asked = request.GET.get("days", "")
-    days = int(asked) if asked.isdecimal() and int(asked) in WINDOWS else 0
+    asked = paging.key_of(request.GET.get("days"))
+    days = asked if asked in WINDOWS else 0
     return days, timezone.now() - timedelta(days=days) if days else None

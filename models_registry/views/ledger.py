@@ -13,6 +13,7 @@ from django.utils import timezone
 from django.utils.dateparse import parse_date, parse_datetime
 from django.views.decorators.http import require_safe
 
+from accounts import paging
 from accounts.rights import role_required
 from models_registry.models import Bundle, Detector, GateReport, LedgerEntry, LedgerKind, Version
 from models_registry.services import in_force, ledger_watch
@@ -31,13 +32,11 @@ def ledger(request: HttpRequest) -> HttpResponse:
     kind = request.GET.get("kind", "")
     entries = in_force.entries_of(detector, kind)
     before = request.GET.get("before", "")
-    if before.isdecimal() and len(before) < 19:
-        entries = entries.filter(number__lt=int(before))
-    page = list(entries.defer("body")[: PAGE + 1])
+    page, older = paging.page(entries.defer("body"), before, PAGE, by="number")
     number, digest = ledger_service.head()
     context = {
-        "entries": page[:PAGE],
-        "older": page[PAGE - 1].number if len(page) > PAGE else None,
+        "entries": page,
+        "older": older,
         "first": not before,
         "detector": detector,
         "kind": kind,

@@ -12,6 +12,7 @@ from django.db.models import Q
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
+from accounts import paging
 from accounts.models import User
 from detection.clock import Mark, Reading
 from models_registry.models import Customer
@@ -43,7 +44,7 @@ def wanted(told: Any) -> Wanted:
     return Wanted(
         told.get("q", "").replace("\0", "").strip()[:200],
         told.get("state", "") if told.get("state") in State.values else "",
-        int(customer) if customer.isascii() and customer.isdecimal() and len(customer) < 19 else None,
+        paging.key_of(customer) or None,
         told.get("mine") == "1",
     )
 
@@ -63,8 +64,8 @@ def _matching(reader: User, asked: Wanted) -> Any:
 
 def _says(text: str) -> Q:
     number = text.upper().removeprefix("C-").removeprefix("#")
-    if number.isascii() and number.isdecimal() and len(number) < 19:
-        return Q(pk=int(number))
+    if key := paging.key_of(number):
+        return Q(pk=key)
     newest = Complaint.objects.order_by("-id").values("pk")[:SEARCHED]
     words = Q(contact__icontains=text) | Q(flagged__icontains=text) | Q(note__icontains=text)
     return Q(customer__name__icontains=text) | Q(detector__name__icontains=text) | (Q(pk__in=newest) & words)
@@ -78,10 +79,7 @@ def unanswered(reader: User, asked: Wanted | None = None) -> list[Complaint]:
 def answered_page(reader: User, before: str = "", asked: Wanted | None = None) -> tuple[list[Complaint], str]:
     """Return answered complaints, newest first, and the key that starts the next page."""
     found = _matching(reader, asked or Wanted()).filter(told_at__isnull=False).order_by("-id")
-    if before.isascii() and before.isdecimal() and len(before) < 19:
-        found = found.filter(pk__lt=int(before))
-    rows = list(found[: PAGE + 1])
-    return rows[:PAGE], str(rows[PAGE - 1].pk) if len(rows) > PAGE else ""
+    return paging.page(found, before, PAGE)
 
 
 @dataclass(frozen=True, slots=True)

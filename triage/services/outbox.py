@@ -16,6 +16,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import override
 
+from accounts import paging
 from accounts.models import User
 from accounts.services import audit
 from models_registry.models import Customer
@@ -199,7 +200,7 @@ def letter_of(announcement: Announcement, language: str = "en", *, to_customer: 
 def _answer(announcement: Announcement, address: str) -> str:
     """Return the words that were written to the customer, where this address is his."""
     number = str(announcement.payload.get("complaint", "")).removeprefix("C-")
-    complaint = Complaint.objects.filter(pk=int(number), contact=address).first() if number.isdecimal() else None
+    complaint = Complaint.objects.filter(pk=key, contact=address).first() if (key := paging.key_of(number)) else None
     if complaint is None:
         return ""
     told = complaint.messages.filter(to_customer=True, at__lte=announcement.at + timedelta(minutes=1)).last()

@@ -11,6 +11,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
+from accounts import paging
 from accounts.models import User
 from accounts.rights import person, role_required
 from accounts.roles import EVERYBODY, Role
@@ -78,8 +79,8 @@ def preview_complaint(request: HttpRequest) -> HttpResponse:
     if not form.is_valid() or not (form.cleaned_data["flagged"].strip() or form.cleaned_data["files"]):
         return render(request, "triage/_preview.html", {})
     details = form.details()
-    chosen = request.POST.get("customer", "")
-    customer = served.customers_of(person(request)).filter(pk=chosen).first() if chosen.isdecimal() else None
+    chosen = paging.key_of(request.POST.get("customer"))
+    customer = served.customers_of(person(request)).filter(pk=chosen).first() if chosen else None
     try:
         scored, said = filing.preview(form.cleaned_data["flagged"], details, customer)
     except CannotScore as refusal:

@@ -8,6 +8,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
+from accounts import paging
 from accounts.models import User
 from accounts.rights import person, role_required
 from accounts.roles import EVERYBODY, Role
@@ -69,9 +70,11 @@ def figures(request: HttpRequest) -> HttpResponse:
 def servings(request: HttpRequest) -> HttpResponse:
     """Who serves whom."""
     if request.method == "POST":
-        user = get_object_or_404(User, pk=_number(request.POST.get("user")), role=Role.SUPPORT)
+        user = get_object_or_404(User, pk=paging.key_of(request.POST.get("user")), role=Role.SUPPORT)
         chosen = request.POST.get("customer", "")
-        served.serve(user, get_object_or_404(Customer, pk=_number(chosen)) if chosen else None, by=person(request))
+        served.serve(
+            user, get_object_or_404(Customer, pk=paging.key_of(chosen)) if chosen else None, by=person(request)
+        )
         return redirect("triage:servings")
     context = {
         "people": User.objects.filter(role=Role.SUPPORT, is_active=True).prefetch_related("servings__customer"),
@@ -85,7 +88,3 @@ def servings(request: HttpRequest) -> HttpResponse:
 def end_serving(request: HttpRequest, pk: int) -> HttpResponse:
     served.end(get_object_or_404(Serving.objects.select_related("user", "customer"), pk=pk), by=person(request))
     return redirect("triage:servings")
-
-
-def _number(text: str | None) -> int:
-    return int(text) if text and text.isascii() and text.isdecimal() and len(text) < 19 else 0

@@ -11,6 +11,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
+from accounts import paging
 from accounts.models import User
 from accounts.rights import person, role_required
 from accounts.roles import EVERYBODY, Role
@@ -34,14 +35,12 @@ def incident_list(request: HttpRequest) -> HttpResponse:
     waiting = deadlines.nearest_first(visible.unclosed())[:PAGE]
     before = request.GET.get("before", "")
     closed = visible.filter(state=IncidentState.CLOSED).order_by("-id")
-    if before.isascii() and before.isdecimal() and len(before) < 19:
-        closed = closed.filter(pk__lt=int(before))
-    rows = list(closed[: PAGE + 1])
+    rows, older = paging.page(closed, before, PAGE)
     context = {
         "waiting": [] if before else waiting,
         "is_first": not before,
-        "closed": rows[:PAGE],
-        "before": rows[PAGE - 1].pk if len(rows) > PAGE else "",
+        "closed": rows,
+        "before": older,
         "rate": rates.now(),
         "history": rates.history(),
         "most": rates.MOST,

@@ -9,6 +9,7 @@ from django.shortcuts import get_object_or_404, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_safe
 
+from accounts import paging
 from accounts.rights import person, role_required
 from accounts.roles import EVERYBODY, Role
 from models_registry.models import Site
@@ -42,13 +43,10 @@ def site_telemetry(request: HttpRequest, pk: int) -> HttpResponse:
     customers = served.customers_of(person(request))
     site = get_object_or_404(Site.objects.select_related("customer"), pk=pk, customer__in=customers)
     windows = TelemetryWindow.objects.filter(appliance__site=site).select_related("appliance", "bundle")
-    before = request.GET.get("before", "")
-    if before.isascii() and before.isdecimal() and len(before) < 19:
-        windows = windows.filter(pk__lt=int(before))
-    rows = list(windows.order_by("-id")[: PAGE + 1])
+    rows, older = paging.page(windows.order_by("-id"), request.GET.get("before"), PAGE)
     context = {
         "site": site,
-        "windows": [(one, json.dumps(one.told, indent=1, ensure_ascii=False)) for one in rows[:PAGE]],
-        "before": rows[PAGE - 1].pk if len(rows) > PAGE else "",
+        "windows": [(one, json.dumps(one.told, indent=1, ensure_ascii=False)) for one in rows],
+        "before": older,
     }
     return render(request, "triage/site_telemetry.html", context)
