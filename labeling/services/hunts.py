@@ -44,9 +44,7 @@ def prepare(
 
 def version_named(name: str) -> Version | None:
     """Return the version of "ktalk:3"; None when there is none."""
-    detector, _colon, number = name.rpartition(":")
-    found = Version.objects.select_related("detector").filter(detector__name=detector)
-    return found.filter(number=int(number)).first() if number.isdecimal() and len(number) < 10 else None
+    return Version.objects.named(name).get(name)
 
 
 def detector_of(hunt: Hunt) -> str:

@@ -27,6 +27,14 @@ class VersionQuerySet(models.QuerySet["Version"]):
         """Versions whose verdicts are wanted on new segments."""
         return self.exclude(stage=Stage.RETIRED)
 
+    def named(self, *names: str) -> dict[str, Version]:
+        """Versions by what they are called, "ktalk:3", as far as there are any."""
+        asked = [(name, number) for name, _colon, number in (one.rpartition(":") for one in names)]
+        numbers = {int(number) for _name, number in asked if number.isdecimal() and len(number) < 10}
+        found = self.filter(detector__name__in={name for name, _number in asked}, number__in=numbers)
+        wanted = set(names)
+        return {str(version): version for version in found.select_related("detector") if str(version) in wanted}
+
 
 class Version(models.Model):
     """One trained model of a detector. The files never change; the stage is the newest stage change."""

@@ -74,8 +74,7 @@ def _moment(text: str) -> datetime:
 def _version(name: str | None) -> Version | None:
     if not name:
         return None
-    detector, _, number = name.rpartition(":")
-    found = Version.objects.filter(detector__name=detector, number=number if number.isdecimal() else 0).first()
+    found = hunts.version_named(name)
     if found is None:
         raise CommandError(f"There is no version {name!r}.")
     return found

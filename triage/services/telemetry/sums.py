@@ -123,10 +123,7 @@ class _Versions:
 
     def of(self, name: str) -> int:
         if name not in self._known:
-            detector, _colon, number = name.rpartition(":")
-            self._known[name] = Version.objects.values_list("pk", flat=True).get(
-                detector__name=detector, number=int(number)
-            )
+            self._known[name] = Version.objects.named(name)[name].pk
         return self._known[name]
 
 
