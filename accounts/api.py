@@ -35,6 +35,16 @@ class NoLength(exceptions.APIException):
     default_code = "length_required"
 
 
+def length_of(request: Request, most: int) -> int:
+    """Return the bytes of a body that has not been read yet. Raises NoLength or TooMuch."""
+    length = request.META.get("CONTENT_LENGTH") or ""
+    if not length.isdecimal():
+        raise NoLength
+    if len(length) > 18 or int(length) > most:
+        raise TooMuch
+    return int(length)
+
+
 class TokenAuthentication(BaseAuthentication):
     """`Authorization: Bearer etalon_…`. A person's token makes that person the user; other tokens have none."""
 

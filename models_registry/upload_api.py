@@ -13,7 +13,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from accounts.api import PersonAuthentication, TokenAuthentication, TooMuch, people
+from accounts.api import PersonAuthentication, TokenAuthentication, length_of, people
 from accounts.models import User
 from models_registry.api import MAKERS, VersionSerializer
 from models_registry.models import Detector
@@ -67,8 +67,7 @@ class Versions(APIView):
     )
     def post(self, request: Request, name: str) -> Response:
         detector = get_object_or_404(Detector, name=name)
-        if int(request.META.get("CONTENT_LENGTH") or 0) > MODEL_BYTES:
-            raise TooMuch
+        length_of(request, MODEL_BYTES)
         told = OfferSerializer(data=request.data)
         told.is_valid(raise_exception=True)
         assert isinstance(request.user, User)  # the permission let them in

@@ -13,7 +13,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from accounts.api import NoLength, TooMuch, holders
+from accounts.api import TooMuch, holders, length_of
 from accounts.models import Token
 from detection.sources.lines import GZIP_MAGIC, TooMuchUnpackedError
 from traffic.services import outside_hits, uploads
@@ -89,17 +89,13 @@ class Traffic(APIView):
 
 def _body(request: Request) -> uploads.Body:
     """Return the body unread. What its type is called does not matter: the first bytes say what it is."""
-    length = request.META.get("CONTENT_LENGTH") or ""
-    if not length.isdecimal():
-        raise NoLength
-    if int(length) > uploads.BODY_BYTES:
-        raise TooMuch
-    if int(length) == 0:
+    length = length_of(request, uploads.BODY_BYTES)
+    if not length:
         raise exceptions.ParseError("The body is empty.")
     encoding = request.META.get("HTTP_CONTENT_ENCODING", "identity").strip().lower()
     if encoding not in ("identity", "gzip", "x-gzip"):
         raise exceptions.UnsupportedMediaType(encoding, "Content-Encoding must be gzip, or none.")
-    body = uploads.Body(request._request, int(length))
+    body = uploads.Body(request._request, length)
     if "gzip" in encoding and not body.begins_with(GZIP_MAGIC):
         raise exceptions.ParseError("Content-Encoding says gzip, and the body is not.")
     return body

@@ -15,7 +15,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from accounts import paging
-from accounts.api import PersonAuthentication, TokenAuthentication, TooMuch
+from accounts.api import PersonAuthentication, TokenAuthentication, length_of
 from accounts.models import Token, User
 from accounts.roles import Role
 from detection.evidence import LARGEST
@@ -156,7 +156,7 @@ class Complaints(APIView):
         responses={200: OneSerializer, 201: OneSerializer},
     )
     def post(self, request: Request) -> Response:
-        _bounded(request)
+        length_of(request, LARGEST_BODY)
         asked = FilingSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
         told = asked.validated_data
@@ -203,7 +203,7 @@ class ComplaintEvidence(APIView):
         found = _visible(request).filter(pk=pk).first()
         if found is None:
             raise exceptions.NotFound
-        _bounded(request)
+        length_of(request, LARGEST_BODY)
         asked = EvidenceSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
         told = asked.validated_data
@@ -212,13 +212,6 @@ class ComplaintEvidence(APIView):
         except ComplaintRefused as refusal:
             raise Conflict(str(refusal)) from None
         return Response(_one(request, pk))
-
-
-def _bounded(request: Request) -> None:
-    """Refuse a body before it is read: files travel in base64, inside the document."""
-    length = request.META.get("CONTENT_LENGTH") or "0"
-    if not length.isdecimal() or int(length) > LARGEST_BODY:
-        raise TooMuch
 
 
 def _visible(request: Request) -> QuerySet[Complaint]:

@@ -12,7 +12,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from accounts.api import NoLength, TooMuch, holders
+from accounts.api import holders, length_of
 from accounts.models import Token
 from detection.envelopes import EnvelopeRefused, canonical
 from models_registry.feed_api import EnvelopeSerializer
@@ -49,7 +49,7 @@ class Telemetry(APIView):
         responses={200: WindowSerializer, 201: WindowSerializer},
     )
     def post(self, request: Request) -> Response:
-        _bounded(request)
+        length_of(request, intake.LARGEST_MESSAGE)
         assert isinstance(request.auth, Token)
         in_use = Appliance.objects.filter(token=request.auth, retired_at=None).select_related("site")
         appliance = next(iter(in_use.order_by()), None)  # a token has one appliance
@@ -63,14 +63,6 @@ class Telemetry(APIView):
             raise exceptions.ValidationError(str(refusal)) from refusal
         answer = WindowSerializer({"window": taken.value, "hour": window.hour}).data
         return Response(answer, status=201 if taken is Taken.NEW else 200)
-
-
-def _bounded(request: Request) -> None:
-    length = request.META.get("CONTENT_LENGTH") or ""
-    if not length.isdecimal():
-        raise NoLength
-    if int(length) > intake.LARGEST_MESSAGE:
-        raise TooMuch
 
 
 def _bytes(data: Any) -> bytes:
