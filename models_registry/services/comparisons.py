@@ -61,18 +61,12 @@ class Turn:
         return diffs.flips(text, week, own.version, other.version, own.threshold)
 
 
-def newest(config: str) -> Job | None:
-    """Return the newest comparison of what speaks in a configuration; None where nothing is to be compared."""
+def standing(config: str) -> tuple[bool, Job | None]:
+    """Say whether any customer would hear anything else than from the bundle in force, and what compared it last."""
     former, turns = _turns(config)
     if former is None or not turns:
-        return None
-    return Job.objects.filter(run_key=_run_key(former, turns)).order_by("-id").first()
-
-
-def changes_verdicts(config: str) -> bool:
-    """Would any customer hear anything else than from the bundle in force?"""
-    former, turns = _turns(config)
-    return former is not None and bool(turns)
+        return False, None
+    return True, Job.objects.filter(run_key=_run_key(former, turns)).order_by("-id").first()
 
 
 def start(config: str, by: User) -> Job | None:

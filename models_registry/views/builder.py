@@ -75,8 +75,8 @@ def _plan(config: str) -> dict[str, Any]:
     plan = builder.plan(config) if config else None
     if plan is None or plan.error or plan.former is None:
         return {"plan": plan, "config": config}
-    found = {"differs": comparisons.changes_verdicts(config), "job": comparisons.newest(config)}
-    return {"plan": plan, "config": config, **found}
+    differs, job = comparisons.standing(config)
+    return {"plan": plan, "config": config, "differs": differs, "job": job}
 
 
 def _versions() -> list[Version]:
