@@ -17,6 +17,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
@@ -191,23 +192,30 @@ class Watcher:
 
     def __init__(self) -> None:
         reader, writer = os.pipe()
-        if os.fork() == 0:
+        self.pid = os.fork()
+        if self.pid == 0:
             os.close(writer)
             _watch(reader)
         os.close(reader)
         self._writer = writer
 
     def add(self, group: int) -> None:
-        os.write(self._writer, b"+%d\n" % group)
+        self._say(b"+%d\n" % group)
 
     def remove(self, group: int) -> None:
-        os.write(self._writer, b"-%d\n" % group)
+        self._say(b"-%d\n" % group)
+
+    def _say(self, line: bytes) -> None:
+        with suppress(BrokenPipeError):  # it was killed: we end our children all the same
+            os.write(self._writer, line)
 
 
 def _watch(reader: int) -> None:
     """Wait until nobody can write any more, and end what is left. Never returns."""
     os.setsid()
     try:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)  # it ends when we do
         with open(reader, "rb") as lines:
             end_groups(groups_left(lines))
     finally:

@@ -123,6 +123,28 @@ time.sleep(60)
     wait_for(lambda: not any(map(is_alive, pids)))
 
 
+WATCHED = """
+import os, signal, time
+from config.demo.processes import Watcher
+watcher = Watcher()
+time.sleep(0.2)
+for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    os.kill(watcher.pid, number)
+time.sleep(0.2)
+print(os.waitpid(watcher.pid, os.WNOHANG) == (0, 0))
+os.kill(watcher.pid, signal.SIGKILL)
+os.waitpid(watcher.pid, 0)
+watcher.add(1)
+watcher.remove(1)
+print("on")
+"""
+
+
+def test_a_watcher_is_ended_by_nothing_but_a_kill_and_is_not_missed_then():
+    done = subprocess.run([sys.executable, "-c", WATCHED], cwd=ROOT, capture_output=True, text=True, timeout=30)
+    assert (done.stdout, done.stderr) == ("True\non\n", "")
+
+
 def test_what_refuses_to_end_is_killed(monkeypatch):
     monkeypatch.setattr(processes, "GRACE", 0.5)
     stubborn = "import signal, time; signal.signal(15, signal.SIG_IGN); print('up', flush=True); time.sleep(60)"
