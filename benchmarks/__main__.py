@@ -2,7 +2,7 @@
 
 A module of this package is a benchmark when it has `rows()`, which returns dicts with the keys of KEYS. `ratio` is by
 the clock on the wall and decides; `cpu`, where it was measured, is the same by processor time, which other work on the
-machine disturbs less.
+machine disturbs less. Modules say by which variables of the environment larger sizes are asked for.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import platform
 import re
 import sys
 import time
+import traceback
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -41,9 +42,10 @@ def main(arguments: Sequence[str]) -> int:
     rows: list[dict[str, Any]] = []
     began, before = time.monotonic(), _processor_times()
     for name in options.names or known:
-        if not options.json:
-            print(f"measuring {name} ...", file=sys.stderr, flush=True)
-        rows += _checked(name, importlib.import_module(f"benchmarks.{name}").rows())
+        started = time.monotonic()
+        print(f"measuring {name} ...", file=sys.stderr, flush=True)
+        rows += _rows(name)
+        print(f"{name}: {time.monotonic() - started:,.0f} s", file=sys.stderr, flush=True)
     if options.json:
         print(json.dumps(rows, indent=1))
     else:
@@ -97,7 +99,13 @@ def _has_rows(name: str) -> bool:
         return any(line.startswith("def rows(") for line in source)
 
 
-def _checked(name: str, rows: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+def _rows(name: str) -> Iterator[dict[str, Any]]:
+    """Yield the rows of a benchmark. One that fails is a row that does not hold: the others go on."""
+    try:
+        rows = importlib.import_module(f"benchmarks.{name}").rows()
+    except Exception:
+        traceback.print_exc()
+        rows = [dict.fromkeys(KEYS) | {"name": f"{name}: failed, see above", "holds": False}]
     for row in rows:
         if set(row) | OPTIONAL != set(KEYS):
             raise TypeError(f"benchmarks.{name}: a row has the keys {sorted(row)}, expected {sorted(KEYS)}")

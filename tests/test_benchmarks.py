@@ -66,6 +66,17 @@ def test_a_target_that_does_not_hold_is_seen_by_the_caller(measured, capsys):
     assert capsys.readouterr().out.splitlines()[2].endswith("NO")
 
 
+def test_a_benchmark_that_fails_costs_the_others_nothing(measured, monkeypatch, capsys):
+    broken = types.ModuleType("benchmarks.hunt")
+    broken.rows = lambda: 1 / 0
+    monkeypatch.setitem(sys.modules, "benchmarks.hunt", broken)
+    monkeypatch.setattr(benchmarks, "names", lambda: ["hunt", "latency"])
+    assert benchmarks.main([]) == 1
+    told = capsys.readouterr()
+    assert [line.split()[-1] for line in told.out.splitlines()[2:4]] == ["NO", "yes"]
+    assert "ZeroDivisionError" in told.err
+
+
 def test_a_row_with_other_keys_is_refused(measured):
     measured.rows = lambda: [{"name": "x"}]
     with pytest.raises(TypeError, match="keys"):
