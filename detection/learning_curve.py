@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy.special import stdtrit
 
 from detection.cross_validation import drawn
 
@@ -102,7 +102,7 @@ def curve(errors: Sequence[Sequence[tuple[int, float]]], labels: int, more: int)
         return Curve(labels, points, why_not="few points")
     powers = np.array([-slope for slope, _level in slopes])
     mean, spread = float(powers.mean()), float(powers.std(ddof=1)) / math.sqrt(len(powers))
-    reach = float(stats.t.ppf(0.975, len(powers) - 1)) * spread
+    reach = float(stdtrit(len(powers) - 1, 0.975)) * spread
     told = Curve(labels, points, power=mean, power_low=mean - reach, power_high=mean + reach)
     if points[-1].error < 1e-9:
         return Curve(labels, points, why_not="no error left")
