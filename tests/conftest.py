@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,11 @@ from django.utils import translation
 
 from accounts.models import User
 from accounts.roles import Role
+from detection.contract import Contract
+from detection.training import Progress, TrainedModel, TrainingPolicy, TrainingRows, train, write_training_set
 from jobs.models import Job, State
 from jobs.services import broker
+from models_registry.services import training
 from tests import factories
 from tests.guards import guard_all
 
@@ -103,6 +106,34 @@ def run_jobs() -> Callable[[], int]:
         return count
 
     return run
+
+
+_trained: dict[tuple[object, ...], TrainedModel] = {}
+
+
+@pytest.fixture(autouse=True)
+def train_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let tests share what they trained: it takes seconds, and the same rows give the same bytes."""
+
+    def remembered(
+        rows: TrainingRows,
+        contract: Contract,
+        policy: TrainingPolicy,
+        metadata: Mapping[str, str],
+        progress: Progress | None = None,
+    ) -> TrainedModel:
+        key = (write_training_set(rows), contract, policy, tuple(sorted(metadata.items())))
+        if key not in _trained:
+            _trained[key] = train(rows, contract, policy, metadata, progress)
+        return _trained[key]
+
+    monkeypatch.setattr(training, "train", remembered)
+
+
+@pytest.fixture
+def train_anew(train_once: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Train all the same: for tests of what happens while a model is trained."""
+    monkeypatch.setattr(training, "train", train)
 
 
 @pytest.fixture(scope="session")

@@ -154,7 +154,7 @@ def first(db, tmp_path):
     return loop.make_loop(tmp_path)
 
 
-def test_one_job_trains_gates_and_has_the_candidate_scored(first, run_jobs):
+def test_one_job_trains_gates_and_has_the_candidate_scored(first, train_anew, run_jobs):
     job = retraining.start(first.detector, reason="complaint 7 is confirmed")
     assert run_jobs() == 2
     job.refresh_from_db()
@@ -201,7 +201,7 @@ def test_a_run_that_takes_over_goes_on_where_the_dead_one_stopped(first, run_job
     assert (Snapshot.objects.count(), TrainingSet.objects.count()) == counts[:2]
 
 
-def test_a_version_of_a_worker_that_lost_its_lease_does_not_stay(first):
+def test_a_version_of_a_worker_that_lost_its_lease_does_not_stay(first, train_anew):
     job = retraining.start(first.detector, reason="test")
 
     def work(lease):
@@ -213,7 +213,7 @@ def test_a_version_of_a_worker_that_lost_its_lease_does_not_stay(first):
     assert Job.objects.get().state == State.RUNNING  # somebody else's
 
 
-def test_cancelling_ends_the_training_between_two_models(first, engineer, run_jobs, monkeypatch):
+def test_cancelling_ends_the_training_between_two_models(first, train_anew, engineer, run_jobs, monkeypatch):
     job = retraining.start(first.detector, reason="test")
     seen = []
     progress = jobs.Lease.progress

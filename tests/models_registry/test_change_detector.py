@@ -174,6 +174,7 @@ def test_the_schedule_is_changed_at_once(detector, engineer_client):
     assert AuditEntry.objects.filter(action="detector.schedule").exists()
 
 
+@pytest.mark.slow
 def test_the_pages_are_accessible(detector, engineer, sign_in, accessible):
     propose(detector, engineer, rules=RULES, cost=25)
     tab = sign_in(engineer)

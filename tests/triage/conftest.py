@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from models_registry.models import Bundle, Customer, Version
 from models_registry.services import bundles
 from tests import factories
-from tests.models_registry.conftest import train_once  # noqa: F401 - training takes seconds
 from tests.models_registry.loop import keep_snapshot, make_loop, right_rows
 
 ATTACK = "GET /?id=1%27%20union%20select%201,2-- HTTP/1.1\nHost: intranet.example\nUser-Agent: Mozilla/5.0"
@@ -26,9 +24,8 @@ def build(version: Version, *, threshold: float | None = None, silent: bool = Fa
 
 
 @pytest.fixture
-def loud(tmp_path: Path, house: None, db: None, request: Any) -> Version:
+def loud(tmp_path: Path, house: None, db: None) -> Version:
     """A version that passed the gate and is in a bundle, with a customer who runs it."""
-    request.getfixturevalue("train_once")
     version = make_loop(tmp_path)
     keep_snapshot(version.detector, *right_rows())
     build(version)
