@@ -9,7 +9,9 @@ from detection.contract import CONTRACTS, encode
 from detection.sessions import COLUMNS, Kind
 from detection.tables import columns_of, inputs_of, session_table
 
-TEXT = st.none() | st.text(max_size=5) | st.text("aÄ/\0", min_size=500, max_size=600)
+PART = st.text("aÄ/\0", min_size=4, max_size=5)
+LONG = st.builds(lambda part, end: part * 120 + end, PART, PART)  # around what a column is cut to; drawn in few choices
+TEXT = st.none() | st.text(max_size=5) | LONG
 NUMBER = st.none() | st.integers(-(2**50), 2**63 - 1)
 VALUES = {Kind.TEXT: TEXT, Kind.INTEGER: NUMBER, Kind.TIME: st.none() | st.integers(0, 2**50), Kind.HITS: st.just([])}
 ROW = st.fixed_dictionaries({column.name: VALUES[column.kind] for column in COLUMNS})
