@@ -7,7 +7,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 RUNS := $(VENV)/.runs
 DEVELOPMENT := ETALON_DEVELOPMENT=1
-PYTEST := $(BIN)/python -m pytest -n 2 -q
+# worksteal: neighbours stay together, and what a module prepares is prepared once
+PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal -q
 
 .PHONY: demo demo-reset test test-postgres test-slow check bench messages screenshots lock clean
 
