@@ -150,6 +150,7 @@ def test_the_command_says_what_is_wrong(arguments):
         call_command("make_token", *arguments)
 
 
+@pytest.mark.slow
 def test_the_pages_are_accessible(sign_in, administrator, accessible):
     make_token()
     tokens.make_own_token(administrator, "script")

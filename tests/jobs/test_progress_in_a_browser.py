@@ -37,7 +37,7 @@ def test_progress_moves_while_the_focus_stays_and_cancel_is_one_key(page, sign_i
     tab.locator(".badge", has_text="cancelled").wait_for()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", [pytest.param("light", marks=pytest.mark.slow), "dark"])
 def test_the_list_is_accessible_and_follows(page, sign_in, accessible, running, scheme):
     page.emulate_media(color_scheme=scheme)
     tab = sign_in(factories.make_user(Role.ADMINISTRATOR))

@@ -112,7 +112,7 @@ def test_postponing_by_keys(bench, expert):
     assert shown(bench) == first
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", [pytest.param("light", marks=pytest.mark.slow), "dark"])
 def test_a_bulk_verdict_by_keys(line, live_server, sign_in, expert, accessible, run_jobs, scheme):
     page = sign_in(expert)
     page.emulate_media(color_scheme=scheme)

@@ -181,7 +181,7 @@ def test_j_and_k_walk_the_list_and_enter_opens(line, live_server, sign_in, exper
     assert Item.objects.get(claimed_by=expert).title == "GET intranet.example/1"
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", [pytest.param("light", marks=pytest.mark.slow), "dark"])
 def test_the_page_can_be_used_by_everybody(bench, scheme, accessible):
     bench.emulate_media(color_scheme=scheme)
     bench.wait_for_selector("mark", state="attached")

@@ -212,7 +212,7 @@ def test_the_list_of_disputes_says_what_is_open(row, expert, auditor_client):
     assert row.title in text
 
 
-@pytest.mark.browser
+@pytest.mark.slow
 def test_the_pages_are_accessible(row, sign_in, accessible, expert):
     failing_report(row)
     disputes.dispute(row, expert, reason="other", note="look")

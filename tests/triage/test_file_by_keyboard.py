@@ -43,7 +43,7 @@ def test_a_wrong_paste_is_told_while_it_can_be_mended(form):
     form.wait_for_selector("#id_flagged:focus")
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", [pytest.param("light", marks=pytest.mark.slow), "dark"])
 def test_the_pages_can_be_used_by_everybody(form, accessible, scheme):
     form.emulate_media(color_scheme=scheme)
     accessible(form)
