@@ -163,7 +163,7 @@ def test_kinds_and_versions_narrow_it(expert_client, expert, queue):
     assert wrong.item.title in page_of(expert_client, found="false-positive")
     assert wrong.item.title not in page_of(expert_client, version=version.pk)
     assert unique.item.title in page_of(expert_client, version=version.pk)
-    assert expert_client.get(reverse("labeling:answers"), {"version": 9}).status_code == 404
+    assert expert_client.get(reverse("labeling:answers"), {"version": version.pk + 1}).status_code == 404
 
 
 def test_a_fresh_proof_answer_is_told_later(expert_client, expert, queue):
