@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -10,6 +11,7 @@ from django.db import connection, transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
+from accounts import prepared
 from accounts.models import User
 from accounts.prepared import ByKey
 from accounts.roles import EXPERTS, Role
@@ -24,10 +26,22 @@ LONGEST_HOLD = timedelta(hours=1)  # a page left open overnight must not keep an
 SKIP_FOR = timedelta(hours=4)
 
 # One statement finds and takes, whatever is asked for: nobody can come in between. PostgreSQL would make claimants
-# queue up behind each other's rows, so there they step over locked ones.
-_CLAIM = """
-UPDATE labeling_item SET claimed_by_id = %s, claimed_until = %s, opened_at = %s
-WHERE id = (
+# queue up behind each other's rows, so there they step over locked ones. Who holds an item is given that one; the
+# places to look are asked in turn, each only where those before it have nothing.
+_GIVE = """
+UPDATE labeling_item SET claimed_by_id = %s, claimed_until = %s,
+  opened_at = CASE WHEN labeling_item.claimed_until > %s THEN labeling_item.opened_at ELSE %s END
+WHERE labeling_item.id = COALESCE({places})
+  AND (labeling_item.claimed_until IS NULL OR labeling_item.claimed_until <= %s OR labeling_item.claimed_by_id = %s)
+RETURNING labeling_item.id, labeling_item.state, labeling_item.opened_at = %s
+"""
+_HELD = """(
+    SELECT labeling_item.id FROM labeling_item
+    WHERE labeling_item.claimed_by_id = %s AND labeling_item.queue_id = %s AND labeling_item.id <> %s AND {wanted}
+      AND labeling_item.claimed_until > %s AND labeling_item.opened_at > %s AND labeling_item.state IN ({states})
+    ORDER BY labeling_item.id LIMIT 1
+)"""
+_FREE = """(
     SELECT labeling_item.id FROM labeling_item
     WHERE labeling_item.queue_id = %s AND labeling_item.id <> %s AND {wanted}
       AND (labeling_item.claimed_until IS NULL OR labeling_item.claimed_until <= %s)
@@ -40,21 +54,7 @@ WHERE id = (
         SELECT 1 FROM labeling_skip s
         WHERE s.item_id = labeling_item.id AND s.expert_id = %s AND s.until > %s)
     ORDER BY {order} LIMIT 1 {lock}
-)
-RETURNING id
-"""
-_RESUME = """
-UPDATE labeling_item SET claimed_until = %s
-WHERE id = (
-    SELECT labeling_item.id FROM labeling_item
-    WHERE labeling_item.claimed_by_id = %s AND labeling_item.queue_id = %s AND labeling_item.id <> %s AND {wanted}
-      AND labeling_item.claimed_until > %s AND labeling_item.opened_at > %s AND labeling_item.state IN ({states})
-    ORDER BY labeling_item.id LIMIT 1
-)
-RETURNING id
-"""
-
-
+)"""
 # who has a part in a dispute does not decide it, not even after taking his answer back
 _NOT_A_PART = """
       AND NOT EXISTS (
@@ -72,15 +72,17 @@ def claim_next(
     Items in conflict go to senior experts only, and before all others. Who arrives at the queue is given first what
     was returned to him; who is at work gets that last, so that no answer waits for the question. The item numbered
     `but` is never given."""
-    if (held := _resume(queue, expert, wanted, but)) is not None:
-        return _shown(held, queue, expert)
-    if arriving and (returned := claim_returned(queue, expert)) is not None:
-        return returned
-    for state in _claimable(expert, wanted):
-        if (pk := _take(queue, expert, state, wanted, but)) is not None:
-            seed = None if state != ItemState.OPEN or wanted.narrows else _take_seed(pk, queue, expert)
-            return _shown(seed or pk, queue, expert)
-    return None if arriving else claim_returned(queue, expert, but)
+    if arriving:
+        held = _give(queue, expert, wanted, but, ())
+        shown = _shown(held.pk, queue, expert) if held else claim_returned(queue, expert)
+        if shown is not None:
+            return shown
+    given = _give(queue, expert, wanted, but, _claimable(expert, wanted))
+    if given is None:
+        return None if arriving else claim_returned(queue, expert, but)
+    drawn_for = given.is_new and given.state == ItemState.OPEN and not wanted.narrows
+    seed = _take_seed(given.pk, queue, expert) if drawn_for else None
+    return _shown(seed or given.pk, queue, expert)
 
 
 def _take_seed(pk: int, queue: Queue, expert: User) -> int | None:
@@ -146,10 +148,11 @@ def take_over(item: Item, senior: User) -> User | None:
 def items() -> ItemQuerySet:
     """Items with all that a labelling page reads: many columns, so ask for them once. What it shows later, later."""
     shown = Item.objects.select_related("queue__detector", "detector", "version__detector", "record", "claimed_by")
-    return shown.defer("record__examples", "record__spread")
+    return shown.defer(*_LATER)
 
 
-_SHOWN = ByKey(lambda: Item.objects.select_related("version", "record").defer("record__examples", "record__spread"))
+_LATER = ("record__examples", "record__spread", "version__report", "version__parameters")
+_SHOWN = ByKey(lambda: Item.objects.select_related("version", "record").defer(*_LATER))
 
 
 def _shown(pk: int, queue: Queue, expert: User) -> Item:
@@ -242,30 +245,49 @@ def _answers_of(expert: User) -> QuerySet[Label]:
     return Label.objects.current().filter(item=OuterRef("pk"), expert=expert)
 
 
-def _resume(queue: Queue, expert: User, wanted: ItemFilter, but: int) -> int | None:
-    """Prolong the lease of an item that the expert holds; return its number."""
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """An item that one statement gave to an expert."""
+
+    pk: int
+    state: str
+    is_new: bool  # he did not hold it before
+
+
+def _give(queue: Queue, expert: User, wanted: ItemFilter, but: int, states: Sequence[ItemState]) -> _Given | None:
+    """Prolong the lease of what the expert holds, or give him the first free item of the states, in their turn."""
     now = timezone.now()
+    until, moment, oldest = (_stored(each) for each in (now + LEASE, now, now - LONGEST_HOLD))
+    places = [_held(queue, expert, wanted, but, moment, oldest)]
+    places += [_free(queue, expert, wanted, but, moment, state) for state in states]
+    # COALESCE takes two at least
+    sql = _GIVE.format(places=", ".join([place for place, _said in places] + ["NULL"] * (not states)))
+    asked = [value for _place, said in places for value in said]
+    parameters = [expert.pk, until, moment, moment, *asked, moment, expert.pk, moment]
+    # what narrows is written in many ways, and its values decide over its plan
+    with connection.cursor() if wanted.narrows else prepared.cursor() as cursor:
+        cursor.execute(sql, parameters)
+        found = cursor.fetchall()
+    return _Given(*found[0][:2], bool(found[0][2])) if found else None
+
+
+def _held(queue: Queue, expert: User, wanted: ItemFilter, but: int, now: Any, oldest: Any) -> tuple[str, list[Any]]:
+    """Return where to look for an item that the expert holds, and the parameters."""
     conditions, said = wanted.where(ANY)
     states = ", ".join(f"'{state.value}'" for state in _held_states(expert))
-    sql = _RESUME.format(wanted=" AND ".join(conditions) or "1 = 1", states=states)
-    moments = [_stored(moment) for moment in (now + LEASE, now, now - LONGEST_HOLD)]
-    return _number(sql, [moments[0], expert.pk, queue.pk, but, *said, *moments[1:]])
+    sql = _HELD.format(wanted=" AND ".join(conditions) or "1 = 1", states=states)
+    return sql, [expert.pk, queue.pk, but, *said, now, oldest]
 
 
-def _take(queue: Queue, expert: User, state: ItemState, wanted: ItemFilter, but: int) -> int | None:
+def _free(
+    queue: Queue, expert: User, wanted: ItemFilter, but: int, now: Any, state: ItemState
+) -> tuple[str, list[Any]]:
+    """Return where to look for an item of a state that nobody holds, and the parameters."""
     lock = "FOR UPDATE SKIP LOCKED" if connection.features.has_select_for_update_skip_locked else ""
     conditions, said = wanted.where(state)
     part, asked = (_NOT_A_PART, [expert.pk]) if state == ItemState.CONFLICT else ("", [])
-    sql = _CLAIM.format(wanted=" AND ".join(conditions), order=wanted.sorting.sql, lock=lock, not_a_part=part)
-    now, until = (_stored(moment) for moment in (timezone.now(), timezone.now() + LEASE))
-    return _number(sql, [expert.pk, until, now, queue.pk, but, *said, now, expert.pk, *asked, expert.pk, now])
-
-
-def _number(sql: str, parameters: list[Any]) -> int | None:
-    with connection.cursor() as cursor:
-        cursor.execute(sql, parameters)
-        found = cursor.fetchall()
-    return found[0][0] if found else None
+    sql = _FREE.format(wanted=" AND ".join(conditions), order=wanted.sorting.sql, lock=lock, not_a_part=part)
+    return sql, [queue.pk, but, *said, now, expert.pk, *asked, expert.pk, now]
 
 
 def _stored(moment: datetime) -> Any:

@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime
 
 from django.db import connection
 
+from accounts import prepared
 from accounts.models import User
 from labeling.models import ExpertDay
 
@@ -18,7 +19,7 @@ RETURNING answered
 
 def count(expert: User, moment: datetime, answers: int = 1) -> int:
     """Add answers to the day of a moment; negative: take them off. Return how many there are."""
-    with connection.cursor() as cursor:
+    with prepared.cursor() as cursor:
         cursor.execute(_COUNT, [expert.pk, _stored(moment), answers])
         found: list[tuple[int]] = cursor.fetchall()
     return max(found[0][0], 0)

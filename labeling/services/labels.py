@@ -11,7 +11,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from accounts.models import User
-from accounts.prepared import ByKey
+from accounts.prepared import ByKey, Insert
 from accounts.roles import Role
 from labeling.models import (
     DECIDED,
@@ -33,7 +33,10 @@ from labeling.services.states import Step, follow, history_of, uncontested
 UNDO_WITHIN = timedelta(hours=12)  # later corrections are a matter for a second opinion, not for a key
 UNDOABLE = 20  # of an expert's newest answers
 
-_LOCKED = ByKey(lambda: Item.objects.select_for_update(of=("self",)).select_related("queue__detector"))
+_LOCKED = ByKey(
+    lambda: Item.objects.select_for_update(of=("self",)).select_related("queue__detector").defer("decision", "score")
+)
+_NEW = Insert(Label)
 
 
 class NotHolder(LabelRefused):
@@ -109,7 +112,7 @@ def write(item: Item, expert: User, given: Given) -> Written:
     if earlier is not None and earlier.answer not in NO_ANSWER and not again:
         raise LabelRefused(_("You have answered this item already. Undo that answer first."))
     now = timezone.now()
-    label = Label.objects.create(
+    label = _NEW(
         item=item,
         detector_id=item.detector_id,
         subject_kind=item.subject_kind,

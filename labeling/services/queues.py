@@ -8,11 +8,12 @@ from datetime import date, datetime, timedelta
 
 import structlog
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models import DateTimeField, Exists, F, OuterRef, Q
 from django.db.models.expressions import RawSQL
 from django.utils import timezone
 
+from accounts import prepared
 from accounts.models import User
 from accounts.roles import EXPERTS
 from detection.sampling import SamplingPolicy, lot
@@ -116,7 +117,7 @@ def move(queue_id: int, before: str | None, after: str | None, items: int = 1) -
     if steps:
         columns = ", ".join(_STEP.format(name=name) for name in steps)
         both = [value for step in steps.values() for value in (-step, step)]
-        with connection.cursor() as cursor:
+        with prepared.cursor() as cursor:
             cursor.execute(f"UPDATE labeling_queue SET {columns} WHERE id = %s", [*both, queue_id])  # noqa: S608 - ours
 
 

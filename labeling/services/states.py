@@ -9,8 +9,10 @@ from datetime import datetime
 from typing import Any
 
 from django.db import connection
+from django.db.backends.utils import CursorWrapper
 from django.db.models import Q
 
+from accounts import prepared
 from accounts.roles import Role
 from labeling.models import NO_ANSWER, Answer, AskedAgain, GroupCheck, Item, ItemState, Label
 from labeling.services.queues import move
@@ -111,7 +113,7 @@ def history_of(items: Sequence[Item]) -> dict[int, list[Step]]:
     """Return the labels of each item, the oldest first."""
     history: dict[int, list[Step]] = defaultdict(list)
     for some in _batched([item.pk for item in items]):
-        with connection.cursor() as cursor:
+        with _cursor(some) as cursor:
             cursor.execute(_HISTORY.format(items=_marks(some)), some)
             found = cursor.fetchall()
         for item, pk, expert, answer, role in found:
@@ -124,7 +126,7 @@ def _change(items: Sequence[int], columns: Mapping[str, Any]) -> None:
     names = ", ".join(f"{name} = %s" for name in columns)
     values = [_stored(value) for value in columns.values()]
     for some in _batched(items):
-        with connection.cursor() as cursor:
+        with _cursor(some) as cursor:
             cursor.execute(_CHANGE.format(columns=names, items=_marks(some)), [*values, *some])
 
 
@@ -132,6 +134,11 @@ def _batched(items: Sequence[int]) -> Iterator[Sequence[int]]:
     """Yield as many at a time as a statement may name."""
     for start in range(0, len(items), MOST_NAMED):
         yield items[start : start + MOST_NAMED]
+
+
+def _cursor(items: Sequence[int]) -> CursorWrapper:
+    """An answer to one item is what happens all day; there are as many statements for more as there are numbers."""
+    return prepared.cursor() if len(items) == 1 else connection.cursor()
 
 
 def _marks(values: Sequence[int]) -> str:

@@ -1,18 +1,18 @@
-"""Queries written once give the same rows as the ORM gives."""
+"""Statements written once give and write the same rows as the ORM does."""
 
 from __future__ import annotations
 
 import pytest
-from django.db import transaction
+from django.db import connection, transaction
 from django.urls import reverse
 
 from accounts.prepared import ByKey
-from labeling.models import Item
+from labeling.models import Item, Label
 from labeling.services import claims, labels
 from tests.factories import make_session_item as make_item
 
 pytestmark = pytest.mark.django_db
-MOST_QUERIES = 10  # of an answer that carries the next item, BEGIN and COMMIT not counted
+MOST_QUERIES = 9  # of an answer that carries the next item, BEGIN and COMMIT not counted
 
 
 def same(found, expected):
@@ -51,6 +51,46 @@ def test_what_is_not_there_is_said(db):
 def test_a_query_with_words_of_its_own_is_refused(item):
     with pytest.raises(TypeError):
         ByKey(lambda: Item.objects.filter(title="x")).get(item.pk)
+
+
+def test_a_row_that_is_written_is_the_row(item, expert):
+    written = labels._NEW(
+        item=item,
+        detector_id=item.detector_id,
+        subject_kind=item.subject_kind,
+        subject_key=item.subject_key,
+        expert=expert,
+        answer="positive",
+        note="a note with 100 % and \u2400",
+        milliseconds=1200,
+    )
+    same(written, Label.objects.get())
+    with pytest.raises(TypeError):
+        written.save()  # it is a row of history like any other
+
+
+@pytest.mark.skipif("connection.vendor != 'postgresql'", reason="SQLite keeps what it has parsed by itself")
+def test_a_statement_is_planned_once_a_connection_and_others_are_not_kept(item):
+    for pk in (item.pk, item.pk):
+        claims._SHOWN.get(pk)
+        Item.objects.get(pk=pk)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*), count(DISTINCT statement) FROM pg_prepared_statements WHERE statement LIKE '%record%'"
+        )
+        assert cursor.fetchone() == (1, 1)
+        cursor.execute("SELECT count(*) FROM pg_prepared_statements WHERE NOT statement LIKE '%record%'")
+        assert cursor.fetchone() == (0,)
+    assert connection.connection.prepare_threshold is None
+
+
+@pytest.mark.skipif("connection.vendor != 'postgresql'", reason="SQLite keeps what it has parsed by itself")
+def test_behind_a_pooler_nothing_is_planned_ahead(item, monkeypatch):
+    monkeypatch.setitem(connection.settings_dict, "DISABLE_SERVER_SIDE_CURSORS", True)
+    assert claims._SHOWN.get(item.pk) == item
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM pg_prepared_statements")
+        assert cursor.fetchone() == (0,)
 
 
 def test_an_answer_asks_the_database_little(queue, held, expert_client, django_assert_max_num_queries):
