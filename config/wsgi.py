@@ -9,7 +9,8 @@ from django.core.wsgi import get_wsgi_application
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 application = get_wsgi_application()
 
-from detection.explain import warm  # noqa: E402 (after the settings)
+from config import checkpoints  # noqa: E402 (after the settings)
+from detection.explain import warm  # noqa: E402
 
 
 def _warm() -> None:
@@ -20,3 +21,4 @@ def _warm() -> None:
 
 
 threading.Thread(target=_warm, name="warm explanations", daemon=True).start()  # pages are served meanwhile
+checkpoints.keep_bringing()

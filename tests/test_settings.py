@@ -105,7 +105,7 @@ def test_sqlite_is_tuned():
     options = read("s.DATABASES['default']['OPTIONS']", ETALON_DEVELOPMENT="1")
     assert options["transaction_mode"] == "IMMEDIATE"
     assert options["timeout"] == 20
-    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
+    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "wal_autocheckpoint=16000"):
         assert pragma in options["init_command"]
 
 
