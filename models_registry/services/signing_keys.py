@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import parse_qsl, urlparse
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import (
@@ -18,7 +21,7 @@ from cryptography.hazmat.primitives.serialization import (
 from django.conf import settings
 from securesystemslib.signer import CryptoSigner, Key, Signer, SSlibKey
 
-from models_registry.services.feed_metadata import ONLINE
+from models_registry.services.feed_metadata import ONLINE, read
 
 
 class KeyRefused(ValueError):  # noqa: N818
@@ -67,14 +70,46 @@ def file_signer(path: Path, password: str = "") -> CryptoSigner:
     return CryptoSigner(private)
 
 
+def token_key(uri: str, ask: Callable[[], str]) -> Key:
+    """Return the public half of a key on a PKCS#11 token (`hsm:2?label=...`); where the token hides it, with a PIN."""
+    with _of_token():
+        from securesystemslib.signer import HSMSigner
+
+        asked = urlparse(uri)
+        label = dict(parse_qsl(asked.query)).get("label")
+        return HSMSigner.import_(int(asked.path or HSMSigner.SCHEME_KEYID), label, lambda _what: ask())[1]
+
+
 def token_signer(uri: str, public: Key, pin: str) -> Signer:
-    """Return the signer of a key on a PKCS#11 token (`hsm:2?label=...`, securesystemslib's form)."""
-    try:
+    """Return the signer of a key on a PKCS#11 token."""
+    with _of_token():
         from securesystemslib.signer import HSMSigner
 
         return HSMSigner.from_priv_key_uri(uri, public, lambda _what: pin)
-    except Exception as error:  # missing library, missing module, wrong PIN: each with its own error class
-        raise KeyRefused(f"the token cannot sign ({error}): it needs PyKCS11, asn1crypto and PYKCS11LIB") from error
+
+
+def sign_parts(signer: Signer, parts: Mapping[str, str]) -> dict[str, str]:
+    """Return a signature, hex, under each of the parts. The first refusal of a token ends it: PINs are counted."""
+    with _of_token():
+        return {role: signer.sign(read(part).signed_bytes).signature for role, part in parts.items()}
+
+
+@contextmanager
+def _of_token() -> Iterator[None]:
+    """Say in one way what libraries, modules and tokens refuse, each with error classes of its own."""
+    try:
+        yield
+    except Exception as error:
+        told = str(error) or type(error).__name__  # PinIncorrect, TokenNotPresent: they have no other words
+        raise KeyRefused(
+            f"the token cannot sign ({told}): it needs the package python-pkcs11, "
+            "PYKCS11LIB with the path of its module, an EC key (P-256 or P-384) and the right PIN"
+        ) from error
+
+
+def pem_of(key: Key) -> bytes:
+    """Return a public key as the file that is handed in."""
+    return str(key.keyval["public"]).encode()
 
 
 def make_online_keys() -> list[Path]:

@@ -84,9 +84,19 @@ def test_a_changed_release_file_gives_signatures_that_do_not_fit(delivery: Feed,
     assert Release.objects.get().signatures.count() == 0
 
 
+def test_a_feed_signed_anew_says_when_it_is_done(delivery: Feed, tmp_path: Path) -> None:
+    release = releases.propose_again(delivery.engineer)
+    key = tmp_path / "key.pem"
+    told = []
+    for user in (delivery.engineer, delivery.senior):
+        key.write_bytes(delivery.signers[user.username].private_bytes)
+        told.append(say("approve", str(release.pk), key=key, yes=True).splitlines()[-1])
+    assert told == ["signed; another signature is needed", "signed; it is in the feed"]
+
+
 def test_a_token_that_is_not_there_says_so(delivery: Feed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     release = releases.propose(make_real_bundle(), "canary", delivery.engineer)
     say("feed", "make-key", str(tmp_path / "a.pem"))
     monkeypatch.setattr("getpass.getpass", lambda _prompt: "1234")
-    with pytest.raises(CommandError, match="PyKCS11"):
+    with pytest.raises(CommandError, match="PYKCS11LIB"):
         say("approve", str(release.pk), pkcs11="hsm:2", public=tmp_path / "a.pem.pub", yes=True)

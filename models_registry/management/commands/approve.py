@@ -20,7 +20,9 @@ class Command(BaseCommand):
         parser.add_argument("release", help="number of the release, or the file its page gave")
         parser.add_argument("--key", type=Path, help="private key file (feed make-key)")
         parser.add_argument("--pkcs11", metavar="URI", help="key on a token: hsm:KEYID?label=TOKEN")
-        parser.add_argument("--public", type=Path, help="public key file of the key on the token")
+        parser.add_argument(
+            "--public", type=Path, help="public key file of the key on the token (default: asked of the token)"
+        )
         parser.add_argument("--ask-password", action="store_true", help="the key file has a password")
         parser.add_argument("--out", type=Path, help="where the signatures go (default: beside the file)")
         parser.add_argument("--yes", action="store_true", help="do not ask before signing")
@@ -31,7 +33,10 @@ class Command(BaseCommand):
         self.stdout.write("\n".join(tuf.describe(parts)))
         if not options["yes"] and input("Sign this? Type yes: ") != "yes":
             raise CommandError("not signed")
-        values = {role: signer.sign(tuf.read(part).signed_bytes).signature for role, part in parts.items()}
+        try:
+            values = signing_keys.sign_parts(signer, parts)
+        except signing_keys.KeyRefused as error:
+            raise CommandError(str(error)) from error
         said = {"release": number, "keyid": signer.public_key.keyid, "signatures": values}
         out: Path | None = options["out"] or beside
         if out is None:
@@ -57,23 +62,32 @@ class Command(BaseCommand):
     def _signer(self, options: dict[str, Any]) -> Any:
         try:
             if options["pkcs11"]:
-                if options["public"] is None:
-                    raise CommandError("--pkcs11 needs --public, the token's public key file")
-                public = signing_keys.public_key(options["public"].read_bytes())
-                return signing_keys.token_signer(options["pkcs11"], public, getpass.getpass("PIN: "))
+                pin = getpass.getpass("PIN: ")
+                given: Path | None = options["public"]
+                public = (
+                    signing_keys.public_key(given.read_bytes())
+                    if given
+                    else signing_keys.token_key(options["pkcs11"], lambda: pin)
+                )
+                return signing_keys.token_signer(options["pkcs11"], public, pin)
             if options["key"] is None:
-                raise CommandError("name your key: --key FILE, or --pkcs11 URI --public FILE")
+                raise CommandError("name your key: --key FILE, or --pkcs11 URI")
             password = getpass.getpass("Password: ") if options["ask_password"] else ""
             return signing_keys.file_signer(options["key"], password)
         except (OSError, signing_keys.KeyRefused) as error:
             raise CommandError(str(error)) from error
 
     def _send(self, number: int, said: dict[str, Any]) -> None:
-        from models_registry.models import Release
+        from models_registry.models import Release, ReleaseOutcome
         from models_registry.services import releases
 
         try:
             published = releases.sign(Release.objects.get(pk=number), said["keyid"], said["signatures"])
         except releases.ReleaseRefused as refusal:
             raise CommandError(str(refusal)) from refusal
-        self.stdout.write(f"signed; published: {published}" if published else "signed; another signature is needed")
+        if published:
+            self.stdout.write(f"signed; published: {published}")
+        elif ReleaseOutcome.objects.filter(release=number).exists():
+            self.stdout.write("signed; it is in the feed")
+        else:
+            self.stdout.write("signed; another signature is needed")

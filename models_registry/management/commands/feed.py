@@ -8,19 +8,23 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
+from securesystemslib.signer import Signer
 
 from models_registry.services import feed_metadata as tuf
 from models_registry.services import signing_keys
 
 
 class Command(BaseCommand):
-    help = "make-key, register-key, prepare-root, sign-root, install-root, refresh, status"
+    help = "make-key, read-token, register-key, prepare-root, sign-root, install-root, refresh, status"
 
     def add_arguments(self, parser: CommandParser) -> None:
         actions = parser.add_subparsers(dest="action", required=True)
         make = actions.add_parser("make-key", help="a new ed25519 key pair, on the machine of its owner")
         make.add_argument("path", type=Path)
         make.add_argument("--ask-password", action="store_true")
+        token = actions.add_parser("read-token", help="write the public half of a key on a PKCS#11 token")
+        token.add_argument("uri", help="hsm:KEYID?label=TOKEN; PYKCS11LIB names the token's module")
+        token.add_argument("out", type=Path)
         register = actions.add_parser("register-key", help="a person's public key, also on the page of releases")
         register.add_argument("user")
         register.add_argument("public", type=Path)
@@ -30,7 +34,9 @@ class Command(BaseCommand):
         prepare.add_argument("--threshold", type=int, default=1, help="signatures of root keys that a root needs")
         sign = actions.add_parser("sign-root", help="add one root key's signature; repeat for each, old and new")
         sign.add_argument("root", type=Path)
-        sign.add_argument("--key", type=Path, required=True)
+        held = sign.add_mutually_exclusive_group(required=True)
+        held.add_argument("--key", type=Path)
+        held.add_argument("--pkcs11", metavar="URI", help="root key on a token")
         sign.add_argument("--ask-password", action="store_true")
         install = actions.add_parser("install-root", help="put a signed root in force")
         install.add_argument("root", type=Path)
@@ -47,6 +53,11 @@ class Command(BaseCommand):
         password = getpass.getpass("New password: ") if options["ask_password"] else ""
         key = signing_keys.make_key(options["path"], password)
         self.stdout.write(f"{options['path']} (keep it), {options['path']}.pub (hand it out): key id {key.keyid}")
+
+    def _read_token(self, options: dict[str, Any]) -> None:
+        key = signing_keys.token_key(options["uri"], lambda: getpass.getpass("PIN: "))
+        options["out"].write_bytes(signing_keys.pem_of(key))
+        self.stdout.write(f"{options['out']} (hand it out): key id {key.keyid}")
 
     def _register_key(self, options: dict[str, Any]) -> None:
         from accounts.models import User
@@ -67,9 +78,15 @@ class Command(BaseCommand):
         self.stdout.write(f"{options['out']}: root version {root.signed.version}, to be signed by sign-root")
 
     def _sign_root(self, options: dict[str, Any]) -> None:
-        password = getpass.getpass("Password: ") if options["ask_password"] else ""
         root = tuf.read(options["root"].read_bytes())
-        root.sign(signing_keys.file_signer(options["key"], password), append=True)
+        if options["pkcs11"]:
+            pin = getpass.getpass("PIN: ")
+            key = signing_keys.token_key(options["pkcs11"], lambda: pin)
+            signer: Signer = signing_keys.token_signer(options["pkcs11"], key, pin)
+        else:
+            password = getpass.getpass("Password: ") if options["ask_password"] else ""
+            signer = signing_keys.file_signer(options["key"], password)
+        root.sign(signer, append=True)
         options["root"].write_text(tuf.text_of(root), encoding="utf-8")
         self.stdout.write(f"{options['root']}: {len(root.signatures)} signatures")
 
