@@ -54,7 +54,7 @@ def guard(table: str) -> Guard:
     """Return the migration step after which the database refuses to change a table.
 
     SQLite keeps DELETE, because test runs empty tables with it (PostgreSQL has TRUNCATE). A later migration that
-    rebuilds the table on SQLite drops the trigger with the old table and must guard it again."""
+    rebuilds the table on SQLite would drop the trigger with the old table: it stands between `unguard` and `guard`."""
 
     def add(apps: Any, editor: BaseDatabaseSchemaEditor) -> None:
         if editor.connection.vendor == "postgresql":
@@ -80,3 +80,10 @@ def guard(table: str) -> Guard:
             editor.execute(f"DROP TRIGGER {table}_guard")
 
     return Guard(add, take_away)
+
+
+def unguard(table: str) -> Guard:
+    """Return the migration step before one that changes the table itself; `guard` follows it."""
+    there = guard(table)
+    assert there.reverse_code is not None
+    return Guard(there.reverse_code, there.code)

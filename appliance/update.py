@@ -53,7 +53,8 @@ def update(home: Home, source: str | None = None, *, now: datetime | None = None
         updater = _updater(home, source, config["token"])
         with _told():
             updater.refresh()
-            found = [one for protocol in PROTOCOLS if (one := _take(home, updater, config, protocol, now))]
+            with _for_this_customer(config["role"], source):
+                found = [one for protocol in PROTOCOLS if (one := _take(home, updater, config, protocol, now))]
     if not found:
         raise UpdateRefused("nothing", f"the feed has no bundle for the channel {config['channel']}")
     return found
@@ -136,6 +137,18 @@ def _refuse_too_new(needed: str, have: str) -> None:
 
 def _version(text: str) -> tuple[int, ...]:
     return tuple(int(part) for part in re.findall(r"\d+", text))
+
+
+@contextmanager
+def _for_this_customer(role: str, source: str) -> Any:
+    """Name what is missing where a stick was written for others: without his role nobody knows what is his alone."""
+    try:
+        yield
+    except exceptions.DownloadHTTPError as error:
+        if f".{role}.json is not there" not in str(error):
+            raise
+        told = f"{source} was not written for this customer: export_feed takes his name by --customer"
+        raise UpdateRefused("customer", told) from error
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from models_registry import feed_api
+from models_registry import feed_api, release_api
 from models_registry.api import Detectors, OneDetector, Proposals, ShipQueries
 from models_registry.score_api import Scores
 from models_registry.upload_api import Versions
@@ -145,6 +145,9 @@ urlpatterns = [
     path("score/", Scores.as_view(), name="score"),
     path("feed/metadata/<str:name>.json", feed_api.FeedMetadata.as_view(), name="feed-metadata"),
     path("feed/targets/<path:path>", feed_api.FeedTarget.as_view(), name="feed-target"),
+    path("releases/returns/", release_api.Returns.as_view(), name="returns"),
+    path("releases/<int:pk>/", release_api.OneRelease.as_view(), name="release"),
+    path("releases/<int:pk>/signatures/", release_api.Signatures.as_view(), name="signatures"),
     path("appliances/enrol/", feed_api.Enrol.as_view(), name="enrol"),
     path("appliances/report/", feed_api.Report.as_view(), name="report"),
     path("detectors/", Detectors.as_view(), name="detectors"),

@@ -29,6 +29,7 @@ urlpatterns = [
     path("complaints/<int:pk>/erase/", complaints.erase_complaint, name="erase-complaint"),
     path("complaints/attachments/<int:pk>/", complaints.attachment, name="attachment"),
     path("complaints/customers/<int:pk>/", customers.customer, name="customer"),
+    path("complaints/customers/<int:pk>/again/<int:bundle>/", fixes.flagged_again, name="flagged-again"),
     path("complaints/customers/<int:pk>/promise/", customers.change_promise, name="change-promise"),
     path("complaints/servings/", customers.servings, name="servings"),
     path("complaints/servings/<int:pk>/end/", customers.end_serving, name="end-serving"),

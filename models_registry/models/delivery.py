@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import OuterRef, Q, Subquery, Value
 from django.db.models.fields.json import KeyTextTransform, KeyTransform
-from django.db.models.functions import Cast
+from django.db.models.functions import Cast, Coalesce
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -63,13 +63,15 @@ class FeedFile(Evidence):
 
 
 class Release(Evidence):
-    """Metadata that waits for two signatures: a bundle for a channel, or the same feed signed anew."""
+    """Metadata that waits for two signatures: a bundle for a channel or a customer, a customer's return to his channel,
+    or the same feed signed anew."""
 
     bundle = models.ForeignKey(Bundle, on_delete=models.PROTECT, null=True, related_name="releases")
     channel = models.CharField(max_length=8, choices=Channel.choices, blank=True)
     customer = models.ForeignKey(Customer, on_delete=models.PROTECT, null=True, related_name="releases")
     path = models.CharField(max_length=255, blank=True)  # of the delivered file, receipt inside
     digest = models.CharField(max_length=64, blank=True)  # of that file
+    takes_back = models.CharField(max_length=16, blank=True)  # protocol of which the customer loses a bundle of his own
     parts = models.JSONField()  # role → metadata without signatures, as text
     after = models.PositiveIntegerField()  # newest version of the top role when it was made; 0: none
     reason = models.CharField(max_length=255, blank=True)
@@ -107,22 +109,36 @@ class ReleaseSignature(Evidence):
 
 
 class PublicationQuerySet(EvidenceQuerySet["Publication"]):
+    def reading(self) -> PublicationQuerySet:
+        """With `reads`, the protocol of the bundle, from its metadata."""
+        name = KeyTextTransform("name", KeyTransform("contract", "bundle__metadata"))
+        return self.annotate(reads=Coalesce(Cast(name, models.CharField()), Value("")))
+
+    def on(self, channel: str, protocol: str) -> PublicationQuerySet:
+        """What a channel got of a protocol, newest first."""
+        return self.reading().filter(channel=channel, customer=None, reads=protocol).order_by("-id")
+
+    def own(self, customer: Customer) -> PublicationQuerySet:
+        """What was told to one customer: bundles of his own, and his returns to a channel."""
+        return self.reading().filter(customer=customer).order_by("-id")
+
     def reaching(self, customer: Customer, channel: str = Channel.STABLE, protocol: str = "") -> PublicationQuerySet:
         """Publications that appliances of a customer on a channel have taken, newest first; of a protocol, or of all.
 
-        They look into their customer's own role first: what a channel gets after he got a bundle of his own for that
-        protocol does not reach him."""
-        name = KeyTextTransform("name", KeyTransform("contract", "bundle__metadata"))
-        reads = Cast(name, models.CharField())
-        own = Publication.objects.filter(customer=customer).annotate(reads=reads)
-        before = own.filter(reads=OuterRef("reads"), pk__lt=OuterRef("pk"))
-        to_all = Q(channel=channel) & ~Exists(before)
-        found = self.annotate(reads=reads).filter(to_all | Q(channel=Channel.CUSTOMER, customer=customer))
+        They look into their customer's own role first: what a channel gets while he has a bundle of his own for that
+        protocol does not reach him. It does again after his return, which is a publication of what the channel has."""
+        told = Publication.objects.own(customer).filter(reads=OuterRef("reads"), pk__lt=OuterRef("pk"))
+        found = self.reading().annotate(told=Subquery(told.values("channel")[:1]))
+        hears = Q(told=None) | ~Q(told=Channel.CUSTOMER)
+        by_channel = Q(channel=channel) & (Q(customer=customer) | Q(customer=None) & hears)
+        found = found.filter(by_channel | Q(channel=Channel.CUSTOMER, customer=customer))
         return (found.filter(reads=protocol) if protocol else found).order_by("-id")
 
 
 class Publication(Evidence):
-    """A bundle is in the feed from this moment on: told to a channel, or to one customer."""
+    """A bundle is in the feed from this moment on: told to a channel, or to one customer.
+
+    A channel and a customer: his own bundle was taken back, and he hears the channel again, which has this bundle."""
 
     bundle = models.ForeignKey(Bundle, on_delete=models.PROTECT, related_name="publications")
     channel = models.CharField(max_length=8, choices=Channel.choices)
@@ -140,14 +156,30 @@ class Publication(Evidence):
         ]
         constraints = [
             models.CheckConstraint(
-                condition=Q(channel=Channel.CUSTOMER, customer__isnull=False)
-                | (~Q(channel=Channel.CUSTOMER) & Q(customer=None)),
+                condition=~Q(channel=Channel.CUSTOMER) | Q(customer__isnull=False),
                 name="customers_publications_name_one",
             )
         ]
 
     def __str__(self) -> str:
+        if self.is_return:
+            return f"{self.bundle} → {self.customer} by {self.channel}"
         return f"{self.bundle} → {self.customer or self.channel}"
+
+    @property
+    def is_return(self) -> bool:
+        """Did a customer come back to his channel by it?"""
+        return self.customer_id is not None and self.channel != Channel.CUSTOMER
+
+    @property
+    def to(self) -> str:
+        """Who got it: a channel, a customer, or a customer by a channel."""
+        if self.is_return:
+            return str(
+                _("%(customer)s, back on %(channel)s")
+                % {"customer": self.customer, "channel": Channel(self.channel).label}
+            )
+        return str(self.customer or Channel(self.channel).label)
 
 
 class ReleaseOutcome(Evidence):

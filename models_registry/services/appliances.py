@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import takewhile
 from typing import Any
 
 from django.db import transaction
@@ -22,12 +25,14 @@ from models_registry.models import (
     Appliance,
     ApplianceReport,
     Bundle,
+    Channel,
     EnrolmentCode,
     Publication,
     Release,
     Site,
 )
 from models_registry.services import feed
+from models_registry.services.feed_metadata import VALIDITY
 
 CODE_LASTS = timedelta(days=14)  # a stick may travel
 ROOT_DIGITS = 16  # hex digits of the first root's digest inside a code: a false server cannot pose as the feed
@@ -154,49 +159,78 @@ def bundle_of(digest: str) -> Bundle | None:
 
 
 @dataclass(frozen=True, slots=True)
+class Sent:
+    """What the feed has for an appliance: the newest publication of a protocol that reaches it."""
+
+    protocol: str
+    bundle: Bundle
+    since: datetime
+    is_own: bool  # its customer's alone
+
+
+@dataclass(frozen=True, slots=True)
 class Running:
     """What one appliance runs, as far as it has told."""
 
     appliance: Appliance
     reports: list[ApplianceReport]  # newest of each protocol
-    expected: list[Bundle]  # what the feed has for it, by protocol
+    sent: list[Sent]  # what it is to run, by protocol
     behind: int  # publications it has not taken
     heard: datetime | None
+
+    @property
+    def is_current(self) -> bool:
+        """Does it run what is in force for it, as far as it has told?"""
+        return bool(self.reports) and not self.behind
+
+    @property
+    def is_quiet(self) -> bool:
+        """Has it been silent for so long that the feed's word has run out since?"""
+        return self.heard is None or timezone.now() - self.heard > VALIDITY.timestamp
 
 
 def running() -> list[Running]:
     """Return all appliances that are in use with what they run."""
-    found = Appliance.objects.filter(retired_at=None).select_related("site__customer")
+    found = list(Appliance.objects.filter(retired_at=None).select_related("site__customer"))
     newest = ApplianceReport.objects.values("appliance", "protocol").annotate(newest=Max("id")).order_by()
     reports: dict[int, list[ApplianceReport]] = {}
     chosen = ApplianceReport.objects.filter(pk__in=[row["newest"] for row in newest])
     for one in chosen.select_related("bundle").order_by("protocol"):
         reports.setdefault(one.appliance_id, []).append(one)
-    published = list(Publication.objects.select_related("bundle").order_by("-id")[:1000])
-    return [_running(one, reports.get(one.pk, []), published) for one in found]
+    columns = ("bundle_id", "channel", "customer_id", "published_at", "reads")
+    told = list(Publication.objects.reading().order_by("id").values_list(*columns, named=True))
+    heard = {one.pk: _heard(one, told) for one in found}
+    last = {lists[-1].bundle_id for mine in heard.values() for lists in mine.values()}
+    bundles = Bundle.objects.defer("config", "metadata").in_bulk(last)
+    return [_running(one, reports.get(one.pk, []), heard[one.pk], bundles) for one in found]
 
 
-def _running(appliance: Appliance, reports: list[ApplianceReport], published: list[Publication]) -> Running:
-    customer = appliance.site.customer_id
-    mine = [one for one in published if (one.customer_id or customer) == customer and _hears(appliance, one)]
-    expected: dict[str, Bundle] = {}
-    behind = 0
+def _heard(appliance: Appliance, told: Iterable[Any]) -> dict[str, list[Any]]:
+    """Return what has reached an appliance by protocol, oldest first: `PublicationQuerySet.reaching` for many."""
+    customer, found = appliance.site.customer_id, defaultdict(list)
+    own: set[str] = set()  # protocols of which its customer has a bundle of his own
+    for one in told:
+        if one.customer_id == customer:
+            (own.add if one.channel == Channel.CUSTOMER else own.discard)(one.reads)
+            if one.channel in (Channel.CUSTOMER, appliance.channel):
+                found[one.reads].append(one)
+        elif one.customer_id is None and one.channel == appliance.channel and one.reads not in own:
+            found[one.reads].append(one)
+    return found
+
+
+def _running(
+    appliance: Appliance, reports: list[ApplianceReport], heard: dict[str, list[Any]], bundles: dict[int, Bundle]
+) -> Running:
     runs = {one.protocol: one.bundle_id for one in reports}
-    reached: set[str] = set()
-    for one in sorted(mine, key=lambda one: (one.customer_id is None, -one.pk)):  # his own role comes first
-        expected.setdefault(one.bundle.protocol, one.bundle)
-    for one in mine:  # newest first
-        protocol = one.bundle.protocol
-        if one.bundle_id == runs.get(protocol):
-            reached.add(protocol)
-        elif protocol not in reached:
-            behind += 1
-    behind = 0 if all(runs.get(protocol) == bundle.pk for protocol, bundle in expected.items()) else behind
-    return Running(appliance, reports, list(expected.values()), behind, appliance.last_contact_at)
-
-
-def _hears(appliance: Appliance, publication: Publication) -> bool:
-    return publication.channel == appliance.channel or publication.customer_id is not None
+    sent, behind = [], 0
+    for protocol, mine in sorted(heard.items()):
+        newest = mine[-1]
+        is_own = newest.channel == Channel.CUSTOMER
+        sent.append(Sent(protocol, bundles[newest.bundle_id], newest.published_at, is_own))
+        later = takewhile(lambda one: one.bundle_id != runs.get(protocol), reversed(mine))  # noqa: B023 (used at once)
+        behind += sum(1 for _one in later)
+    return Running(appliance, reports, sent, behind, appliance.last_contact_at)
 
 
 def known(name: str) -> Appliance | None:

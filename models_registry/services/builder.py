@@ -92,16 +92,23 @@ def version_of(entry: ConfigEntry) -> Version:
 def in_force(protocol: str, channels: Sequence[str] = (Channel.STABLE, Channel.CANARY)) -> Bundle | None:
     """Return the bundle of a protocol that the first of these channels has which has one."""
     for channel in channels:
-        for one in Publication.objects.filter(channel=channel).select_related("bundle").order_by("-id")[:50]:
-            if one.bundle.protocol == protocol:
-                return one.bundle
+        if (newest := Publication.objects.on(channel, protocol).select_related("bundle").first()) is not None:
+            return newest.bundle
     return None
 
 
 def changes(former: Bundle | None, entries: Sequence[ConfigEntry]) -> list[Change]:
     """Return what customers would notice: versions that come and go, thresholds and voices that change."""
-    before = {str(one.version): _voice(one) for one in _entries(former)} if former else {}
-    after = {f"{entry.registry_name}:{entry.version}": _voice(entry) for entry in entries}
+    before = _voices(former) if former else {}
+    return _differences(before, {f"{entry.registry_name}:{entry.version}": _voice(entry) for entry in entries})
+
+
+def changes_between(former: Bundle, later: Bundle) -> list[Change]:
+    """Return what a customer would notice who runs one bundle and gets the other."""
+    return _differences(_voices(former), _voices(later))
+
+
+def _differences(before: Mapping[str, str], after: Mapping[str, str]) -> list[Change]:
     names = sorted(before.keys() | after.keys())
     return [
         Change(name, before.get(name, "–"), after.get(name, "–"))
@@ -110,8 +117,8 @@ def changes(former: Bundle | None, entries: Sequence[ConfigEntry]) -> list[Chang
     ]
 
 
-def _entries(bundle: Bundle) -> list[BundleEntry]:
-    return list(bundle.entries.select_related("version__detector"))
+def _voices(bundle: Bundle) -> dict[str, str]:
+    return {str(one.version): _voice(one) for one in bundle.entries.select_related("version__detector")}
 
 
 def _voice(entry: ConfigEntry | BundleEntry) -> str:

@@ -132,10 +132,15 @@ def next_targets(
 
 
 def next_role(
-    current: Metadata[Targets] | None, now: datetime, target: TargetFile | None = None, validity: Validity = VALIDITY
+    current: Metadata[Targets] | None,
+    now: datetime,
+    target: TargetFile | None = None,
+    without: str = "",
+    validity: Validity = VALIDITY,
 ) -> Metadata[Targets]:
-    """Return the next version of a customer's role."""
+    """Return the next version of a customer's role: a target more or replaced, or without the one of a path."""
     targets = dict(current.signed.targets) if current else {}
+    targets.pop(without, None)
     if target:
         targets[target.path] = target
     return Metadata(Targets(current.signed.version + 1 if current else 1, None, _until(now, validity.targets), targets))
@@ -176,6 +181,8 @@ def describe(parts: dict[str, str]) -> list[str]:
             for model in custom.get("models", ()):
                 speaks = "silent" if model["is_silent"] else "LOUD"
                 lines.append(f"    {model['registry_name']}:{model['version']} >= {model['threshold']} {speaks}")
+        if not signed.targets:
+            lines.append("  NOTHING: the appliances of this role take what their channel has")
     return lines
 
 

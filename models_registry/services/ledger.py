@@ -76,7 +76,10 @@ FIELDS: dict[type[models.Model], tuple[str, ...]] = {
     Bundle: ("digest", "config", "path", "bytes", "metadata", "created_at"),
     BundleEntry: ("bundle_id", "version_id", "threshold", "is_silent", "gate_report_id"),
     ApproverKey: ("user_id", "keyid", "public", "added_at"),
-    Release: ("bundle_id", "channel", "customer_id", "path", "digest", "parts", "reason", "by_id", "role", "at"),
+    Release: (
+        *("bundle_id", "channel", "customer_id", "path", "digest", "takes_back", "parts"),
+        *("reason", "by_id", "role", "at"),
+    ),
     ReleaseSignature: ("release_id", "key_id", "role", "values", "at"),
     Publication: ("bundle_id", "channel", "customer_id", "by_id", "published_at"),
     ShipQuery: ("detector_id", "name", "number", "terms", "digest", "made_by_id", "approved_by_id", "created_at"),

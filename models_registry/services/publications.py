@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Any
+
 from django.db import transaction
 from django.utils.translation import gettext as _
 
 from accounts.models import User
 from accounts.services import audit
-from models_registry.models import Bundle, Customer, LedgerKind, Publication, Release
+from models_registry.models import CHANNELS, Bundle, Channel, Customer, LedgerKind, Publication, Release
 from models_registry.services import ledger
 
 
@@ -22,14 +25,72 @@ def publish(release: Release, by: User | None = None) -> Publication:
     Clocks of complaints stop at this row. Raises NotReleased."""
     if release.bundle is None or not release.is_signed:
         raise NotReleased(_("%(release)s is not signed by two people.") % {"release": release})
-    where = {"channel": release.channel, "customer": release.customer}
-    newest = Publication.objects.filter(**where).order_by("-id").first()
-    if newest is not None and newest.bundle_id == release.bundle_id:
+    told = Publication.objects
+    protocol = release.bundle.protocol
+    known = (
+        told.own(release.customer).filter(reads=protocol) if release.customer else told.on(release.channel, protocol)
+    )
+    newest = known.first()
+    if newest is not None and (newest.bundle_id, newest.channel) == (release.bundle_id, release.channel):
         return newest
-    published = Publication.objects.create(bundle=release.bundle, by=by, **where)
-    audit.record(by, "bundle.published", str(release.bundle), to=str(release.customer or release.channel))
-    ledger.record(LedgerKind.PUBLICATION, published, by=by)
-    return published
+    return _told(by, bundle=release.bundle, channel=release.channel, customer=release.customer)
+
+
+@transaction.atomic
+def come_back(release: Release, by: User | None = None) -> Publication | None:
+    """Record that a customer hears the channels again whose bundle his own one hid; return what stable has for him.
+
+    One row per channel that has a bundle of the protocol: at this moment it reaches him. Raises NotReleased."""
+    if not release.takes_back or release.customer is None or not release.is_signed:
+        raise NotReleased(_("%(release)s is not signed by two people.") % {"release": release})
+    made = None
+    for channel in CHANNELS:
+        newest = Publication.objects.on(channel, release.takes_back).select_related("bundle").first()
+        if newest is not None:
+            made = _told(by, bundle=newest.bundle, channel=channel, customer=release.customer)
+    return made
+
+
+def _told(by: User | None, **fields: Any) -> Publication:
+    made = Publication.objects.create(by=by, **fields)
+    audit.record(by, "bundle.published", str(made.bundle), to=str(made).partition(" → ")[2])
+    ledger.record(LedgerKind.PUBLICATION, made, by=by)
+    return made
+
+
+def channels_of(customer: Customer) -> list[str]:
+    """Return the channels that the appliances of a customer listen to; stable before the first appliance."""
+    found = customer.sites.filter(appliances__retired_at=None).values_list("appliances__channel", flat=True)
+    return sorted({channel for channel in found if channel}) or [Channel.STABLE.value]
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What a customer's appliances on a channel are to run of a protocol, and since when."""
+
+    channel: str
+    protocol: str
+    publication: Publication
+
+    @property
+    def channel_name(self) -> str:
+        return str(Channel(self.channel).label)
+
+    @property
+    def is_own(self) -> bool:
+        return self.publication.channel == Channel.CUSTOMER
+
+
+def standings(customer: Customer) -> list[Standing]:
+    """Return what is in force for a customer, by protocol and by each channel that he hears."""
+    found = []
+    for channel in channels_of(customer):
+        heard = Publication.objects.reaching(customer, channel).select_related("bundle", "customer")
+        for protocol in set(heard.order_by().values_list("reads", flat=True)):
+            newest = heard.filter(reads=protocol).first()
+            assert newest is not None  # it was among them
+            found.append(Standing(channel, protocol, newest))
+    return sorted(found, key=lambda one: (one.protocol, one.channel))
 
 
 def in_force(customer: Customer, protocol: str = "") -> Bundle | None:

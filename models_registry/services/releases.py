@@ -28,7 +28,18 @@ from models_registry.models import (
     ReleaseSignature,
     Stage,
 )
-from models_registry.services import dials, feed, gates, holds, ledger, publications, receipts, signing_keys, snapshots
+from models_registry.services import (
+    dials,
+    feed,
+    gates,
+    holds,
+    ledger,
+    publications,
+    receipts,
+    returns,
+    signing_keys,
+    snapshots,
+)
 from models_registry.services import feed_metadata as tuf
 from models_registry.services.two_people import PARTNER
 from traffic import storage
@@ -65,8 +76,25 @@ def propose_again(by: User, reason: str = "") -> Release:
     return _made(parts, by, reason)
 
 
-def _parts(target: Any, role: str) -> dict[str, str]:
-    """Return the metadata to sign by role: the top role, and every customer's role that is new or gets the target."""
+def propose_return(customer: Customer, protocol: str, by: User, reason: str = "") -> Release:
+    """Compose what two people sign so that a customer's own bundle of a protocol is taken back. Raises ReleaseRefused.
+
+    His role goes on without it, one version further, so that his appliances take what their channel has."""
+    _refuse_role(by)
+    _refuse_return(customer, protocol)
+    role = feed.feed_role(customer)
+    parts = _parts(None, role, without=returns.own_path(customer, protocol))
+    return _made(parts, by, reason, channel=Channel.CUSTOMER, customer=customer, takes_back=protocol)
+
+
+def _refuse_return(customer: Customer, protocol: str) -> None:
+    if told := returns.objection(customer, protocol):
+        raise ReleaseRefused(told)
+
+
+def _parts(target: Any, role: str, without: str = "") -> dict[str, str]:
+    """Return the metadata to sign by role: the top role, every customer's role that is new, and the one that changes:
+    it gets the target, or loses the one of a path."""
     keys = feed.approver_keys()
     root = feed.needed("root").signed
     if len(known := [key for keyid, key in keys.items() if keyid in root.roles[TOP].keyids]) < tuf.APPROVALS:
@@ -78,7 +106,7 @@ def _parts(target: Any, role: str) -> dict[str, str]:
     for name in customers:
         current = feed.newest(name)
         if current is None or name == role:
-            parts[name] = tuf.next_role(current, now, target if name == role else None)
+            parts[name] = tuf.next_role(current, now, target if name == role else None, without)
     return {name: tuf.text_of(part) for name, part in parts.items()}
 
 
@@ -87,7 +115,10 @@ def _made(parts: dict[str, str], by: User, reason: str, **fields: Any) -> Releas
         made = Release.objects.create(
             parts=parts, after=feed.version(TOP), by=by, role=by.role, reason=reason.replace("\0", "")[:255], **fields
         )
-        audit.record(by, "release.proposed", str(made), bundle=str(made.bundle or ""), channel=made.channel)
+        told = {"bundle": str(made.bundle or ""), "channel": made.channel}
+        if made.takes_back:
+            told |= {"customer": str(made.customer), "takes_back": made.takes_back}
+        audit.record(by, "release.proposed", str(made), **told)
     return made
 
 
@@ -209,6 +240,8 @@ def keyid_unknown(keyid: str) -> bool:
 def _publish(release: Release, by: User) -> Publication | None:
     if release.bundle is not None:  # what was true when it was proposed may not be so any more
         _refuse_bundle(release.bundle, Channel(release.channel), release.customer)
+    if release.takes_back and release.customer is not None:
+        _refuse_return(release.customer, release.takes_back)
     given = {one.key.keyid: one.values for one in release.signatures.select_related("key")}
     parts = {
         role: tuf.signed_with(part, {keyid: values[role] for keyid, values in given.items()})
@@ -219,6 +252,8 @@ def _publish(release: Release, by: User) -> Publication | None:
     published = None
     if release.bundle is not None:
         published = publications.publish(release, by)
+    elif release.takes_back:
+        published = publications.come_back(release, by)
     ReleaseOutcome.objects.create(release=release, publication=published)
     return published
 

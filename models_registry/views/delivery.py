@@ -12,7 +12,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from accounts.rights import person, role_required
 from accounts.roles import Role
-from models_registry.models import Appliance, ApproverKey, Bundle, Customer, Publication, Release, Site
+from models_registry.models import Appliance, ApproverKey, Bundle, Customer, Publication, Release, ReleaseOutcome, Site
 from models_registry.services import appliances, builder, feed, holds, receipts, releases
 from models_registry.services.feed_metadata import describe
 from models_registry.views.asked import KEEPERS, READERS, STAGERS
@@ -76,9 +76,16 @@ def sign_release(request: HttpRequest, pk: int) -> HttpResponse:
     except releases.ReleaseRefused as refusal:
         messages.error(request, str(refusal))
     else:
-        told = _("Published: %(what)s.") % {"what": published} if published else _("Signed.")
-        messages.success(request, told)
+        messages.success(request, _told(found, published))
     return redirect("models_registry:release", pk)
+
+
+def _told(signed: Release, published: Publication | None) -> str:
+    if published:
+        return _("Published: %(what)s.") % {"what": published}
+    if ReleaseOutcome.objects.filter(release=signed).exists():
+        return _("Signed: it is in the feed.")
+    return _("Signed.")
 
 
 @require_POST
@@ -140,8 +147,11 @@ def measure_bundle(request: HttpRequest, pk: int) -> HttpResponse:
 @role_required(*SITE_READERS)
 def sites(request: HttpRequest) -> HttpResponse:
     """Which bundle runs where since when, how many behind, when last heard of."""
+    running = appliances.running()
     context = {
-        "running": appliances.running(),
+        "running": running,
+        "current": sum(one.is_current for one in running),
+        "quiet": sum(one.is_quiet for one in running),
         "sites": Site.objects.select_related("customer"),
         "may_enrol": person(request).has_role(*KEEPERS),
     }

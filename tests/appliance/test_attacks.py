@@ -21,7 +21,7 @@ from models_registry.models import Customer, Publication
 from models_registry.services import appliances, feed, feed_export, releases
 from models_registry.services import feed_metadata as tuf
 from tests.factories import make_customer
-from tests.feeds import Feed, install_root, make_approver, make_feed, make_real_bundle, make_site
+from tests.feeds import Feed, install_root, make_approver, make_feed, make_real_bundle, make_site, signatures
 
 pytestmark = pytest.mark.django_db
 SERVER = "https://vendor.example"
@@ -75,6 +75,7 @@ def refused(scene: Scene, reason: str) -> str:
         update(scene.home, str(scene.stick))
     assert refusal.value.reason == reason, refusal.value
     assert scene.in_force() == before
+    print(f"  refused ({reason}): {refusal.value}")  # noqa: T201 - `-s -v` prints the table of attacks
     return str(refusal.value)
 
 
@@ -191,6 +192,66 @@ def test_a_bundle_of_his_own_comes_before_the_channels(scene: Scene) -> None:
     scene.house.publish(make_real_bundle(0.8))
     [done] = update(scene.home, str(scene.export()))
     assert done.bundle == special.metadata["bundle"]
+
+
+def own_bundle(scene: Scene) -> Publication:
+    """Give the customer a bundle of his own, and the channel a later one that does not reach him."""
+    special = make_real_bundle(0.9)
+    scene.house.publish(special)
+    own = scene.house.publish(special, "customer", scene.customer)
+    later = scene.house.publish(make_real_bundle(0.8))
+    [done] = update(scene.home, str(scene.export()))
+    assert (done.bundle, own.pk < later.pk) == (special.metadata["bundle"], True)
+    return later
+
+
+def test_taking_a_bundle_back_with_one_signer_only(scene: Scene) -> None:
+    own_bundle(scene)
+    house = scene.house
+    release = releases.propose_return(scene.customer, "http", house.engineer)
+    assert house.sign(release, house.engineer) is None
+    update(scene.home, str(scene.export()))  # nothing of it is in the feed
+    keyid, values = signatures(release, house.signers[house.engineer.username])
+    feed.publish_parts({role: tuf.signed_with(part, {keyid: values[role]}) for role, part in release.parts.items()})
+    scene.export()
+    assert "1/2 keys" in refused(scene, "signature")
+
+
+def test_a_bundle_that_was_taken_back_is_replayed(scene: Scene) -> None:
+    """The role that still names it is signed by both; it is older than what the appliance has seen."""
+    later = own_bundle(scene)
+    before = scene.stick.with_name("before")
+    shutil.copytree(scene.stick, before)
+    old = scene.metadata(scene.customer.feed_role).read_text()
+    scene.house.sign(releases.propose_return(scene.customer, "http", scene.house.senior))
+    [done] = update(scene.home, str(scene.export()))
+    assert done.bundle == later.bundle.metadata["bundle"]  # by stick, what the channel has
+    scene.metadata(scene.customer.feed_role).write_text(old)  # the old role under the new name
+    (scene.home.metadata / f"{scene.customer.feed_role}.json").unlink()  # or it would look there
+    assert "older" in refused(scene, "older")
+    shutil.rmtree(scene.stick)
+    before.rename(scene.stick)  # the whole feed of before
+    refused(scene, "older")
+
+
+def test_a_server_that_signs_the_old_role_in_again(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever holds the online keys writes a snapshot that names the role's former version."""
+    own_bundle(scene)
+    role, version = scene.customer.feed_role, feed.version
+    scene.house.sign(releases.propose_return(scene.customer, "http", scene.house.engineer))
+    update(scene.home, str(scene.export()))
+    monkeypatch.setattr(feed, "version", lambda name: version(name) - (name == role))
+    feed.publish_parts({})
+    scene.export()
+    assert "older" in refused(scene, "older")
+
+
+def test_a_stick_written_for_others_says_so(scene: Scene) -> None:
+    own_bundle(scene)
+    scene.house.sign(releases.propose_return(scene.customer, "http", scene.house.engineer))
+    scene.export()
+    scene.metadata(scene.customer.feed_role).unlink()
+    assert "--customer" in refused(scene, "customer")
 
 
 def test_a_lost_key_is_replaced_by_a_new_root(scene: Scene) -> None:

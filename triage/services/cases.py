@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from django.db.models import Max, QuerySet, Subquery
+from django.db.models import Max, Q, QuerySet, Subquery
 from django.utils.translation import gettext as _
 
 from detection.contract import encode
@@ -149,21 +149,24 @@ def flags(version: Version, row: Row) -> bool:
 def fixing_bundle(complaint: Complaint, row: Row | None) -> Bundle | None:
     """Return the first bundle made since that holds the detector and does not say so any more."""
     later = Bundle.objects.filter(pk__gt=complaint.bundle_id or 0, entries__version__detector=complaint.detector)
-    return next((one for one in later.distinct().order_by("id") if not _says(one, complaint, row)), None)
+    return next((one for one in later.distinct().order_by("id") if not says(one, complaint, row)), None)
 
 
 def published_fix(complaint: Complaint, row: Row | None) -> Publication | None:
-    """Return the first publication to the customer, of a bundle later than his, that does not say so any more."""
+    """Return the first publication to the customer, of a bundle later than his, that does not say so any more.
+
+    An older bundle that reaches him after his complaint counts too: he came back to his channel."""
+    later = Q(bundle_id__gt=complaint.bundle_id or 0) | Q(published_at__gt=complaint.received_at)
     heard = Publication.objects.reaching(complaint.customer).filter(
-        bundle_id__gt=complaint.bundle_id or 0, bundle__entries__version__detector=complaint.detector
+        later, bundle__entries__version__detector=complaint.detector
     )
     for one in heard.distinct().select_related("bundle").order_by("published_at", "id"):
-        if not _says(one.bundle, complaint, row):
+        if not says(one.bundle, complaint, row):
             return one
     return None
 
 
-def _says(bundle: Bundle, complaint: Complaint, row: Row | None) -> bool:
+def says(bundle: Bundle, complaint: Complaint, row: Row | None) -> bool:
     """Say whether a bundle flags the session; of one that was erased, whether it speaks as the one that did."""
     assert complaint.detector is not None
     if row is None:

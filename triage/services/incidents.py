@@ -19,7 +19,7 @@ from detection.divergence import POLICY
 from detection.texts import storable
 from labeling.services import priorities
 from models_registry.models import Bundle, BundleEntry, Customer, Publication, Version
-from models_registry.services import holds
+from models_registry.services import holds, publications
 from triage.models import (
     Closing,
     DivergenceDay,
@@ -343,19 +343,15 @@ def _mitigate(incident: Incident, at: datetime, fix: Publication | None) -> bool
 
 def fix_of(incident: Incident, customer: Customer) -> Publication | None:
     """Return the publication by which the version no longer speaks as it did, on every channel the customer hears."""
-    channels = customer.sites.filter(appliances__retired_at=None).values_list("appliances__channel", flat=True)
-    found = [_newest(incident, customer, channel) for channel in sorted({one for one in channels if one} or {"stable"})]
+    found = [_newest(incident, customer, channel) for channel in publications.channels_of(customer)]
     if any(one is None or _speaks(one, incident) for one in found):
         return None
     return max((one for one in found if one), key=lambda one: one.published_at)
 
 
 def _newest(incident: Incident, customer: Customer, channel: str) -> Publication | None:
-    reaching = Publication.objects.reaching(customer, channel).select_related("bundle")
-    protocol = incident.detector.protocol
-    return next(
-        (one for one in reaching[:100] if one.bundle.metadata.get("contract", {}).get("name") == protocol), None
-    )
+    reaching = Publication.objects.reaching(customer, channel, incident.detector.protocol)
+    return reaching.select_related("bundle").first()
 
 
 def _speaks(publication: Publication, incident: Incident) -> bool:

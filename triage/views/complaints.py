@@ -15,7 +15,7 @@ from accounts import paging
 from accounts.models import User
 from accounts.rights import person, role_required
 from accounts.roles import EVERYBODY, Role
-from models_registry.models import Bundle, Publication
+from models_registry.models import Bundle
 from models_registry.services import boards
 from models_registry.services.scoring import ScoreMismatch
 from traffic import storage
@@ -209,7 +209,7 @@ def _page_of(found: Complaint, reader: User) -> dict[str, Any]:
     version = fix.version if fix else None
     in_bundle = lists.first(states, State.FIXED_IN_BUNDLE)
     bundle = in_bundle.bundle if in_bundle else None
-    published = Publication.objects.reaching(found.customer).filter(bundle=bundle).last() if bundle else None
+    in_force = fixes.in_force(found) if bundle else None
     return {
         "complaint": found,
         "states": states,
@@ -224,8 +224,8 @@ def _page_of(found: Complaint, reader: User) -> dict[str, Any]:
         "gate": version.gate_reports.order_by("-id").first() if version else None,
         "proposals": version.proposals.waiting().count() if version else 0,
         "in_bundle": in_bundle,
-        "published": published,
-        "way_out": fixes.way_out(bundle, found.customer) if bundle and not published else None,
+        "in_force": in_force,
+        "way_out": fixes.way_out(bundle, found.customer) if bundle and not in_force else None,
         "already": fixes.already(found) if found.state in UNDECIDED else None,
         "tries": fixes.tries(found) if found.state == State.CONFIRMED and not fix else [],
         "rejected": lists.first(states, State.REJECTED),

@@ -14,6 +14,7 @@ from accounts.rights import person, role_required
 from accounts.roles import EVERYBODY, Role
 from accounts.services import audit
 from models_registry.models import Customer, Publication
+from models_registry.services import publications
 from triage.forms import PromiseForm
 from triage.models import Promise, Serving
 from triage.services import deadlines, lists, served
@@ -35,6 +36,7 @@ def customer(request: HttpRequest, pk: int) -> HttpResponse:
         "answered": answered,
         "before": before,
         "times": lists.times(reader, found),
+        "standings": publications.standings(found),
         "publications": Publication.objects.reaching(found).select_related("bundle")[:20],
         "promises": Promise.objects.filter(customer=found).select_related("by")[:20],
         "form": PromiseForm(),

@@ -10,6 +10,7 @@ from accounts.rights import person, role_required
 from accounts.roles import EVERYBODY, Role
 from models_registry.models import Bundle, GateReport
 from triage.models import Complaint, State
+from triage.services import fixes, served
 
 READERS = (Role.EXPERT, Role.SENIOR, Role.ENGINEER, Role.ADMINISTRATOR, Role.AUDITOR)  # of gate reports
 MOST = 100
@@ -38,3 +39,13 @@ def bundle_fixes(request: HttpRequest, pk: int) -> HttpResponse:
         "of_bundle": True,
     }
     return render(request, "triage/_fixes.html", context)
+
+
+@require_safe
+@role_required(*EVERYBODY)
+def flagged_again(request: HttpRequest, pk: int, bundle: int) -> HttpResponse:
+    """Name the confirmed complaints of a customer that a bundle would flag again: the price of giving it to him."""
+    customer = get_object_or_404(served.customers_of(person(request)), pk=pk)
+    found = get_object_or_404(Bundle, pk=bundle)
+    looked, again = fixes.flagged_again(customer, found)
+    return render(request, "triage/_again.html", {"bundle": found, "looked": looked, "again": again})

@@ -134,6 +134,7 @@ def _page_of(found: Incident, reader: User) -> dict[str, Any]:
         "changes": changes.around(found),
         "days": days,
         "bundle": incidents.bundle_of(found),
+        "fix": incidents.fix_of(found, found.customer) if found.customer else None,
         "attached": list(visible.filter(fleet=found)) if found.is_fleet else [],
         "others": list(visible.filter(customer=found.customer_id).unclosed().exclude(pk=found.pk)[:PAGE])
         if not found.is_fleet

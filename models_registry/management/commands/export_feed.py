@@ -18,7 +18,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--channel", choices=[channel.value for channel in CHANNELS], default="stable")
-        parser.add_argument("--customer", help="take along what this customer alone gets")
+        parser.add_argument("--customer", help="whose appliances it is for: takes along what this customer alone gets")
         parser.add_argument("--out", type=Path, required=True)
         parser.add_argument("--days", type=int, default=90, help="how long the copy stays valid (default 90)")
 
@@ -39,3 +39,5 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from error
         until = now + timedelta(days=options["days"])
         self.stdout.write(f"{len(written)} files in {options['out']}, valid until {until:%Y-%m-%d %H:%M} UTC")
+        if customer is None and Customer.objects.exclude(feed_role="").exists():
+            self.stdout.write("No customer's role is on it: an appliance takes it only with his, by --customer NAME")

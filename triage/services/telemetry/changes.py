@@ -104,10 +104,14 @@ def _reported(incident: Incident) -> list[Change]:
 def _published(incident: Incident) -> list[Change]:
     """Bundles that were published to the customer, whether or not a site has taken them."""
     first, last = _near(incident)
-    published = Publication.objects.filter(published_at__date__range=(first, last)).select_related("bundle")
+    published = Publication.objects.filter(published_at__date__range=(first, last)).select_related("bundle", "customer")
     if incident.customer is not None:
         channels = set(incident.customer.sites.values_list("appliances__channel", flat=True)) - {None}
-        mine = [one for one in published if one.customer_id == incident.customer_id or one.channel in channels]
+        mine = [
+            one
+            for one in published
+            if one.customer_id == incident.customer_id or (one.customer_id is None and one.channel in channels)
+        ]
     else:
         mine = [one for one in published if one.customer_id is None]
     has = set(
@@ -116,7 +120,7 @@ def _published(incident: Incident) -> list[Change]:
         ).values_list("bundle", flat=True)
     )
     return [
-        Change(one.published_at.date(), _("published"), "", f"{one.bundle} → {one.customer or one.channel}", one.bundle)
+        Change(one.published_at.date(), _("published"), "", str(one), one.bundle)
         for one in mine
         if one.bundle_id in has
     ]
