@@ -6,8 +6,10 @@ the runtime once. Needs numpy and onnxruntime only."""
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from itertools import chain
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -15,14 +17,17 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from detection.contract import NUMBERS, TEXT, Contract, TextInput, floats, window
+from detection.derived import Derived
 from detection.sessions import Row
 
 NAN = float("nan")
 SEEN_TEXTS = 2048  # of a column that one answer after another meets again; then they are forgotten
+LONGEST_CODED = 256  # characters of a text that is kept for its derived numbers
 _UNLIKE = frozenset({"uri", "uri_decoded", "referer"})  # differ from session to session: not worth keeping
 _INT32 = np.dtype("<i4")  # a token as four bytes: the byte, the number of its text, 0, 0
 # of a text: its bytes as tokens, the second byte of each token, its true length, whether it was cut
 Piece = tuple[bytes, bytes, float, float]
+Numbers = tuple[float, ...]
 
 
 class RowWriter:
@@ -35,16 +40,20 @@ class RowWriter:
         self._numbers = self.numbers.data
         self._pack_numbers = struct.Struct(f"={len(contract.numbers)}f").pack_into
         self._columns = contract.columns
-        self._derived: list[tuple[Callable[..., float], str, str | None]] = [
-            (one.of, one.columns[0], one.columns[1] if len(one.columns) > 1 else None) for one in contract.derived
+        self._pairs: list[tuple[Callable[..., float], str, str]] = [
+            (one.of, one.columns[0], one.columns[1]) for one in contract.derived if len(one.columns) == 2
         ]
+        self._coded: list[tuple[str, Callable[[str | None], Numbers], dict[str | None, Numbers]]] = [
+            (column, partial(_numbers, [one.of for one in ways]), {}) for column, ways in _by_column(contract).items()
+        ]
+        self._in_order = _order(contract)
         self._texts = [_plan(number, text) for number, text in enumerate(contract.texts)]
 
     def write(self, row: Row) -> int:
         """Write a session; return how many tokens it has, 1 at least."""
         numbers = [NAN if (value := row[column]) is None else value for column in self._columns]
-        for of, first, second in self._derived:
-            numbers.append(of(row[first]) if second is None else of(row[first], row[second]))
+        if self._in_order is not None:
+            numbers += self._in_order(self._found(row))
         texts, marks, cuts = [], [], []
         for column, piece_of, seen in self._texts:
             value = row[column]
@@ -70,6 +79,21 @@ class RowWriter:
                 self.numbers[0] = floats(numbers + cuts).astype(np.float32)
         return len(tokens)
 
+    def _found(self, row: Row) -> list[float]:
+        """Return the derived numbers: those of two columns, then those of one column after the other."""
+        found = [of(row[first], row[second]) for of, first, second in self._pairs]
+        for column, numbers_of, seen in self._coded:
+            value = row[column]
+            told = seen.get(value)
+            if told is None:
+                told = numbers_of(value)
+                if len(value or "") <= LONGEST_CODED:  # others would fill the memory
+                    if len(seen) >= SEEN_TEXTS:
+                        seen.clear()
+                    seen[value] = told
+            found += told
+        return found
+
     def tokens(self, size: int) -> NDArray[np.int32]:
         """Return the first tokens that were written, as the runtime reads them: a view, not a copy."""
         return self._tokens[:size].reshape(1, size)
@@ -77,6 +101,27 @@ class RowWriter:
     def feed(self, row: Row) -> dict[str, NDArray[Any]]:
         """Return a session for a plain run, until the next one is written."""
         return {TEXT: self.tokens(self.write(row)), NUMBERS: self.numbers}
+
+
+def _by_column(contract: Contract) -> dict[str, list[Derived]]:
+    """Return the numbers that are derived from one text alone, by its column."""
+    found: dict[str, list[Derived]] = {}
+    for one in contract.derived:
+        if len(one.columns) == 1:
+            found.setdefault(one.columns[0], []).append(one)
+    return found
+
+
+def _numbers(ways: Sequence[Callable[..., float]], value: str | None) -> Numbers:
+    return tuple(of(value) for of in ways)
+
+
+def _order(contract: Contract) -> Callable[[list[float]], Sequence[float]] | None:
+    """Return what puts the derived numbers into the contract's order; None where there are none."""
+    found = [one for one in contract.derived if len(one.columns) == 2]
+    found += chain.from_iterable(_by_column(contract).values())
+    places = [found.index(one) for one in contract.derived]
+    return None if not places else itemgetter(*places) if len(places) > 1 else list
 
 
 def _plan(number: int, text: TextInput) -> tuple[str, Callable[[str | None], Piece], dict[str | None, Piece] | None]:

@@ -89,7 +89,10 @@ def number_of(value: Any, least: int = -INT64_MAX - 1, most: int = INT64_MAX) ->
 def joined(value: Any) -> str | None:
     """Return a list of texts joined by commas; one text stays as it is."""
     if isinstance(value, list):
-        return ",".join(one for one in value if isinstance(one, str)) or None
+        try:
+            return ",".join(value) or None
+        except TypeError:  # something else among the texts
+            return ",".join(one for one in value if isinstance(one, str)) or None
     return text_of(value)
 
 

@@ -6,10 +6,11 @@ import numpy as np
 
 from detection.bundle import build_bundle
 from detection.bundle_config import parse_config
-from detection.contract import HTTP_1, encode, session_columns
+from detection.contract import HTTP_1, TLS_1, encode, session_columns
 from detection.scoring import Scorer, open_session, probability
 from detection.single_rows import SEEN_TEXTS, BoundRows, RowWriter
 from tests.detection.make_models import make_member, make_rows, make_version
+from tests.detection.make_tls import make_tls_rows
 
 CONFIG = "models:\n- {registry_name: m, version: 1, threshold: 0.5, is_silent: false}\n"
 
@@ -27,6 +28,15 @@ def test_bound_rows_answer_with_the_bits_of_a_batch() -> None:
         assert verdict[0, 0] == (expected >= 0.0)
         assert scores.tobytes() == session.run(["scores"], plain.feed(row))[0].tobytes()
         assert abs(scores[0, 0] - float(probability(expected))) < 1e-15
+
+
+def test_rows_are_written_with_the_bits_of_a_batch() -> None:
+    for contract, rows in ((HTTP_1, make_rows(200, seed=8)), (TLS_1, make_tls_rows(200, seed=8))):
+        writer, batch = RowWriter(contract), encode(contract, session_columns(rows))
+        for number, row in [*enumerate(rows), *enumerate(rows)]:  # the second time out of what was seen
+            feed = batch.feed(np.array([number]))
+            assert writer.feed(row)["numbers"].tobytes() == feed["numbers"].tobytes()
+            assert writer.feed(row)["text"].tobytes() == feed["text"].tobytes()
 
 
 def test_texts_that_were_seen_are_forgotten_before_they_fill_the_memory() -> None:
