@@ -14,7 +14,7 @@ from onnx import helper
 
 from appliance.records import model_row
 from appliance.scorer import BundleScorer
-from benchmarks.latency import Answer, _percentiles, _times
+from benchmarks.latency import Answer, Sessions, windows
 from benchmarks.python_features import PythonFeatures
 from benchmarks.real_model import RealModel, bundle_of, real_model
 from detection.graph import FLOAT, IR_VERSION, OPSET, tensor
@@ -24,7 +24,7 @@ from detection.sources.suricata import session_row
 
 SIZES = ((100, 31), (300, 63))
 MODELS = (1, 2, 4, 8)
-WINDOWS, CALLS, COLD_CALLS, WARM_UP = 5, 2000, 150, 200
+WINDOWS, CALLS, COLD_WINDOWS, COLD_CALLS = 15, 600, 5, 100
 BUDGET = 100.0  # us, p99 of the median window: one to four models of 100x31 with silent ones off
 PYTHON, APART, FLOOR = "features in Python + Booster.predict", "M separate sessions", "a graph of one Identity"
 Times = dict[str, tuple[float, float]]  # p50 and p99 of each side
@@ -47,7 +47,11 @@ def _rows(size: tuple[int, int], count: int) -> list[dict[str, Any]]:
         sides |= {"off": half.score, "on": lambda record: half.score(record, run_silent=True)}
     name = f"{count} x {size[0]}x{size[1]}"
     budget = BUDGET if size == SIZES[0] and count <= 4 else None
-    warm, cold = _warm(sides, found.records), _cold(sides, found.records)
+    sessions: Sessions = [(record,) for record in found.records]
+    fewer = {side: CALLS // (10 if side == PYTHON else 1) for side in sides}
+    windows(sides, sessions, 1, fewer)
+    warm = windows(sides, sessions, WINDOWS, fewer)
+    cold = windows(sides, sessions, COLD_WINDOWS, dict.fromkeys(sides, COLD_CALLS), cold=True)
     return [*_told(f"{name}, warm", warm, budget), *_told(f"{name}, cold", cold, None)]
 
 
@@ -115,37 +119,3 @@ def _identity() -> Answer:
     session = open_session(proto.SerializeToString(), single_rows=True)
     feed = {"a": np.zeros((1, 8), dtype=np.float32)}
     return lambda _record: session.run(["b"], feed)
-
-
-# The clock
-
-
-def _warm(sides: dict[str, Answer], records: list[dict[str, Any]]) -> Times:
-    """Return p50 and p99 of the median window of each side; the slow ones have fewer calls."""
-    for answer in sides.values():
-        _times(answer, records, WARM_UP)
-    windows = [
-        [
-            _percentiles(_times(answer, records, CALLS // (10 if side == PYTHON else 1)))
-            for side, answer in sides.items()
-        ]
-        for _number in range(WINDOWS)
-    ]
-    return _by_side(sides, windows)
-
-
-def _calls(side: str) -> int:
-    return CALLS // 10 if side == PYTHON else CALLS
-
-
-def _cold(sides: dict[str, Answer], records: list[dict[str, Any]]) -> Times:
-    windows = [
-        [_percentiles(_times(answer, records, COLD_CALLS, cold=True)) for answer in sides.values()]
-        for _number in range(WINDOWS)
-    ]
-    return _by_side(sides, windows)
-
-
-def _by_side(sides: dict[str, Answer], windows: list[list[list[float]]]) -> Times:
-    median = np.median(np.array(windows), axis=0)
-    return {side: (float(p50), float(p99)) for side, (p50, p99) in zip(sides, median, strict=True)}

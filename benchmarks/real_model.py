@@ -17,7 +17,8 @@ from detection.bundle import BundleTooLarge, Member, build_bundle
 from detection.bundle_config import ConfigEntry
 from detection.contract import Contract, Inputs, contract_for, encode, session_columns
 from detection.scoring import Scorer, features
-from detection.sources.suricata import session_row
+from detection.sessions import Row
+from detection.sources.suricata import FLOW_FIELDS, flow_values, session_row
 from detection.trees import build_version_model
 
 TREES, LEAVES = 300, 31
@@ -28,6 +29,7 @@ TRAINING_ROWS = 20_000
 class RealModel:
     contract: Contract
     records: list[dict[str, Any]]
+    flows: list[dict[str, Any] | None]  # how the flow of each ended, where the protocol is judged by it
     inputs: Inputs
     booster: lightgbm.Booster
     scorer: Scorer
@@ -39,13 +41,17 @@ class RealModel:
 def real_model(protocol: str = "http", trees: int = TREES, leaves: int = LEAVES) -> RealModel:
     """Return sessions and a model of flows with rule hits; a tenth of wrong labels keeps the trees full."""
     contract = contract_for(protocol)
-    records, hit_flows = [], set()
+    records, hit_flows, ends = [], set(), {}
     for line in real_lines():
         if is_session(line, protocol):
             records.append(orjson.loads(line))
         elif b'"event_type":"alert"' in line[:600]:
             hit_flows.add(orjson.loads(line).get("flow_id"))
-    inputs = encode(contract, session_columns([session_row(record) for record in records]))
+        elif protocol == "tls" and b'"event_type":"flow"' in line[:600]:
+            end = orjson.loads(line)
+            ends[end["flow_id"]] = end
+    flows = [ends.get(record["flow_id"]) for record in records]
+    inputs = encode(contract, session_columns([whole_row(*one) for one in zip(records, flows, strict=True)]))
     draw = np.random.default_rng(1)
     chosen = draw.integers(0, len(records), TRAINING_ROWS)
     label = np.array([record["flow_id"] in hit_flows for record in records])[chosen]
@@ -54,7 +60,13 @@ def real_model(protocol: str = "http", trees: int = TREES, leaves: int = LEAVES)
     data = lightgbm.Dataset(features(contract, inputs)[chosen], label.astype(int))
     booster = lightgbm.train(parameters, data, trees)
     version = build_version_model(contract, booster.dump_model(), {})
-    return RealModel(contract, records, inputs, booster, Scorer(version), bundle_of([version], protocol), version)
+    bundle = bundle_of([version], protocol)
+    return RealModel(contract, records, flows, inputs, booster, Scorer(version), bundle, version)
+
+
+def whole_row(record: dict[str, Any], flow: dict[str, Any] | None = None) -> Row:
+    """Return the session of a record, with the end of its flow where there is one."""
+    return session_row(record) | ({} if flow is None else dict(zip(FLOW_FIELDS, flow_values(flow), strict=True)))
 
 
 def bundle_of(versions: Sequence[bytes], protocol: str = "http", *, silent: int = 0) -> bytes:
