@@ -18,9 +18,12 @@ VERBS = {**VERBS_OF_THE_ENVOY, "kit": Verb(kit.add_arguments, kit.run)}
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m appliance", description=__doc__)
     parser.add_argument("--home", type=Path, default=HOME, help=f"the appliance's folder ({HOME})")
-    verbs = parser.add_subparsers(dest="verb", required=True)
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     for name, verb in VERBS.items():
-        verb.add_arguments(verbs.add_parser(name))
+        own = argparse.ArgumentParser(add_help=False)
+        own.add_argument("--home", type=Path, default=argparse.SUPPRESS, help=argparse.SUPPRESS)  # also behind the verb
+        verb.add_arguments(own)
+        verbs.add_parser(name, parents=[own], description=own.description, help=own.description)
     options = parser.parse_args(arguments)
     return VERBS[options.verb].run(options)
 

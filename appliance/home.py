@@ -58,6 +58,13 @@ class Home:
             raise NotReady(f"{self.folder} holds no enrolled appliance: run `python -m appliance enroll` first")
         return found
 
+    def vendor(self, otherwise: str) -> str:
+        """Return the vendor's address. NotReady with the other way where none was given: all goes by stick."""
+        server = str(self.config().get("server") or "").rstrip("/")
+        if not server:
+            raise NotReady(f"no address of the vendor is known here: {otherwise}")
+        return server
+
     def key(self) -> Ed25519PrivateKey:
         """Return the appliance's own key, made when first needed. It never leaves this folder."""
         return Ed25519PrivateKey.from_private_bytes(self._secret("key", _new_key))

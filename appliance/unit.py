@@ -1,4 +1,4 @@
-"""A systemd unit that keeps an appliance scoring, with as few rights as it needs."""
+"""Systemd units that keep an appliance scoring, up to date and heard, with as few rights as each needs."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from appliance.inputs import is_redis
 
 _UNIT = """\
 [Unit]
-Description=Etalon appliance: scores sessions
-After=network.target
+Description=Etalon appliance: {description}
+After=network-online.target
+Wants=network-online.target
 
 [Service]
 ExecStart={command}
@@ -51,9 +52,26 @@ WantedBy=multi-user.target
 
 
 def unit(home: Path, source: str, sink: str, user: str, python: str = sys.executable) -> str:
-    """Return the text of a unit for these folders."""
+    """Return the text of the unit that scores."""
+    source, sink = _place(source), _place(sink)
     follow = [] if is_redis(source) else ["--follow"]
-    words = [python, "-m", "appliance", "--home", str(home), "score", "--in", source, "--out", sink, *follow]
-    command = shlex.join(words).replace("%", "%%")  # systemd reads % as a specifier
-    writable = [str(home)] + ([] if is_redis(sink) else [str(Path(sink).parent)])
-    return _UNIT.format(command=command, user=user, writable=" ".join(writable))
+    writable = [] if is_redis(sink) else [str(Path(sink).parent)]
+    return _written("scores sessions", home, ["score", "--in", source, "--out", sink, *follow], writable, user, python)
+
+
+def unit_of(verb: str, seconds: int, home: Path, user: str, python: str = sys.executable) -> str:
+    """Return the text of the unit that updates, or hands over counts, every so many seconds."""
+    said = {"update": "takes new bundles", "telemetry": "hands over counts"}[verb]
+    return _written(said, home, [verb, "--every", str(seconds)], [], user, python)
+
+
+def _written(description: str, home: Path, words: list[str], writable: list[str], user: str, python: str) -> str:
+    home = home.absolute()
+    command = shlex.join([python, "-m", "appliance", "--home", str(home), *words]).replace("%", "%%")  # a specifier
+    places = " ".join([str(home), *writable])
+    return _UNIT.format(description=description, command=command, user=user, writable=places)
+
+
+def _place(where: str) -> str:
+    """Return a file's whole path: a service starts elsewhere."""
+    return where if is_redis(where) else str(Path(where).absolute())

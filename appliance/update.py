@@ -48,7 +48,7 @@ def update(home: Home, source: str | None = None, *, now: datetime | None = None
 
     Raises UpdateRefused, and leaves the bundles in force as they are."""
     config = home.config()
-    source = source or f"{config['server'].rstrip('/')}/api/v1/feed"
+    source = source or f"{home.vendor('name the folder of a stick with --from')}/api/v1/feed"
     with home.locked("update.lock"):
         updater = _updater(home, source, config["token"])
         with _told():

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,12 @@ from appliance import enrol, network, telemetry, unit, update
 from appliance.home import Home, NotReady
 from appliance.run import Policy, Runner
 from appliance.scorer import WrongBundle
+from detection import kits
 from detection.envelopes import seal
 
 TRIES = 6  # of one message, each wait twice as long
 FIRST_WAIT = 1.0  # seconds
+EVERY = {"update": 300, "telemetry": 3600}  # seconds between two looks, in units
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +74,8 @@ def _enroll(options: argparse.Namespace) -> Any:
     elif options.request:
         options.request.write_text(json.dumps(enrol.request(home, options.code)), encoding="utf-8")
         return {"written": str(options.request)}
+    elif not options.server:
+        raise ValueError("name the vendor: --server https://HOST, or write a file for a stick: --request FILE")
     else:
         config = enrol.enrol(home, options.server, options.code, options.product_version)
     return {name: config[name] for name in ("appliance", "channel", "product_version")}
@@ -90,18 +95,26 @@ def _update(options: argparse.Namespace) -> Any:
     home = Home(options.home)
     while True:
         try:
-            found: Any = [asdict(one) for one in update.update(home, options.source)]
-            if not options.no_report and not options.source:
-                send(home, "report", report_body(home), "appliances/report/", tries=1)
-        except (update.UpdateRefused, network.SendFailed) as refusal:
+            found: dict[str, Any] = {"updated": [asdict(one) for one in update.update(home, options.source)]}
+        except update.UpdateRefused as refusal:
             if not options.every:
                 raise
-            found = {"refused": getattr(refusal, "reason", "unreachable"), "message": str(refusal)}
+            found = {"updated": {"refused": refusal.reason, "message": str(refusal)}}
+        if not options.no_report and not options.source:
+            found |= _reported(home)
+        found |= {"stale_hours": update.stale_hours(home)}
         if not options.every:
-            return {"updated": found, "stale_hours": update.stale_hours(home)}
-        sys.stdout.write(json.dumps({"updated": found, "stale_hours": update.stale_hours(home)}) + "\n")
-        sys.stdout.flush()
-        time.sleep(options.every)
+            return found
+        _go_on(found, options.every)
+
+
+def _reported(home: Home) -> dict[str, str]:
+    """Tell the vendor what is in force; what the update did stands, also where nobody listens."""
+    try:
+        send(home, "report", report_body(home), "appliances/report/", tries=1)
+    except network.SendFailed as failure:
+        return {"not_reported": str(failure)}
+    return {}
 
 
 def _rollback_words(parser: argparse.ArgumentParser) -> None:
@@ -136,7 +149,8 @@ def send(home: Home, kind: str, body: dict[str, Any], address: str, tries: int =
     config = home.config()
     at = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     data = seal(kind, config["appliance"], home.next_counter(), at, body, home.key())
-    post_with_patience(f"{config['server'].rstrip('/')}/api/v1/{address}", data, config["token"], tries)
+    vendor = home.vendor("reports go by network only")
+    post_with_patience(f"{vendor}/api/v1/{address}", data, config["token"], tries)
 
 
 def post_with_patience(url: str, data: bytes, token: str, tries: int = TRIES, wait: float = FIRST_WAIT) -> None:
@@ -170,8 +184,13 @@ def _score(options: argparse.Namespace) -> Any:
     stopped: list[int] = []
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, lambda number, _frame: stopped.append(number))
+    from redis import RedisError  # takes long to load, and no other verb needs it
+
     policy = Policy(options.silent_share, options.only_fired, not options.no_rules, options.follow)
-    done = Runner(Home(options.home), options.source, options.sink, policy).run(lambda: bool(stopped))
+    try:
+        done = Runner(Home(options.home), options.source, options.sink, policy).run(lambda: bool(stopped))
+    except RedisError as error:  # a service is started again by systemd, and loses nothing
+        raise ValueError(f"Redis: {error}") from error
     return asdict(done)
 
 
@@ -183,36 +202,88 @@ def _telemetry_words(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, help="write signed messages to this file, one a line")
     parser.add_argument("--show", action="store_true", help="print what would leave, and send nothing")
     parser.add_argument("--now", action="store_true", help="also hours that are not over")
+    parser.add_argument("--every", type=float, default=0.0, help="go on, and look again after so many seconds")
 
 
 def _telemetry(options: argparse.Namespace) -> Any:
-    home, now = Home(options.home), datetime.now(UTC)
+    home = Home(options.home)
+    while True:
+        try:
+            found = _handed_over(home, options)
+        except network.SendFailed as failure:
+            if not options.every:
+                raise
+            found = {"unreachable": str(failure)}
+        if not options.every or options.show:
+            return found
+        _go_on(found, options.every)
+
+
+def _handed_over(home: Home, options: argparse.Namespace) -> Any:
+    now = datetime.now(UTC)
     paths = sorted(home.telemetry.glob("*.json")) if options.now else list(telemetry.due(home, now))
     if options.show:
         return [json.loads(path.read_bytes()) for path in paths]
-    config = home.config()
+    token = home.config()["token"]
+    vendor = "" if options.out else home.vendor("write a file for a stick with --out")
     for path in paths:
         message = telemetry.envelope(home, path, now)
         if options.out:
             with options.out.open("ab") as file:
                 file.write(message + b"\n")
         else:
-            post_with_patience(f"{config['server'].rstrip('/')}/api/v1/telemetry/", message, config["token"])
+            post_with_patience(f"{vendor}/api/v1/telemetry/", message, token)
         telemetry.sent(home, path, now)
     return {"hours": len(paths)}
+
+
+def _go_on(found: Any, seconds: float) -> None:
+    """Say what was found, one line a look, and wait."""
+    sys.stdout.write(json.dumps(found) + "\n")
+    sys.stdout.flush()
+    time.sleep(seconds)
+
+
+# name
+
+
+def _name_words(parser: argparse.ArgumentParser) -> None:
+    parser.description = "Print what stands for an address or a host in the kits of this appliance."
+    parser.add_argument("values", nargs="+", metavar="NAME")
+
+
+def _name(options: argparse.Namespace) -> Any:
+    home = Home(options.home)
+    home.config()  # the key belongs to an enrolled appliance
+    return {value: kits.name_of(_kind_of(value), value, home.name_key()) for value in options.values}
+
+
+def _kind_of(value: str) -> str:
+    try:
+        ip_address(value)
+    except ValueError:
+        return "host"
+    return "address"
 
 
 # unit
 
 
 def _unit_words(parser: argparse.ArgumentParser) -> None:
-    parser.description = "Print a systemd unit that keeps this appliance scoring."
-    parser.add_argument("--in", dest="source", required=True)
-    parser.add_argument("--out", dest="sink", required=True)
-    parser.add_argument("--user", default="etalon")
+    parser.description = (
+        "Print a systemd unit that keeps this appliance scoring, up to date, or its counts handed over."
+    )
+    parser.add_argument("--runs", choices=("score", *EVERY), default="score", help="what it does (score)")
+    parser.add_argument("--in", dest="source", help="as of `score`")
+    parser.add_argument("--out", dest="sink", help="as of `score`")
+    parser.add_argument("--user", default="etalon", help="the account it runs as, whose --home is (etalon)")
 
 
 def _unit(options: argparse.Namespace) -> str:
+    if options.runs in EVERY:
+        return unit.unit_of(options.runs, EVERY[options.runs], options.home, options.user)
+    if not options.source or not options.sink:
+        raise ValueError("say what it reads and where verdicts go: --in and --out, as of `score`")
     return unit.unit(options.home, options.source, options.sink, options.user)
 
 
@@ -223,5 +294,6 @@ VERBS = {
     "status": Verb(_status_words, told(_status)),
     "score": Verb(_score_words, told(_score)),
     "telemetry": Verb(_telemetry_words, told(_telemetry)),
+    "name": Verb(_name_words, told(_name)),
     "unit": Verb(_unit_words, told(_unit)),
 }

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from appliance.unit import unit
+from appliance.unit import unit, unit_of
 from detection.contract import HTTP_1, encode, session_columns
 from detection.scoring import features
 from detection.sources.suricata import session_row
@@ -97,6 +97,9 @@ def test_its_unit_gives_it_few_rights() -> None:
     for line in ("NoNewPrivileges=yes", "ProtectSystem=strict", "CapabilityBoundingSet=", "MemoryMax=1G"):
         assert line in text
     assert "ReadWritePaths=/var/lib/etalon /var/log/etalon" in text
+    text = unit_of("telemetry", 3600, Path("/var/lib/etalon"), "etalon", "/opt/py")
+    assert "ExecStart=/opt/py -m appliance --home /var/lib/etalon telemetry --every 3600\n" in text
+    assert "ReadWritePaths=/var/lib/etalon\n" in text
 
 
 def pip(python: str, *words: str) -> subprocess.CompletedProcess[str]:

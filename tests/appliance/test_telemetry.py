@@ -105,7 +105,7 @@ def test_a_vendor_that_is_down_hears_it_later(tmp_path: Path, monkeypatch: pytes
         home, _record = score(tmp_path)
         home.write("config.json", home.config() | {"server": f"http://127.0.0.1:{vendor.server_port}"})
         monkeypatch.setattr(verbs.time, "sleep", lambda _seconds: None)
-        options = type("Options", (), {"home": home.folder, "now": True, "show": False, "out": None})
+        options = type("Options", (), {"home": home.folder, "now": True, "show": False, "out": None, "every": 0})
         assert verbs._telemetry(options()) == {"hours": 1}
     finally:
         vendor.shutdown()
