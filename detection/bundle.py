@@ -23,7 +23,7 @@ from detection.features import FEATURES, feature_inputs, feature_specs
 from detection.graph import BOOL, DOUBLE, FLOAT, INT64, GraphWriter, model, tensor, to_bytes
 from detection.scoring import parse_metadata
 from detection.thresholds import raw_threshold
-from detection.trees import RAW
+from detection.trees import RAW, ROWS
 
 FLOW_INDEX, N_FLOWS, RUN_SILENT = "flow_index", "n_flows", "run_silent"
 SCORES, ABOVE, VERDICT, FLOW_ABOVE, FLOW_VERDICT = "scores", "above", "verdict", "flow_above", "flow_verdict"
@@ -97,7 +97,7 @@ def _take_apart(member: Member) -> _Part:
         block,
         _constants(proto.graph, block),
         trees,
-        _constants(proto.graph, trees),
+        (*_constants(proto.graph, trees), *(one for one in proto.graph.initializer if one.name == ROWS)),
         leaves,
     )
 

@@ -20,6 +20,7 @@ from typing import Any
 from detection import kits
 from detection.kits import BadKit, Kit
 from detection.sources import pasted, zeek
+from detection.sources.flow_ends import FlowEnds
 from detection.sources.values import BadRecordError, number_of, parse_line, text_of
 
 LARGEST = 20 * 2**20  # bytes of one attachment
@@ -204,22 +205,25 @@ def _lines(text: str) -> Read | None:
 
 
 def _records(lines: list[str]) -> Read:
-    """Return the sessions of EVE or Zeek records; what tells of none is counted."""
+    """Return the sessions of EVE or Zeek records, with the ends of their flows; what tells of none is counted."""
     found: list[dict[str, Any]] = []
-    kind, skipped, first_reason = Kind.EVE, 0, ""
+    ends, kind, skipped, reason = FlowEnds(), Kind.EVE, 0, "ends of flows alone"
     for line in filter(None, map(str.strip, lines)):
         if len(found) == RECORDS:
-            return Read(kind, tuple(found), None, skipped, (f"only the first {RECORDS} sessions were tried",))
+            told = (f"only the first {RECORDS} sessions were tried",)
+            return Read(kind, tuple(map(ends.joined, found)), None, skipped, told)
         try:
+            if '"flow"' in line and ends.take(parse_line(line.encode("utf-8", "replace"))):
+                continue
             record, is_zeek = _session(line)
         except BadRecordError as error:
-            skipped, first_reason = skipped + 1, first_reason or str(error)
+            skipped, reason = skipped + 1, str(error) if not skipped else reason
         else:
             found.append(record)
             kind = Kind.ZEEK if is_zeek else kind
     if not found:
-        raise Refused("no-session", f"no http or tls session in it ({first_reason})")
-    return Read(kind, tuple(found), None, skipped)
+        raise Refused("no-session", f"no http or tls session in it ({reason})")
+    return Read(kind, tuple(map(ends.joined, found)), None, skipped)
 
 
 def _session(line: str) -> tuple[dict[str, Any], bool]:

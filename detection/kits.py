@@ -1,13 +1,16 @@
 """A kit: what an appliance hands out about one verdict, so that it can be reproduced. docs/formats/kit.md describes it.
 
 Three depths of consent: `record` is the whole EVE record, `text` what models read and no address, `vector` the
-features alone. Standard library only: appliances write kits."""
+features alone. What stays behind leaves a name: an HMAC with the customer's key, so that kits about one host are told
+to be. Standard library only: appliances write kits."""
 
 from __future__ import annotations
 
+import hmac
 import json
 import math
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
@@ -26,6 +29,7 @@ _NAMES = {
     "record",
     "features",
     "said",
+    "names",
     "contact",
     "note",
     "signature",
@@ -34,6 +38,13 @@ _READ_OF_HTTP = (
     "hostname", "url", "http_user_agent", "http_refer", "http_content_type", "http_method", "protocol", "status",
     "length",
 )  # fmt: skip
+_READ_OF_TLS = (
+    "sni", "subject", "issuerdn", "subjectaltname", "notbefore", "notafter", "version", "ja3", "ja3s", "ja4",
+    "client_alpns", "server_alpns", "session_resumed",
+)  # fmt: skip
+_READ_OF_FLOW = ("start", "end", "bytes_toserver", "bytes_toclient", "pkts_toserver", "pkts_toclient")
+NAMED = {"client": "address", "server": "address", "host": "host"}  # who has a name, and of which kind
+_NAME = re.compile(r"[0-9a-f]{32}")
 
 
 class BadKit(ValueError):  # noqa: N818 (says what is true, as ObjectDoesNotExist does)
@@ -49,6 +60,8 @@ class Said:
     score: float
     threshold: float
     is_silent: bool = False
+    base: float | None = None  # None: the contributions are not told
+    contributions: tuple[float, ...] = ()  # of the features, in their order; with the base they are the raw score
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +74,7 @@ class Kit:
     record: dict[str, Any] | None = None
     features: tuple[float, ...] = ()
     said: tuple[Said, ...] = ()
+    names: Mapping[str, str] = field(default_factory=dict)  # of `NAMED`: what did not leave in clear
     contact: str = ""
     note: str = ""
     made_at: str = ""
@@ -92,13 +106,15 @@ def parse(told: dict[str, Any]) -> Kit:
         raise BadKit("record is no EVE record")
     if (record is None) != (consent == "vector"):
         raise BadKit(f"consent is {consent} and there is {'no' if record is None else 'a'} record")
+    features = _features(told.get("features", []))
     return Kit(
         bundle=bundle,
         contract=_text(told, "contract", 64),
         consent=consent,
         record=record,
-        features=_features(told.get("features", [])),
-        said=tuple(_said(one) for one in _list(told, "said")),
+        features=features,
+        said=tuple(_said(one, len(features)) for one in _list(told, "said")),
+        names=_names(told.get("names", {})),
         contact=_text(told, "contact", 200),
         note=_text(told, "note", 2000),
         made_at=_text(told, "made_at", 40),
@@ -119,8 +135,10 @@ def document(kit: Kit, made_at: datetime) -> dict[str, Any]:
         "said": [
             {"detector": s.detector, "version": s.version, "score": s.score, "threshold": s.threshold}
             | {"is_silent": s.is_silent}
+            | {"contributions": None if s.base is None else {"base": s.base, "features": list(s.contributions)}}
             for s in kit.said
         ],
+        "names": dict(kit.names),
         "contact": kit.contact,
         "note": kit.note,
         "signature": None,
@@ -142,8 +160,31 @@ def reduced(record: dict[str, Any], consent: Consent) -> dict[str, Any] | None:
     if isinstance(http := record.get("http"), dict):
         kept["http"] = {name: http[name] for name in _READ_OF_HTTP if name in http}
     if isinstance(tls := record.get("tls"), dict):
-        kept["tls"] = tls
+        kept["tls"] = {name: tls[name] for name in _READ_OF_TLS if name in tls}
+    if isinstance(flow := record.get("flow"), dict):
+        kept["flow"] = {name: flow[name] for name in _READ_OF_FLOW if name in flow}
     return kept
+
+
+def hidden_names(record: dict[str, Any], consent: Consent, key: bytes) -> dict[str, str]:
+    """Return names for those of `NAMED` that a kit of this consent does not tell in clear.
+
+    What leaves in clear gets no name: beside it, it would tell what the names in other kits stand for."""
+    http, tls = record.get("http"), record.get("tls")
+    host = http.get("hostname") if isinstance(http, dict) else tls.get("sni") if isinstance(tls, dict) else None
+    values = {"client": record.get("src_ip"), "server": record.get("dest_ip"), "host": host}
+    hidden: Mapping[str, tuple[str, ...]] = {"record": (), "text": ("client", "server"), "vector": tuple(NAMED)}
+    return {
+        who: name_of(NAMED[who], value, key)
+        for who in hidden[consent]
+        if isinstance(value := values[who], str) and value
+    }
+
+
+def name_of(kind: str, value: str, key: bytes) -> str:
+    """Return what stands for an address or a host: half of an HMAC-SHA256; upper and lower case are one host."""
+    said = f"{kind}:{value.strip().rstrip('.').lower()}"
+    return hmac.digest(key, said.encode("utf-8", "surrogatepass"), "sha256")[:16].hex()
 
 
 def _features(told: Any) -> tuple[float, ...]:
@@ -153,14 +194,15 @@ def _features(told: Any) -> tuple[float, ...]:
     for one in told:
         if one is None:
             values.append(math.nan)
-        elif isinstance(one, (int, float)) and not isinstance(one, bool) and abs(one) < 3.5e38:
+        elif _is_number(one):
             values.append(float(one))
         else:
             raise BadKit(f"features: {str(one)[:40]!r} is no number that a model can read")
     return tuple(values)
 
 
-def _said(told: Any) -> Said:
+def _said(told: Any, features: int) -> Said:
+    base, contributions = _contributions(told.get("contributions") if isinstance(told, dict) else None, features)
     try:
         found = Said(
             str(told["detector"])[:64],
@@ -168,6 +210,8 @@ def _said(told: Any) -> Said:
             float(told["score"]),
             float(told["threshold"]),
             told.get("is_silent") is True,
+            base,
+            contributions,
         )
     except (TypeError, KeyError, ValueError, OverflowError):
         raise BadKit("said: expected detector, version, score and threshold") from None
@@ -176,10 +220,32 @@ def _said(told: Any) -> Said:
     return found
 
 
-def _list(told: dict[str, Any], name: str) -> list[Any]:
+def _contributions(told: Any, features: int) -> tuple[float | None, tuple[float, ...]]:
+    """Return base and contributions, one for each feature."""
+    if told is None:
+        return None, ()
+    values = [told.get("base"), *_list(told, "features", LONGEST_VECTOR)] if isinstance(told, dict) else []
+    if len(values) != features + 1 or not all(_is_number(value) for value in values):
+        raise BadKit("contributions: expected a base and one number for each feature")
+    return float(values[0]), tuple(map(float, values[1:]))
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 3.5e38
+
+
+def _names(told: Any) -> dict[str, str]:
+    if not isinstance(told, dict) or set(told) - set(NAMED):
+        raise BadKit(f"names: expected some of {', '.join(NAMED)}")
+    if not all(isinstance(name, str) and _NAME.fullmatch(name) for name in told.values()):
+        raise BadKit("names: expected 32 hexadecimal digits each")
+    return dict(told)
+
+
+def _list(told: dict[str, Any], name: str, most: int = 100) -> list[Any]:
     value = told.get(name, [])
-    if not isinstance(value, list) or len(value) > 100:
-        raise BadKit(f"{name}: expected a list of at most 100")
+    if not isinstance(value, list) or len(value) > most:
+        raise BadKit(f"{name}: expected a list of at most {most}")
     return value
 
 

@@ -3,6 +3,9 @@
 Splits, leaves and sums are float64; the usual converters round splits to float32. Written from `Booster.dump_model()`.
 Features are counts, shares of counts and whole numbers: none lies between 0 and 1e-35, where LightGBM would read 0.
 
+The training rows of each leaf travel along, read by nothing that scores: `contributions` weighs the sides of a split
+by them, at the customer too.
+
 The runtime walks to the next node in memory when a comparison is false and jumps when it is true. So the side that
 took most training rows becomes the false one, by comparing the negated feature where that is the smaller side: a third
 less time for one row, the same leaves.
@@ -24,6 +27,7 @@ from detection.features import FEATURES, feature_inputs, feature_specs, write_fe
 from detection.graph import DOUBLE, FLOAT, ML_DOMAIN, GraphWriter, model, tensor, to_bytes
 
 RAW = "raw"  # name of the output: the raw sum, float64 [N, 1]
+ROWS = "trees/rows"  # name of a constant beside the trees: training rows of each leaf, int32
 _DUMPED_INFINITY = 1e300  # the dump writes this for an infinite split value, JSON has no other
 _LESS_OR_EQUAL = 0  # nodes_modes
 _SUM = 1  # aggregate_function
@@ -47,6 +51,7 @@ class _Ensemble:
     false: list[int] = field(default_factory=list)
     false_is_leaf: list[int] = field(default_factory=list)
     leaves: list[float] = field(default_factory=list)
+    rows: list[int] = field(default_factory=list)
     roots: list[int] = field(default_factory=list)
 
     def add_tree(self, tree: Mapping[str, Any]) -> None:
@@ -54,7 +59,7 @@ class _Ensemble:
         if "split_index" in tree:
             self._add_node(tree)
         else:
-            self._add_constant(float(tree["leaf_value"]))
+            self._add_constant(tree)
 
     def _add_node(self, node: Mapping[str, Any]) -> int:
         feature, threshold = int(node["split_feature"]), _threshold(node)
@@ -73,12 +78,12 @@ class _Ensemble:
             return self._add_node(side), 0
         if side.get("leaf_features"):
             raise UnsupportedModel("linear trees are not supported")
-        return self._add_leaf(float(side["leaf_value"])), 1
+        return self._add_leaf(side), 1
 
-    def _add_constant(self, value: float) -> None:
+    def _add_constant(self, tree: Mapping[str, Any]) -> None:
         # a tree needs a node: both sides lead to its only leaf
         number = self._open(0, 0.0, False)
-        leaf = self._add_leaf(value)
+        leaf = self._add_leaf(tree)
         self.true[number] = self.false[number] = leaf
         self.true_is_leaf[number] = self.false_is_leaf[number] = 1
 
@@ -90,8 +95,9 @@ class _Ensemble:
             side.append(0)
         return len(self.splits) - 1
 
-    def _add_leaf(self, value: float) -> int:
-        self.leaves.append(value)
+    def _add_leaf(self, leaf: Mapping[str, Any]) -> int:
+        self.leaves.append(float(leaf["leaf_value"]))
+        self.rows.append(_rows(leaf))
         return len(self.leaves) - 1
 
 
@@ -144,6 +150,7 @@ def write_trees(dump: Mapping[str, Any], n_features: int, features: str = FEATUR
     both = graph.add("Concat", features, graph.add("Neg", features), axis=1)
     doubles = graph.add("Cast", both, to=DOUBLE)
     graph.name(graph.add("TreeEnsemble", doubles, domain=ML_DOMAIN, **_attributes(ensemble)), RAW)
+    graph.constants[ROWS] = numpy_helper.from_array(np.array(ensemble.rows, dtype=np.int32), ROWS)
     return graph
 
 

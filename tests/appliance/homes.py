@@ -37,7 +37,7 @@ def put_in_force(home: Home, data: bytes) -> BundleScorer:
     scorer = BundleScorer(data, digest)
     home.bundles.mkdir(parents=True, exist_ok=True)
     home.path_of(digest).write_bytes(data)
-    home.switch("http", InForce(digest, scorer.bundle, "2026-03-01T12:00:00Z"))
+    home.switch(scorer.protocol, InForce(digest, scorer.bundle, "2026-03-01T12:00:00Z"))
     return scorer
 
 

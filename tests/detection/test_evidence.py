@@ -14,7 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from detection import evidence, kits
+from detection.contract import TLS_1
 from detection.evidence import LARGEST, Kind, Refused, is_mail, read, read_mail
+from detection.sources.flow_ends import joined_row
+from tests.detection import eve
 
 RECEIVED = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 FORMATS = Path(__file__).resolve().parent.parent.parent / "docs" / "formats"
@@ -211,7 +214,7 @@ def test_the_example_of_the_format_is_a_kit():
     told = json.loads(re.search(r"```json\n(.*?)```", text, re.DOTALL)[1])
     kit = kits.parse(told)
     assert read(line(told), RECEIVED).kind == Kind.KIT
-    assert kits.parse(json.loads(kits.to_bytes(kits.document(kit, RECEIVED)))).record == kit.record
+    assert kits.parse(json.loads(kits.to_bytes(kits.document(kit, RECEIVED)))) == kit
 
 
 @pytest.mark.parametrize(
@@ -223,3 +226,44 @@ def test_a_customer_hands_out_no_more_than_agreed(consent, kept):
     found = kits.reduced(record, consent)
     assert set(found or {}) == kept
     assert ("Cookie" in str(found)) == (consent == "record")
+
+
+def test_what_does_not_leave_in_clear_has_a_name_and_nothing_else_has():
+    record = {"src_ip": "10.0.0.1", "dest_ip": "10.0.0.1", "http": {"hostname": "Shop.example."}}
+    named = {consent: kits.hidden_names(record, consent, b"a key") for consent in kits.CONSENTS}
+    assert [set(named[consent]) for consent in kits.CONSENTS] == [set(), {"client", "server"}, set(kits.NAMED)]
+    hidden = named["vector"]
+    assert hidden["client"] == hidden["server"] == named["text"]["client"] != hidden["host"]
+    assert hidden["host"] == kits.name_of("host", "shop.example", b"a key") != kits.name_of("host", "shop.example", b"")
+    assert kits.hidden_names({"src_ip": 7, "tls": {"sni": ""}}, "vector", b"a key") == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "reason"),
+    [
+        ("names", {"user": "0" * 32}, "names: expected some of"),
+        ("names", {"host": "shop.example"}, "32 hexadecimal"),
+        ("contributions", {"base": 0.0, "features": [1.0]}, "one number for each feature"),
+        ("contributions", {"base": None, "features": [0.0, 0.0, 0.0]}, "one number for each feature"),
+        ("contributions", 7, "one number for each feature"),
+    ],
+)
+def test_a_kit_with_odd_names_or_contributions_is_refused(name, value, reason):
+    told = json.loads(re.search(r"```json\n(.*?)```", (FORMATS / "kit.md").read_text(encoding="utf-8"), re.DOTALL)[1])
+    changed = told | {"names": value} if name == "names" else told | {"said": [told["said"][0] | {name: value}]}
+    with pytest.raises(kits.BadKit, match=reason):
+        kits.parse(changed)
+
+
+def test_the_end_of_its_flow_is_put_into_a_tls_record_wherever_it_stands():
+    lines = [eve.flow(7), eve.tls(7), eve.tls(8), eve.flow(9), eve.http(7)]
+    found = read(eve.log(lines), RECEIVED)
+    assert [("flow" in record) for record in found.records] == [True, False, False]
+    assert found.skipped == 0
+    [stored], _reader = eve.read([eve.tls(7), eve.flow(7)])
+    row = joined_row(found.records[0])
+    assert {name: row[name] for name in TLS_1.reads} == {name: stored.get(name) for name in TLS_1.reads}
+    hit = eve.tls(7) | {"event_type": "alert", "flow": {"bytes_toserver": 5, "start": eve.stamp()}}
+    assert joined_row(read(eve.line(hit), RECEIVED).records[0])["bytes_to_server"] is None  # the flow went on
+    with pytest.raises(Refused, match="ends of flows alone"):
+        read(eve.line(eve.flow(7)), RECEIVED)

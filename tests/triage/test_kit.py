@@ -10,10 +10,16 @@ from django.utils import timezone
 
 from appliance.__main__ import main
 from appliance.home import Home
-from detection.bundle import with_receipt
-from models_registry.models import Appliance, Bundle
+from appliance.scorer import BundleScorer
+from detection.bundle import build_bundle, with_receipt
+from detection.bundle_config import ConfigEntry
+from detection.scoring import probability
+from models_registry.models import Appliance, Bundle, BundleEntry
 from tests.appliance.homes import put_in_force
-from tests.factories import make_customer
+from tests.appliance.test_tls import version as tls_version
+from tests.detection import eve
+from tests.detection.make_models import make_member
+from tests.factories import make_bundle, make_customer, make_detector, make_gate_report, make_version
 from tests.feeds import MEASURED, make_appliance, make_release, make_site
 from tests.models_registry.loop import http
 from tests.triage.conftest import build
@@ -93,6 +99,78 @@ def test_what_makes_no_kit_is_said(loud, tmp_path, capsys):
         record.write_text(told)
         assert main(["kit", "--bundle", str(bundle), "--record", str(record)]) == 2
         assert "no kit" in capsys.readouterr().err
+
+
+@pytest.fixture
+def tls(tmp_path):
+    """Return the log and the home of an appliance with a TLS bundle, which the house has too."""
+    entry = ConfigEntry("ktalk", 1, 0.5, is_silent=False)
+    data = build_bundle([make_member(entry, onnx_bytes=tls_version(), protocol="tls")], config_text="")
+    onnx = {"onnx_path": "versions/tls.onnx", "onnx_digest": hashlib.sha256(tls_version()).hexdigest()}
+    version = make_version(detector=make_detector(name="ktalk"), contract="tls-1", threshold=0.5, **onnx)
+    storage.put_bytes("versions/tls.onnx", tls_version())
+    storage.put_bytes("bundles/tls.onnx", data)
+    bundle = make_bundle(path="bundles/tls.onnx", digest=hashlib.sha256(data).hexdigest())
+    gate = make_gate_report(version=version, threshold=0.5)
+    BundleEntry.objects.create(bundle=bundle, version=version, threshold=0.5, is_silent=False, gate_report=gate)
+    home = Home(tmp_path / "appliance")
+    home.write("config.json", {"appliance": "a1"})
+    put_in_force(home, data)
+    (tmp_path / "eve.json").write_bytes(
+        eve.log([eve.tls(6), eve.flow(6), eve.http(9), eve.tls(7), eve.flow(7, bytes_toclient=61_000), eve.tls(8)])
+    )
+    return home
+
+
+def written(home: Home, *words: str) -> bytes:
+    out = home.folder.parent / "flagged.kit"
+    named = ["--record", str(home.folder.parent / "eve.json"), "--out", str(out), *words]
+    assert main(["--home", str(home.folder), "kit", *named]) == 0
+    return out.read_bytes()
+
+
+@pytest.mark.parametrize("consent", ["record", "text", "vector"])
+def test_a_tls_kit_takes_the_end_of_its_flow_and_gives_the_score_of_the_customer(tls, customer, support, consent):
+    digest = tls.in_force()["tls"].digest
+    scorer = BundleScorer.load(tls.path_of(digest), digest)
+    judged = scorer.score(eve.tls(7), eve.flow(7, bytes_toclient=61_000)).scores[0]
+    assert judged != scorer.score(eve.tls(7)).scores[0]
+    tried = filed(customer, support, written(tls, "--consent", consent, "--flow-id", "7")).reproductions.get()
+    assert (tried.equal, tried.score) == (True, judged)
+    assert set(tried.missing) <= {"cipher", "cert_names"}  # what the sensor does not tell
+
+
+def test_what_of_a_log_a_kit_is_about_must_be_clear(tls, capsys):
+    log = str(tls.folder.parent / "eve.json")
+    for words, said in (
+        ([], "more than one session: name the flagged one by --flow-id and --tx-id"),
+        (["--flow-id", "7"], "by --tx-id"),
+        (["--flow-id", "9"], "no http or tls record of flow 9"),
+    ):
+        (tls.folder.parent / "eve.json").write_bytes(eve.log([eve.http(7), eve.http(7, 1), eve.http(8)]))
+        assert main(["--home", str(tls.folder), "kit", "--record", log, *words]) == 2
+        assert said in capsys.readouterr().err
+    (tls.folder.parent / "eve.json").write_bytes(eve.log([eve.tls(7)]))
+    assert main(["--home", str(tls.folder), "kit", "--record", log]) == 0
+    assert "no flow record" in capsys.readouterr().err
+    (tls.folder.parent / "eve.json").write_text(json.dumps(eve.tls(7), indent=1))
+    assert main(["--home", str(tls.folder), "kit", "--record", log]) == 0
+
+
+def test_the_page_of_a_kit_says_why_and_hides_names(tls, customer, support, support_client, capsys):
+    complaint = filed(customer, support, data := written(tls, "--flow-id", "7", "--consent", "vector"))
+    told, said = json.loads(data), json.loads(data)["said"][0]
+    raw = said["contributions"]["base"] + sum(said["contributions"]["features"])
+    assert said["score"] == pytest.approx(float(probability(raw)), abs=1e-12)
+    assert main(["--home", str(tls.folder), "name", "10.0.0.7", "shop.example"]) == 0
+    assert list(json.loads(capsys.readouterr().out).values()) == [told["names"]["client"], told["names"]["host"]]
+    page = support_client.get(f"/complaints/{complaint.pk}/").text
+    assert told["names"]["client"] in page
+    assert "shop.example" not in page
+    assert "bytes to the client" in page
+    assert f">{raw:.3f}</td>" in page
+    storage.delete(complaint.attachments.get().path)
+    assert "bytes to the client" not in support_client.get(f"/complaints/{complaint.pk}/").text
 
 
 @pytest.fixture

@@ -81,10 +81,11 @@ def _sessions_of(capture: bytes, received: datetime) -> Read:
         except suricata.SuricataError as error:
             code = "no-suricata" if "no program" in str(error) else "torn"
             raise Refused(code, str(error).replace(str(path), _("the capture"))) from None
-    sessions = b"\n".join(line for line in told.splitlines() if b'"http":{' in line or b'"tls":{' in line)
+    sessions = [line for line in told.splitlines() if b'"http":{' in line or b'"tls":{' in line]
     if not sessions:
         raise Refused("no-session", _("the capture holds no http or tls session"))
-    return replace(evidence.read(sessions, received), kind=Kind.CAPTURE)
+    ends = [line for line in told.splitlines() if b'"event_type":"flow"' in line]
+    return replace(evidence.read(b"\n".join(sessions + ends), received), kind=Kind.CAPTURE)
 
 
 def _words(read: Read) -> str:

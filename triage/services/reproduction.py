@@ -17,8 +17,8 @@ from appliance.scorer import BundleScorer
 from detection import vectors
 from detection.kits import Kit
 from detection.sessions import Row
+from detection.sources.flow_ends import joined_row
 from detection.sources.pasted import record_of
-from detection.sources.suricata import session_row
 from detection.sources.values import BadRecordError
 from models_registry.models import Bundle, BundleEntry, Customer, Detector, Release
 from models_registry.services import publications
@@ -134,9 +134,9 @@ def score(text: str, asked: BundleFile, received: datetime) -> Scored:
 
 
 def score_record(record: dict[str, Any], asked: BundleFile) -> Scored:
-    """Score one parsed EVE record by a bundle. Raises CannotScore."""
+    """Score one parsed EVE record by a bundle, with the end of its flow where it carries it. Raises CannotScore."""
     try:
-        row = session_row(record)
+        row = joined_row(record)
     except BadRecordError as error:
         raise CannotScore(str(error)) from None
     return score_row(row, asked)

@@ -21,7 +21,7 @@ from models_registry.services.scoring import ScoreMismatch
 from traffic import storage
 from triage.forms import ComplaintForm, FlaggedForm
 from triage.models import Attachment, Complaint, State
-from triage.services import cases, consent, filing, fixes, lists, served, stopgaps, templates
+from triage.services import cases, consent, filing, fixes, lists, served, stopgaps, templates, told_kits
 from triage.services import complaints as services
 from triage.services.reproduction import CannotScore
 from triage.services.states import ComplaintRefused
@@ -210,6 +210,7 @@ def _page_of(found: Complaint, reader: User) -> dict[str, Any]:
     in_bundle = lists.first(states, State.FIXED_IN_BUNDLE)
     bundle = in_bundle.bundle if in_bundle else None
     in_force = fixes.in_force(found) if bundle else None
+    attachments = list(found.attachments.select_related("appliance__site__customer"))
     return {
         "complaint": found,
         "states": states,
@@ -217,7 +218,8 @@ def _page_of(found: Complaint, reader: User) -> dict[str, Any]:
         "reading": found.reading,
         "notices": list(found.deadline.notices.all()),
         "reproductions": list(found.reproductions.select_related("version__detector", "bundle")),
-        "attachments": list(found.attachments.select_related("appliance__site__customer")),
+        "attachments": attachments,
+        "kit": told_kits.newest(found, attachments),
         "thread": list(found.messages.select_related("by")),
         "templates": templates.offered(found),
         "fix": fix,
