@@ -30,7 +30,7 @@ def cursor() -> CursorWrapper:
     from accounts.planned import PlannedCursor
 
     connection.ensure_connection()
-    made = PlannedCursor(connection.connection)
+    made: Any = PlannedCursor(connection.connection)  # the stubs know no other wrapper than Django's
     return connection.make_debug_cursor(made) if connection.queries_logged else connection.make_cursor(made)
 
 
