@@ -23,7 +23,7 @@ from detection.divergence import POLICY, mean_over, prior_of_version
 from models_registry.models import Detector
 from triage.models import DivergenceDay, PrecisionFit, Stream, StreamDay, StreamRestart, TelemetryDay
 from triage.services import incidents
-from triage.services.telemetry import fits, fleet, rates, states, sums
+from triage.services.telemetry import bulk, fits, fleet, rates, states, sums
 from triage.services.telemetry.states import KINDS, Head
 
 log = structlog.get_logger(__name__)
@@ -227,7 +227,7 @@ class Run:
         replayed = [row.stream_id for row in rows if row.stream.last_day is not None and row.stream.last_day >= day]
         for some in chunks(replayed):
             StreamDay.objects.filter(day=day, stream__in=some).delete()
-        StreamDay.objects.bulk_create(rows, batch_size=1_000)
+        bulk.insert(rows)
         newer = [row.stream for row in rows if row.stream.last_day is None or row.stream.last_day < day]
         for some in chunks([one.pk for one in newer]):
             Stream.objects.filter(pk__in=some).update(last_day=day)

@@ -16,12 +16,13 @@ from django.utils import timezone
 
 from models_registry.models import Version
 from triage.models import PairDay, TelemetryDay, TelemetryWindow
+from triage.services.telemetry import bulk
 from triage.services.telemetry.intake import CELLS, PAIR_CELLS
 
 BATCH = 200  # customers' days of one transaction: intake waits no longer for it
 _TOLD = (*CELLS, "scanned")
 _COUNTED = (*_TOLD, "windows")
-_DAY_FIELDS = (*_COUNTED, "is_silent", "stepped_at")
+_DAY, _PAIR = ("customer", "version", "day"), ("customer", "a", "b", "day")  # what a row is about
 _READ = ("id", "customer", "day", "message", "replaced_at")
 DayKey = tuple[int, int, date]  # customer, version
 PairKey = tuple[int, int, int, date]  # customer, a, b
@@ -75,14 +76,15 @@ class _Sums:
     def go_on(self, day: date, customers: Iterable[int]) -> None:
         """Begin with what was summed of a day before."""
         of = list(customers)
-        for row in TelemetryDay.objects.filter(day=day, customer__in=of):
-            key = (row.customer_id, row.version_id, day)
-            self.cells[key].update({name: getattr(row, name) for name in _COUNTED})
-            if not row.is_silent:
+        days = TelemetryDay.objects.filter(day=day, customer__in=of).order_by()
+        for line in days.values_list("customer", "version", "is_silent", *_COUNTED).iterator(2_000):
+            key = (line[0], line[1], day)
+            self.cells[key].update(dict(zip(_COUNTED, line[3:], strict=True)))
+            if not line[2]:
                 self.loud.add(key)
-        for pair in PairDay.objects.filter(day=day, customer__in=of):
-            counts = self.pairs[pair.customer_id, pair.a_id, pair.b_id, day]
-            counts.update({name: getattr(pair, name) for name in PAIR_CELLS})
+        pairs = PairDay.objects.filter(day=day, customer__in=of).order_by()
+        for line in pairs.values_list("customer", "a", "b", *PAIR_CELLS).iterator(2_000):
+            self.pairs[line[0], line[1], line[2], day].update(dict(zip(PAIR_CELLS, line[3:], strict=True)))
 
     def add(self, window: TelemetryWindow) -> None:
         body = window.told["body"]
@@ -132,37 +134,15 @@ def _write(
     loud: set[DayKey],
     pairs: dict[PairKey, Counter[str]],
 ) -> None:
-    days = [
-        TelemetryDay(
-            customer_id=key[0],
-            version_id=key[1],
-            day=key[2],
-            is_silent=key not in loud,
-            stepped_at=None,
-            **{name: counts[name] for name in _COUNTED},
-        )
-        for key, counts in sorted(cells.items())
-    ]
-    TelemetryDay.objects.bulk_create(
-        days,
-        batch_size=1_000,
-        update_conflicts=True,
-        unique_fields=["customer", "version", "day"],
-        update_fields=_DAY_FIELDS,
+    bulk.upsert(
+        TelemetryDay,
+        (*_DAY, *_COUNTED, "is_silent", "stepped_at"),
+        _DAY,
+        ((*key, *(counts[name] for name in _COUNTED), key not in loud, None) for key, counts in sorted(cells.items())),
     )
-    PairDay.objects.bulk_create(
-        [
-            PairDay(
-                customer_id=key[0],
-                a_id=key[1],
-                b_id=key[2],
-                day=key[3],
-                **{name: counts[name] for name in PAIR_CELLS},
-            )
-            for key, counts in sorted(pairs.items())
-        ],
-        batch_size=1_000,
-        update_conflicts=True,
-        unique_fields=["customer", "a", "b", "day"],
-        update_fields=PAIR_CELLS,
+    bulk.upsert(
+        PairDay,
+        (*_PAIR, *PAIR_CELLS),
+        _PAIR,
+        ((*key, *(counts[name] for name in PAIR_CELLS)) for key, counts in sorted(pairs.items())),
     )
