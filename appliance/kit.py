@@ -107,7 +107,7 @@ def run(options: argparse.Namespace) -> int:
         if "tls" in record and not has_end(record):
             sys.stderr.write("no flow record: sizes and duration are missing; name a file that holds it too\n")
         written = kits.to_bytes(told)
-    except (NotReady, ValueError, AttributeError, OSError) as error:
+    except (NotReady, ValueError, AttributeError, EOFError, OSError) as error:
         sys.stderr.write(f"no kit: {error}\n")
         return 2
     if options.out:
