@@ -128,9 +128,10 @@ class Runner:
     def _count(self, one: Session, verdict: Verdict) -> None:
         scorer = self._scorer(one)
         if any(scorer.silent) and _lot(one.record) < self.policy.silent_share:
-            self._counts.judged(scorer, one.record, scorer.score_fully(one.record, one.flow).above)
+            full = scorer.score_fully(one.record, one.flow)
+            self._counts.judged(scorer, one.record, full.above, full.verdict.scores)
         else:
-            self._counts.judged(scorer, one.record, scorer.above(verdict))
+            self._counts.judged(scorer, one.record, scorer.above(verdict), verdict.scores)
 
     def _scorer(self, one: Session) -> BundleScorer:
         return self._scorers[one.record["event_type"]]

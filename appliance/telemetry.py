@@ -16,6 +16,7 @@ from typing import Any
 
 from appliance.home import Home, write_atomically
 from appliance.scorer import BundleScorer
+from detection.adaptive.places import score_bin
 from detection.envelopes import seal
 
 WAITING = 100_000  # sessions that may wait for their rule hits
@@ -30,6 +31,7 @@ class _Counted:
     hour: str
     scorer: BundleScorer
     above: tuple[bool | None, ...]  # by model; None: a silent model that did not run
+    scores: tuple[float, ...]  # by model
     hits: list[dict[str, Any]] = field(default_factory=list)
 
 
@@ -44,12 +46,14 @@ class Counts:
         self._sums: dict[tuple[str, str], Counter[str]] = {}
         self._bundles: dict[str, BundleScorer] = {}
 
-    def judged(self, scorer: BundleScorer, record: Mapping[str, Any], above: tuple[bool | None, ...]) -> None:
+    def judged(
+        self, scorer: BundleScorer, record: Mapping[str, Any], above: tuple[bool | None, ...], scores: tuple[float, ...]
+    ) -> None:
         """Take one answer."""
         key = (record.get("flow_id"), record.get("tx_id"))
         hits = self._early.pop(key, []) + self._early.pop((key[0], None), [])
         self._settle(self._waiting.pop(key, None))
-        self._waiting[key] = _Counted(_hour(record.get("timestamp")), scorer, above, hits)
+        self._waiting[key] = _Counted(_hour(record.get("timestamp")), scorer, above, scores, hits)
         if len(self._waiting) > WAITING:
             self._settle(self._waiting.popitem(last=False)[1])
 
@@ -89,9 +93,10 @@ class Counts:
         scorer = counted.scorer
         self._bundles[scorer.bundle] = scorer
         sums = self._sums.setdefault((counted.hour, scorer.bundle), Counter())
-        for model, above in zip(scorer.models, counted.above, strict=True):
+        for model, above, score in zip(scorer.models, counted.above, counted.scores, strict=True):
             if above is not None:
                 sums[f"{model}/{_cell(above, self._rules(scorer, model, counted.hits))}"] += 1
+                sums[f"{model}/scores/{score_bin(score)}"] += 1
         for (a, is_a), (b, is_b) in combinations(zip(scorer.models, counted.above, strict=True), 2):
             if is_a is not None and is_b is not None:
                 sums[f"{a}|{b}/{_pair(is_a, is_b)}"] += 1
@@ -111,11 +116,21 @@ class Counts:
             for cell in CELLS:
                 model[cell] += sums[f"{model['model']}/{cell}"]
             model["scanned"] = sum(model[cell] for cell in CELLS)
+            _add_scores(model, sums)
         for pair in old["pairs"]:
             for cell in PAIRS:
                 pair[cell] += sums[f"{pair['a']}|{pair['b']}/{cell}"]
         write_atomically(path, json.dumps(old, indent=1).encode())
         return path
+
+
+def _add_scores(model: dict[str, Any], sums: Counter[str]) -> None:
+    begin = f"{model['model']}/scores/"
+    told = Counter(model.get("scores", {}))  # an older product did not count them
+    for name, count in sums.items():
+        if name.startswith(begin):
+            told[name.removeprefix(begin)] += count
+    model["scores"] = dict(sorted(told.items(), key=lambda one: int(one[0])))
 
 
 def empty_record(hour: str, scorer: BundleScorer) -> dict[str, Any]:
@@ -125,7 +140,7 @@ def empty_record(hour: str, scorer: BundleScorer) -> dict[str, Any]:
         "bundle": scorer.bundle,
         "protocol": scorer.protocol,
         "models": [
-            {"model": name, "is_silent": silent, "scanned": 0, **dict.fromkeys(CELLS, 0)}
+            {"model": name, "is_silent": silent, "scanned": 0, **dict.fromkeys(CELLS, 0), "scores": {}}
             for name, silent in zip(scorer.models, scorer.silent, strict=True)
         ],
         "pairs": [{"a": a, "b": b, **dict.fromkeys(PAIRS, 0)} for a, b in combinations(scorer.models, 2)],

@@ -70,6 +70,8 @@ CLOCK = {
     "explain versions": at(crontab(minute="10"), "models_registry.tasks.start_explaining", PIPELINE),
     # every hour: a day that has closed, small segments of the one that goes on
     "compact": at(crontab(minute="50"), "models_registry.tasks.start_compaction", PIPELINE),
+    # every hour, before days close: traffic that was scored since
+    "risk scores of detectors": at(crontab(minute="2"), "triage.tasks.take_detector_scores", TRAINING),
     # every hour: each organisation has a midnight of its own
     "hosts at risk": at(crontab(minute="5"), "triage.tasks.start_risk_days", TRAINING),
     # every hour: days close at 06:00 UTC, and late hours are taken up without waiting for the next one

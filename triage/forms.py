@@ -12,7 +12,9 @@ from accounts.models import User
 from detection.evidence import LARGEST
 from detection.sources.pasted import LONGEST
 from models_registry.models import Bundle, Customer, Detector, Site
-from triage.models import Severity, Subscription, Topic
+from traffic.models import Sensor
+from triage.models import Organisation, Severity, Subscription, Topic
+from triage.models.risk import PRIVATE
 from triage.services import served
 from triage.services.attachments import MOST
 from triage.services.filing import Details
@@ -141,6 +143,37 @@ class BudgetForm(forms.Form):
 
     budget = forms.FloatField(min_value=0.01, max_value=100_000, label=_("alerts a day"))
     floor = forms.FloatField(min_value=0, required=True, label=_("values up to this never alert"))
+
+
+class SensorForm(forms.Form):
+    """To which organisation the hosts of a sensor belong."""
+
+    organisation = forms.ModelChoiceField(
+        Organisation.objects.all(), required=False, label=_("its hosts belong to"), empty_label=_("nobody")
+    )
+    networks = forms.CharField(
+        max_length=2000,
+        initial=PRIVATE,
+        label=_("addresses of its hosts"),
+        widget=forms.TextInput({"class": "wire", "size": 44}),
+    )
+
+    def __init__(self, sensor: Sensor, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.auto_id = f"id_sensor_{sensor.pk}_%s"
+        for field in self.fields.values():  # they stand in cells of a table, the form behind them
+            field.widget.attrs |= {"form": f"watch-{sensor.pk}", "aria-label": f"{sensor.name}: {field.label}"}
+
+
+class LookForm(forms.Form):
+    """What somebody looks at on the dial: a threshold, and the budget of places that have none of their own."""
+
+    threshold = forms.FloatField(min_value=1e-6, max_value=1 - 1e-9, required=False)
+    usual = forms.FloatField(min_value=0.01, max_value=1_000_000, required=False, label=_("alerts a day"))
+
+
+class SiteBudgetForm(forms.Form):
+    per_day = forms.FloatField(min_value=0.01, max_value=1_000_000, label=_("alerts a day"))
 
 
 class PlaceForm(forms.Form):

@@ -6,7 +6,7 @@ from celery import shared_task
 
 from jobs.services import jobs, ticks
 from triage.services import announcements, complaints, deadlines, incidents, outbox
-from triage.services.risk import items, nights
+from triage.services.risk import detectors, items, nights, places
 from triage.services.telemetry import age, days, sites
 
 
@@ -26,6 +26,12 @@ def follow_complaints() -> int | None:
 def watch_deadlines() -> int | None:
     """Note warnings and breaches."""
     return ticks.run("triage.watch_deadlines", deadlines.watch)
+
+
+@shared_task
+def take_detector_scores() -> int | None:
+    """Take in what our own detectors said of the hosts that organisations watch."""
+    return ticks.run("triage.take_detector_scores", detectors.take_waiting)
 
 
 @shared_task
@@ -54,8 +60,8 @@ def close_telemetry_days() -> int | None:
 
 @shared_task
 def discard_telemetry() -> int | None:
-    """Delete messages, periods and sums of days by age."""
-    return ticks.run("triage.discard_telemetry", age.discard_old)
+    """Delete messages, periods, sums of days and counts of scores by age."""
+    return ticks.run("triage.discard_telemetry", lambda: age.discard_old() + places.discard_old())
 
 
 @shared_task

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from triage.views import complaints, customers, fixes, house, incidents, intake, outbox, risk, telemetry
+from triage.views import complaints, customers, fixes, house, incidents, intake, outbox, places, risk, telemetry
 
 app_name = "triage"
 urlpatterns = [
@@ -56,11 +56,15 @@ urlpatterns = [
     path("outbox/deliveries/<int:pk>/again/", outbox.send_again, name="send-again"),
     path("items/<int:pk>/draft.rules", outbox.draft_rule, name="draft-rule"),
     path("items/<int:pk>/misp.json", outbox.draft_event, name="draft-event"),
+    path("places/<slug:detector>/<int:number>/", places.place_thresholds, name="place-thresholds"),
+    path("places/<slug:detector>/<int:number>/<int:pk>/budget/", places.change_site_budget, name="change-site-budget"),
     path("risk/", risk.organisations, name="risk"),
+    path("risk/sensors/<int:pk>/", risk.watch_sensor, name="watch-sensor"),
     path("risk/new/", risk.make_organisation, name="make-organisation"),
     path("risk/entities/<int:pk>/", risk.entity, name="entity"),
     path("risk/entities/<int:pk>/picture/", risk.entity_picture, name="entity-picture"),
     path("risk/entities/<int:pk>/place/", risk.place_entity, name="place-entity"),
     path("risk/<slug:slug>/", risk.organisation, name="organisation"),
     path("risk/<slug:slug>/budget/", risk.change_budget, name="change-budget"),
+    path("risk/<slug:slug>/weights/", risk.change_weights, name="change-weights"),
 ]

@@ -2,7 +2,8 @@
 
 Reads in the order of a night: `values` (scores of a day → one number per entity), `curves` (the organisation's habit
 and the blend of it with each entity's own), `calibration` (the alert budget), `entities` (state, guards, labels),
-`nights` (one period for a whole organisation). Counts only, O(1) an update, and a matrix product for a million.
+`nights` (one period for a whole organisation). `places` gives the thresholds of a detector by site from the same
+calibration. Counts only, O(1) an update, and a matrix product for a million.
 """
 
 from detection.adaptive.calibration import Calibration, Fit, fit

@@ -27,8 +27,12 @@ class Calibration:
 
     def added(self, surprises: Any, entity_periods: float, policy: Policy = POLICY) -> Calibration:
         """Return it after a day: surprises of its positive values, and all entity-periods scored, zeros included."""
-        decay = 0.5 ** (1 / policy.calibration_half_life)
         today = np.bincount(surprise_bin(surprises, policy), minlength=policy.surprise_bins)
+        return self.counted(today, entity_periods, policy)
+
+    def counted(self, today: Any, entity_periods: float, policy: Policy = POLICY) -> Calibration:
+        """Return it after a day whose surprises are counted already, [surprise_bins]."""
+        decay = 0.5 ** (1 / policy.calibration_half_life)
         return Calibration(decay * self.h + today, decay * self.entity_periods + entity_periods, decay * self.days + 1)
 
     def without(self, surprise: float, days_ago: int, policy: Policy = POLICY) -> Calibration:

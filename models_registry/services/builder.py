@@ -60,6 +60,22 @@ def config_of(chosen: Sequence[Mapping[str, Any]]) -> str:
     return "models:\n" + "\n".join(entries) if entries else ""
 
 
+def with_threshold(version: Version, threshold: float) -> str:
+    """Return the configuration in force with a version speaking at another threshold: for one customer."""
+    former = in_force(version.detector.protocol)
+    chosen = {
+        str(one.version): {
+            "name": one.version.detector.name, "version": one.version.number,
+            "threshold": one.threshold, "is_silent": one.is_silent,
+        }
+        for one in (former.entries.select_related("version__detector") if former else [])
+    }  # fmt: skip
+    chosen[str(version)] = {
+        "name": version.detector.name, "version": version.number, "threshold": threshold, "is_silent": False
+    }  # fmt: skip
+    return config_of(list(chosen.values()))
+
+
 def plan(config: str) -> Plan:
     """Check a configuration without building it."""
     try:

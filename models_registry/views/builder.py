@@ -25,9 +25,12 @@ LONGEST = 20_000  # characters of a configuration
 @require_http_methods(["GET", "HEAD", "POST"])
 @role_required(*BUILDERS)
 def build_bundle(request: HttpRequest) -> HttpResponse:
-    """Choose and check; POST builds what stands in the box."""
+    """Choose and check; POST builds what stands in the box. `?version=&threshold=`: the bundle in force, changed so."""
     config = request.POST.get("config", "")[:LONGEST] if request.method == "POST" else ""
-    if config:
+    status = 400 if config else 200
+    if request.method != "POST":
+        config = _asked(request)
+    elif config:
         try:
             made = bundles.build(config, request.POST.get("min_product_version", "")[:32])
         except (ConfigError, BundleError, bundles.BundleRefused, gates.NothingToCheck) as refusal:
@@ -36,8 +39,17 @@ def build_bundle(request: HttpRequest) -> HttpResponse:
             messages.success(request, _("Built: %(bundle)s.") % {"bundle": made})
             return redirect("models_registry:bundle", made.pk)
     context = {"versions": _versions(), **_plan(config)}
-    status = 400 if config else 200
     return render(request, "models_registry/build_bundle.html", context, status=status)
+
+
+def _asked(request: HttpRequest) -> str:
+    """Return the configuration that a link asks for: from the dial, for one customer."""
+    try:
+        number, threshold = int(request.GET.get("version", "")), float(request.GET.get("threshold", ""))
+    except ValueError:
+        return ""
+    version = Version.objects.select_related("detector").filter(pk=number).first() if 0 < number < 2**63 else None
+    return builder.with_threshold(version, threshold) if version and 0 < threshold < 1 else ""
 
 
 @require_POST

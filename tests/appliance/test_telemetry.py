@@ -15,6 +15,7 @@ import pytest
 from appliance import telemetry, verbs
 from appliance.run import Policy, Runner
 from appliance.scorer import BundleScorer
+from detection.adaptive.places import score_bin
 from detection.envelopes import EnvelopeRefused, unseal
 from tests.appliance import homes
 
@@ -54,6 +55,15 @@ def test_cells_and_pairs_add_up(tmp_path: Path) -> None:
 
 def _hit() -> dict[str, Any]:
     return {"sid": 2024897, "signature": "ET WEB_SERVER Attack", "category": "Web Application Attack", "severity": 1}
+
+
+def test_scores_are_counted_by_bin_beside_the_cells(tmp_path: Path) -> None:
+    home, record = score(tmp_path)
+    one = home.in_force()["http"]
+    scorer = BundleScorer.load(home.path_of(one.digest), one.digest)
+    full = [scorer.score_fully(homes.record(number)).verdict.scores for number in range(60)]
+    for place, model in enumerate(record["models"]):
+        assert model["scores"] == dict(Counter(str(score_bin(scores[place])) for scores in full))
 
 
 def test_silent_models_see_the_share_that_was_asked_for(tmp_path: Path) -> None:

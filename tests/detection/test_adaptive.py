@@ -183,6 +183,24 @@ def test_a_budget_above_all_values_alerts_on_each_and_says_so():
         fit(Calibration.fresh(), 0)
 
 
+@settings(deadline=None, max_examples=60)
+@given(HISTORIES, CURVES, st.floats(0.2, 20), st.integers(0, 2**32 - 1))
+def test_fifty_is_the_raw_threshold_and_more_is_never_less(history, g, budget, seed):
+    """Property 5: the surprise increases, the score never falls and is 50 or more where the value reaches T_raw."""
+    surprises = np.random.default_rng(seed).exponential(1.5, 400)
+    found = fit(Calibration.fresh().added(surprises, 2_000), budget)
+    told = fitted([history], POLICY)
+    own, weight = told.counts[0], float(told.weight[0])
+    t = raw_threshold(g, own, weight, found.q)
+    values = np.exp(np.linspace(-4, 9, 80))
+    s = surprise(tail(g, own, weight, values))
+    assert (np.diff(s) >= 0).all() and (np.diff(s)[s[1:] < POLICY.largest_surprise] > 0).all()
+    score = found.score(s)
+    assert (np.diff(score) >= -1e-9).all()
+    assert (score[values > t * (1 + 1e-4)] >= 50 - 1e-6).all()
+    assert (score[values < t * (1 - 1e-4)] < 50).all()
+
+
 def test_a_confirmed_alert_leaves_the_surprises():
     state = Calibration.fresh().added([12.0, 12.01, 1.0], 100)
     less = state.without(12.0, 0)

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import UTC, datetime, time, timedelta
 from typing import Any
 
+import numpy as np
 import pytest
+import time_machine
 from django.core.management import CommandError, call_command
 from django.test import Client
 from django.urls import reverse
 
+from detection.adaptive import POLICY, raw_threshold
+from detection.adaptive.simulation import score_of
 from labeling.models import Item, Label
-from triage.models import Entity, Organisation, RiskAlert
-from triage.services.risk import items
+from triage.models import Entity, Organisation, RiskAlert, RiskNight
+from triage.services.risk import comparisons, items, nights, organisations, scores
+from triage.services.risk.scores import Told
 
 pytestmark = pytest.mark.django_db
 
@@ -96,3 +103,49 @@ def test_pages_of_sessions_do_not_exist_for_a_day(acme: Organisation, expert_cli
 def test_a_history_is_not_simulated_over(acme: Organisation) -> None:
     with pytest.raises(CommandError, match="has a history"):
         call_command("simulate_risk", "Acme (synthetic)", days=3)
+
+
+def test_a_storm_opens_the_highest_and_shows_the_rest_as_one_group(acme: Organisation, senior_client: Any) -> None:
+    day = RiskNight.objects.latest("day").day + timedelta(days=1)
+    organisations.change_budget(acme, 0.3, 0.0, None)
+    acme.refresh_from_db()
+    noon = datetime.combine(day, time(12), UTC)
+    cap = 20 * RiskNight.objects.latest("day").cold
+    value = min(0.8 * cap, 40.0)
+    with time_machine.travel(noon + timedelta(days=1), tick=False):
+        told = [Told(f"user-{n:04}", "amount sent", noon, score_of(value)) for n in range(1, 13)]
+        scores.take_in(acme, told, "models")
+        night = nights.close(acme.weights, day)
+    page = senior_client.get(reverse("triage:organisation", args=[acme.slug])).text
+    assert night.opened == 1 and night.alerts > 6
+    assert f"{night.alerts - 1} alerts are over budget: stored as one group" in page
+    items.open_waiting()
+    assert not RiskAlert.objects.filter(opened=False).exclude(item=None).exists()
+
+
+def test_the_share_of_the_noisiest_hundredth_is_told(acme: Organisation, senior_client: Any) -> None:
+    night = RiskNight.objects.filter(fit__isnull=False).first()
+    RiskAlert.objects.all().delete()
+    for number, alerts in enumerate((6, 3, 1)):  # 40 entities: the noisiest hundredth is one
+        entity = Entity.objects.get(row=number)
+        RiskAlert.objects.bulk_create(
+            RiskAlert(night=night, entity=entity, day=night.day - timedelta(days=index), value=2.0, threshold=1.0,
+                      surprise=9.0, probability=1e-4, score=60.0, contributions=[], cold_start=False, opened=True)
+            for index in range(alerts)
+        )  # fmt: skip
+    page = senior_client.get(reverse("triage:organisation", args=[acme.slug])).text
+    assert "The noisiest 1 % raised 60 % of them." in page
+
+
+def test_a_large_group_of_peers_is_judged_and_drawn_by_its_own_habit(acme: Organisation, expert_client: Any) -> None:
+    gerrard = Entity.objects.get(name="gerrard")
+    day = RiskNight.objects.latest("day").day + timedelta(days=1)
+    scores.hear(acme, [day])
+    night = nights.close(acme.weights, day, replace(POLICY, peers=5, peer_periods=50.0, budget=acme.budget))
+    curve, cold, is_own = night.habit_of("sales")
+    assert is_own and curve != night.curve and cold is not None
+    assert night.habit_of("nobody") == (night.curve, night.cold, False)
+    page = expert_client.get(reverse("triage:entity", args=[gerrard.pk])).text
+    assert "the group is large enough for a habit of its own" in page
+    told = f"{comparisons.of_entity(gerrard)[1].thresholds[1]:.2f}"
+    assert told == f"{raw_threshold(np.array(curve), np.zeros(POLICY.bins), 0.0, 0.001):.2f}" and told in page

@@ -15,12 +15,25 @@ from triage.models.complaints import (
 from triage.models.deadlines import Deadline, DeadlineChange, DeadlineNotice, Promise, Severity
 from triage.models.incidents import Closing, Incident, IncidentState, IncidentStep
 from triage.models.outbox import Announcement, Delivery, DeliveryAttempt, DeliveryState, Subscription, Topic
-from triage.models.risk import Entity, HeardDay, MissingDay, Organisation, RiskAlert, RiskNight, RiskScore, RiskWeights
+from triage.models.risk import (
+    Entity,
+    HeardDay,
+    MissingDay,
+    Organisation,
+    RiskAlert,
+    RiskNight,
+    RiskScore,
+    RiskWeights,
+    TakenScores,
+    WatchedSensor,
+)
 from triage.models.telemetry import (
+    AlertBudget,
     DivergenceDay,
     FalseIncidentRate,
     PairDay,
     PrecisionFit,
+    ScoreDay,
     Stream,
     StreamDay,
     StreamRestart,
@@ -29,6 +42,7 @@ from triage.models.telemetry import (
 )
 
 __all__ = [
+    "AlertBudget",
     "Announcement",
     "Attachment",
     "Case",
@@ -59,6 +73,7 @@ __all__ = [
     "RiskNight",
     "RiskScore",
     "RiskWeights",
+    "ScoreDay",
     "Seal",
     "Serving",
     "Severity",
@@ -68,7 +83,9 @@ __all__ = [
     "StreamRestart",
     "Strength",
     "Subscription",
+    "TakenScores",
     "TelemetryDay",
     "TelemetryWindow",
     "Topic",
+    "WatchedSensor",
 ]

@@ -4,6 +4,7 @@ The histories of a million entities are columns of one file per night, not rows;
 
 from __future__ import annotations
 
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from zoneinfo import available_timezones
 
 from django.conf import settings
@@ -15,11 +16,24 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.evidence import Evidence
 from labeling.models import Item
+from models_registry.models import ScoreFile
+from traffic.models import Sensor
+
+PRIVATE = "10.0.0.0/8 172.16.0.0/12 192.168.0.0/16 fc00::/7"
 
 
 def known_zone(name: str) -> None:
     if name not in available_timezones():
         raise ValidationError(_("Expected the name of a time zone, as Europe/Berlin."))
+
+
+def known_networks(text: str) -> None:
+    try:
+        found = [ip_network(one) for one in text.split()]
+    except ValueError:
+        found = []
+    if not found:
+        raise ValidationError(_("Expected networks with spaces between them, as 10.0.0.0/8 192.168.0.0/16."))
 
 
 class Organisation(models.Model):
@@ -55,6 +69,7 @@ class RiskWeights(Evidence):
     number = models.PositiveIntegerField()
     weights = models.JSONField(default=dict)  # feature → weight; 1 where none is named
     groups = models.JSONField(default=dict)  # feature → name of the group that measures the same
+    versions = models.JSONField(default=dict)  # our own detector → number of the version whose scores count
     by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, related_name="+")
     at = models.DateTimeField(default=timezone.now)
 
@@ -63,6 +78,41 @@ class RiskWeights(Evidence):
 
     def __str__(self) -> str:
         return f"{self.organisation} weights:{self.number}"
+
+
+class WatchedSensor(models.Model):
+    """A sensor whose hosts belong to an organisation: what our detectors say of them is part of their days there."""
+
+    sensor = models.OneToOneField(Sensor, on_delete=models.PROTECT, related_name="watched")
+    organisation = models.ForeignKey(Organisation, on_delete=models.PROTECT, related_name="sensors")
+    networks = models.TextField(max_length=2000, default=PRIVATE, validators=[known_networks])  # its hosts, not others
+    by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, related_name="+")
+    at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering = ["sensor__name"]
+
+    def __str__(self) -> str:
+        return f"{self.sensor} → {self.organisation}"
+
+    @property
+    def inside(self) -> list[IPv4Network | IPv6Network]:
+        return [ip_network(one) for one in self.networks.split()]
+
+
+class TakenScores(models.Model):
+    """A score file whose hosts an organisation has taken in. The mailbox of the others is that they have no row."""
+
+    organisation = models.ForeignKey(Organisation, on_delete=models.PROTECT, related_name="+")
+    score_file = models.ForeignKey(ScoreFile, on_delete=models.CASCADE, related_name="+")
+    hosts = models.PositiveIntegerField(default=0)  # days of hosts that had a score
+    at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["organisation", "score_file"], name="one_taking_per_score_file")]
+
+    def __str__(self) -> str:
+        return f"{self.organisation}: {self.score_file}"
 
 
 class Entity(models.Model):
@@ -88,21 +138,35 @@ class Entity(models.Model):
         return self.name
 
 
+class RiskScoreQuerySet(models.QuerySet["RiskScore"]):
+    def under(self, weights: RiskWeights) -> RiskScoreQuerySet:
+        """Scores that count under some weights: what others told, and what the named versions of ours said."""
+        counts = models.Q(version=0)
+        for detector, number in weights.versions.items():
+            counts |= models.Q(feature=detector, version=number)
+        return self.filter(counts, organisation=weights.organisation_id)
+
+
 class RiskScore(models.Model):
     """The largest score of one feature on one day of one entity: what a day's value is made of."""
 
     organisation = models.ForeignKey(Organisation, on_delete=models.PROTECT, related_name="+", db_index=False)
     entity = models.ForeignKey(Entity, on_delete=models.PROTECT, related_name="scores", db_index=False)
     day = models.DateField()  # of the organisation's time zone
-    feature = models.CharField(max_length=100)
+    feature = models.CharField(max_length=100)  # of our own detectors: its name,
+    version = models.PositiveIntegerField(default=0)  # and the version's number; 0: others told it
     score = models.FloatField()  # 0 to 100; above is damped
     at = models.DateTimeField()  # of that event
     told_by = models.CharField(max_length=100)  # name of the token, or the detector
     late = models.BooleanField(default=False)  # came after its day was closed: mailbox of the next night
 
+    objects = RiskScoreQuerySet.as_manager()
+
     class Meta:
         constraints = [
-            models.UniqueConstraint(fields=["entity", "day", "feature"], name="one_risk_score_per_feature_and_day")
+            models.UniqueConstraint(
+                fields=["entity", "day", "feature", "version"], name="one_risk_score_per_feature_and_day"
+            )
         ]
         indexes = [
             # read by triage.services.risk.nights
@@ -172,6 +236,7 @@ class RiskNight(models.Model):
     fit = models.JSONField(null=True)  # s_star, s_u, zeta_u, zeta_target, hill
     cold = models.FloatField(null=True)  # threshold of a newcomer
     curve = models.JSONField(default=list)  # g of the organisation, per bin
+    peer_curves = models.JSONField(default=dict)  # of groups large enough: name → {"curve": g, "cold": threshold}
     surprises = models.BinaryField()  # the calibration histogram, float64
     entity_periods = models.FloatField(default=0)  # behind it,
     days = models.FloatField(default=0)
@@ -194,6 +259,12 @@ class RiskNight(models.Model):
     def q(self) -> float | None:
         """The tail probability at which values alert."""
         return self.fit["q"] if self.fit else None
+
+    def habit_of(self, peers: str) -> tuple[list[float], float | None, bool]:
+        """Return the curve and the newcomer's threshold that decide for a group, and whether these are its own."""
+        if found := self.peer_curves.get(peers):
+            return found["curve"], found["cold"], True
+        return self.curve, self.cold, False
 
 
 class RiskAlertQuerySet(models.QuerySet["RiskAlert"]):
@@ -245,4 +316,6 @@ __all__ = [
     "RiskNight",
     "RiskScore",
     "RiskWeights",
+    "TakenScores",
+    "WatchedSensor",
 ]

@@ -14,7 +14,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from accounts.evidence import Evidence
-from models_registry.models import Appliance, Bundle, Customer, Detector, Version
+from models_registry.models import Appliance, Bundle, Customer, Detector, Site, Version
 
 
 class TelemetryWindow(models.Model):
@@ -116,6 +116,36 @@ class PairDay(models.Model):
 
     def __str__(self) -> str:
         return f"{self.customer} {self.a} {self.b} {self.day}"
+
+
+class ScoreDay(models.Model):
+    """How the scores of a version lay at one site on a UTC day: sessions by bin (detection.adaptive.places)."""
+
+    site = models.ForeignKey(Site, on_delete=models.PROTECT, related_name="score_days", db_index=False)
+    version = models.ForeignKey(Version, on_delete=models.PROTECT, related_name="+", db_index=False)
+    day = models.DateField()
+    sessions = models.PositiveBigIntegerField()
+    counts = models.JSONField()  # bin of surprises → sessions
+
+    class Meta:
+        ordering = ["day"]
+        constraints = [models.UniqueConstraint(fields=["site", "version", "day"], name="one_score_day_per_site")]
+        indexes = [models.Index(fields=["version", "day"], name="score_day_by_version")]
+
+    def __str__(self) -> str:
+        return f"{self.site} {self.version} {self.day}"
+
+
+class AlertBudget(models.Model):
+    """How many sessions a day a detector may flag at a site, where that differs from what is usual."""
+
+    site = models.OneToOneField(Site, on_delete=models.PROTECT, related_name="alert_budget")
+    per_day = models.FloatField(validators=[MinValueValidator(0.01)])
+    by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, related_name="+")
+    at = models.DateTimeField(default=timezone.now)
+
+    def __str__(self) -> str:
+        return f"{self.site}: {self.per_day:g} a day"
 
 
 class Stream(models.Model):

@@ -38,14 +38,17 @@ def of_entity(entity: Entity) -> list[Line]:
     past, periods = state.counts[0] * factor[0], float(weight[0])
     lines = []
     for night in [own, *_others(entity.organisation)]:
-        lines.append(line(night, past, periods, is_own=night is own))
-        lines.append(line(night, np.zeros(POLICY.bins), 0.0, is_own=night is own, is_newcomer=True))
+        peers = entity.peers if night is own else ""
+        lines.append(line(night, past, periods, is_own=night is own, peers=peers))
+        lines.append(line(night, np.zeros(POLICY.bins), 0.0, is_own=night is own, is_newcomer=True, peers=peers))
     return lines
 
 
-def line(night: RiskNight, past: Any, periods: float, *, is_own: bool, is_newcomer: bool = False) -> Line:
-    """Return a past [bins] of so many days beside the habit of a night."""
-    habit = np.asarray(night.curve, float)
+def line(
+    night: RiskNight, past: Any, periods: float, *, is_own: bool, is_newcomer: bool = False, peers: str = ""
+) -> Line:
+    """Return a past [bins] of so many days beside the habit of a night, of a group of peers where it has its own."""
+    habit = np.asarray(night.habit_of(peers)[0], float)
     rare = tail(habit, past, periods, np.array(VALUES))
     return Line(
         organisation=night.organisation,

@@ -25,7 +25,7 @@ class Day:
 
 def values_of(weights: RiskWeights, day: date) -> Day:
     """Return what a day's scores amount to under some weights; late ones are left out."""
-    scores = RiskScore.objects.filter(organisation=weights.organisation_id, day=day, late=False)
+    scores = RiskScore.objects.under(weights).filter(day=day, late=False)
     told = scores.values_list("entity__row", "feature", "score").order_by("entity__row", "feature")
     columns = list(zip(*told.iterator(10_000), strict=True)) or [(), (), ()]
     rows, values, parts = adaptive.period_values(

@@ -94,7 +94,7 @@ def take_late(
     """Add values of earlier days to the histories; return the alerts they are by today's thresholds, and how many
     came too late. `done`: the newest day that was taken in."""
     days: dict[date, list[tuple[int, str, float]]] = defaultdict(list)
-    scores = RiskScore.objects.filter(organisation=weights.organisation_id, late=True, day__lte=date.fromordinal(done))
+    scores = RiskScore.objects.under(weights).filter(late=True, day__lte=date.fromordinal(done))
     for day, row, feature, score in scores.values_list("day", "entity__row", "feature", "score"):
         days[day].append((row, feature, score))
     alerts, dropped = [], 0

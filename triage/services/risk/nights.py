@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import structlog
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Min, QuerySet
 from django.utils import timezone
 
 from detection import adaptive
@@ -24,7 +24,7 @@ from jobs.services import jobs
 from jobs.services.jobs import Lease
 from traffic import storage
 from triage.models import Entity, Organisation, RiskAlert, RiskNight, RiskScore, RiskWeights
-from triage.services.risk import days, effects, states
+from triage.services.risk import days, detectors, effects, states
 
 TASK = "triage.tasks.close_risk_days"
 KIND = "hosts at risk"
@@ -69,6 +69,7 @@ def start_due(now: datetime | None = None) -> int:
 def work(lease: Lease) -> dict[str, Any]:
     """Close what is due of an organisation, one day after the other; a second run goes on where the first died."""
     organisation = Organisation.objects.get(pk=lease.job.arguments["organisation"])
+    detectors.take_in(organisation)
     nights = list(due(organisation, timezone.now()))
     alerts = 0
     for index, (weights, day) in enumerate(nights):
@@ -82,20 +83,23 @@ def due(organisation: Organisation, now: datetime) -> Iterator[tuple[RiskWeights
     last = (now - AFTER).astimezone(ZoneInfo(organisation.time_zone)).date() - timedelta(days=1)
     for weights in in_use(organisation):
         latest = _latest(weights)
-        day = latest.day + timedelta(days=1) if latest else _first_day(organisation)
+        day = latest.day + timedelta(days=1) if latest else _first_day(weights)
         while day is not None and day <= last:
             yield weights, day
             day += timedelta(days=1)
 
 
 def in_use(organisation: Organisation) -> list[RiskWeights]:
-    """Return whose alerts count, first, and what is learning to take its place."""
+    """Return whose alerts count, first, and what is learning to take its place.
+
+    Weights that were replaced before they had a night are forgotten."""
     learning: list[RiskWeights] = []
     for weights in organisation.weightings.order_by("-number"):
         latest = _latest(weights)
         if latest and latest.days_heard >= POLICY.cold_start:
             return [weights, *learning]
-        learning.insert(0, weights)
+        if latest or not learning:
+            learning.insert(0, weights)
     return learning
 
 
@@ -174,6 +178,7 @@ def _night(weights: RiskWeights, day: date, before: RiskNight | None, policy: Po
         fit=_figures(result),
         cold=None if taken.is_learning else float(result.cold[0]),
         curve=result.curves.rows[0].tolist(),
+        peer_curves=_peer_curves(taken),
         surprises=taken.calibration.h.astype("<f8").tobytes(),
         entity_periods=taken.calibration.entity_periods,
         days=taken.calibration.days,
@@ -181,6 +186,17 @@ def _night(weights: RiskWeights, day: date, before: RiskNight | None, policy: Po
         thresholds_path=f"{folder}/{day}.thresholds",
         late_dropped=taken.dropped,
     )
+
+
+def _peer_curves(taken: Taken) -> dict[str, dict[str, Any]]:
+    """Return the curves of peer groups by name, each with the threshold of a newcomer."""
+    curves, cold = taken.result.curves, taken.result.cold
+    found = {}
+    for row in range(1, len(curves.rows)):
+        member = taken.members[int(np.argmax(curves.member == row))]
+        told = None if taken.is_learning else float(cold[row])
+        found[member.peers] = {"curve": curves.rows[row].tolist(), "cold": told}
+    return found
 
 
 def _before(before: RiskNight | None, number: int, ordinal: int, policy: Policy) -> tuple[Entities, Calibration]:
@@ -242,7 +258,7 @@ def _write(night: RiskNight, taken: Taken, lifted: datetime | None) -> None:
         alert.night = night
     RiskAlert.objects.bulk_create([*made, *taken.late], batch_size=500)
     effects.record(taken.acted, night, taken.entities)
-    RiskScore.objects.filter(organisation=night.organisation, late=True, day__lt=night.day).update(late=False)
+    RiskScore.objects.under(night.weights).filter(late=True, day__lt=night.day).update(late=False)
     if lifted:
         Organisation.objects.filter(pk=night.organisation_id, lift_asked_at=lifted).update(lift_asked_at=None)
 
@@ -267,7 +283,9 @@ def _latest(weights: RiskWeights) -> RiskNight | None:
     return weights.nights.order_by("-day").first()
 
 
-def _first_day(organisation: Organisation) -> date | None:
-    """Return where a history begins: with the first score; under new weights as far back as scores are kept."""
-    days = RiskScore.objects.filter(organisation=organisation).order_by("day")
-    return days.values_list("day", flat=True).first()
+def _first_day(weights: RiskWeights) -> date | None:
+    """Return where a history begins: as far back as scores are kept, of what others tell and of our own detectors."""
+    scores = RiskScore.objects.under(weights)
+    others, own = (scores.filter(version=0), scores.exclude(version=0))
+    begins = [one.aggregate(first=Min("day"))["first"] for one in (others, own)]
+    return max((day for day in begins if day is not None), default=None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from datetime import date
+from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
@@ -15,7 +16,8 @@ from django.utils.translation import gettext as _
 
 from accounts.models import User
 from accounts.services import audit
-from triage.models import Entity, Organisation, RiskWeights
+from traffic.models import Sensor
+from triage.models import Entity, Organisation, RiskWeights, WatchedSensor
 
 
 @transaction.atomic
@@ -30,7 +32,7 @@ def make(name: str, by: User | None = None, *, time_zone: str = "UTC", budget: f
 
 
 @transaction.atomic
-def change_budget(organisation: Organisation, budget: float, floor: float, by: User) -> None:
+def change_budget(organisation: Organisation, budget: float, floor: float, by: User | None) -> None:
     """Want other numbers of alerts; all thresholds may follow at once in the next night. Raises ValidationError."""
     locked = Organisation.objects.select_for_update().get(pk=organisation.pk)
     before = {"budget": locked.budget, "floor": locked.floor}
@@ -50,15 +52,42 @@ def change_weights(
     wrong = [name for name, weight in weights.items() if not math.isfinite(weight) or weight < 0]
     if wrong:
         raise ValidationError(_("The weight of %(feature)s must be 0 or more.") % {"feature": wrong[0]})
+    return _follow(organisation, by, weights=dict(weights), groups=dict(groups))
+
+
+def change_versions(organisation: Organisation, versions: Mapping[str, int]) -> RiskWeights:
+    """Let other versions of our own detectors count: their scores are not comparable, so a history begins anew."""
+    return _follow(organisation, None, versions=dict(versions))
+
+
+@transaction.atomic
+def _follow(organisation: Organisation, by: User | None, **changed: dict[str, Any]) -> RiskWeights:
+    """Return weights with other values; those in force when nothing differs."""
     locked = Organisation.objects.select_for_update().get(pk=organisation.pk)
     before = locked.weights
-    if (before.weights, before.groups) == (dict(weights), dict(groups)):
+    values = {"weights": before.weights, "groups": before.groups, "versions": before.versions}
+    if values == values | changed:
         return before
-    after = RiskWeights.objects.create(
-        organisation=locked, number=before.number + 1, weights=dict(weights), groups=dict(groups), by=by
-    )
-    audit.record(by, "organisation.weights", locked.name, number=after.number, weights=after.weights, groups=groups)
+    after = RiskWeights.objects.create(organisation=locked, number=before.number + 1, by=by, **values | changed)
+    audit.record(by, "organisation.weights", locked.name, number=after.number, **values | changed)
     return after
+
+
+@transaction.atomic
+def watch(sensor: Sensor, organisation: Organisation | None, networks: str, by: User | None) -> None:
+    """Say to which organisation the hosts of a sensor belong, and which addresses are its hosts. None: to nobody.
+
+    Raises ValidationError."""
+    before = WatchedSensor.objects.select_for_update().filter(sensor=sensor).first()
+    told = {"before": before.organisation.name if before else None, "networks": networks}
+    if organisation is None:
+        WatchedSensor.objects.filter(sensor=sensor).delete()
+    else:
+        row = before or WatchedSensor(sensor=sensor)
+        row.organisation, row.networks, row.by, row.at = organisation, " ".join(networks.split()), by, timezone.now()
+        row.full_clean(exclude=["by"], validate_unique=False)
+        row.save()
+    audit.record(by, "sensor.watched", sensor.name, organisation=organisation.name if organisation else None, **told)
 
 
 def entities_of(organisation: Organisation, names: Iterable[str], since: date) -> dict[str, Entity]:

@@ -5,14 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, time, timedelta
+from ipaddress import ip_address
+from zoneinfo import ZoneInfo
 
 import numpy as np
 from django.db.models import Count, Max, Q, QuerySet
 
 from detection import adaptive
 from detection.adaptive import POLICY, Contribution
-from triage.models import Entity, Organisation, RiskAlert, RiskNight, RiskScore
+from traffic.models import Sensor
+from triage.models import Entity, Organisation, RiskAlert, RiskNight, RiskScore, RiskWeights, WatchedSensor
 from triage.services.risk import nights, pictures, states
 from triage.services.risk.pictures import NightBar, Picture
 
@@ -20,6 +23,7 @@ SHOWN_NIGHTS = 60
 RECENT = 30  # nights
 SMALL = 30  # entities: fewer shape their own habit
 PAGE = 50
+FEATURE_DAYS = 7  # features that spoke lately are weighed on the page
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +62,8 @@ class Overview:
     noisiest: float | None  # share of these alerts that the noisiest 1 % of the entities raised
     rising: list[Rising]
     opened: Sequence[RiskAlert]
-    over: int  # alerts of the newest night that stayed a group
+    over: int  # alerts of the newest night that stayed a group,
+    group: Sequence[RiskAlert]  # the highest of them
     everything_alerts: bool
     is_small: bool
 
@@ -107,15 +112,16 @@ def overview(organisation: Organisation) -> Overview:
         nights=len(heard),
         noisiest=_noisiest(told, last.entities) if last else None,
         rising=rising(newest) if last else [],
-        opened=_opened(told, last),
+        opened=_shown(told, last, opened=True),
         over=told.filter(night=last, opened=False).count() if last else 0,
+        group=_shown(told, last, opened=False),
         everything_alerts=bool(last and last.fit and last.fit["zeta_target"] >= 1),
         is_small=bool(last and last.entities < SMALL),
     )
 
 
-def _opened(told: QuerySet[RiskAlert], night: RiskNight | None) -> list[RiskAlert]:
-    alerts = told.filter(night=night, opened=True).select_related("entity")
+def _shown(told: QuerySet[RiskAlert], night: RiskNight | None, *, opened: bool) -> list[RiskAlert]:
+    alerts = told.filter(night=night, opened=opened).select_related("entity")
     return list(alerts.order_by("-score", "-surprise")[:PAGE])
 
 
@@ -153,6 +159,7 @@ class DayOf:
     threshold: float | None
     parts: list[Contribution]
     alert: RiskAlert | None
+    asked: str  # the hunt of its sessions of that day; empty where it is no host of a sensor of ours
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +177,7 @@ class Portrait:
     marked: date | None  # which day that is
     days: list[DayOf]
     own_share: float  # of the blend that its own past is
+    is_of_peers: bool = False  # its group of peers is large enough for a habit of its own
 
     @property
     def own_percent(self) -> float:
@@ -184,18 +192,20 @@ def portrait(entity: Entity, day: date | None = None) -> Portrait:
     days = days_of(entity)
     state = states.row_of(night.state_path, entity.row) if night else None
     if night is None or state is None:
-        return Portrait(entity, night, None, 0, 0.0, None, night.cold if night else None, None, None, days, 0.0)
+        cold = night.habit_of(entity.peers)[1] if night else None
+        return Portrait(entity, night, None, 0, 0.0, None, cold, None, None, days, 0.0)
+    curve, cold, is_of_peers = night.habit_of(entity.peers)
     factor, weight, seen = state.as_of(night.day.toordinal())
     threshold = float(state.threshold[0])
     told = threshold if math.isfinite(threshold) else None
     today = next((one for one in days if one.day == (day or night.day)), None)
     picture = pictures.of_entity(
-        state.counts[0] * factor[0], float(weight[0]), night.curve, told, today.value if today else 0.0
+        state.counts[0] * factor[0], float(weight[0]), curve, told, today.value if today else 0.0
     )
     share = float(weight[0] / (weight[0] + POLICY.kappa0))
     marked = day or night.day
     return Portrait(
-        entity, night, picture, int(seen[0]), float(weight[0]), told, night.cold, today, marked, days, share
+        entity, night, picture, int(seen[0]), float(weight[0]), told, cold, today, marked, days, share, is_of_peers
     )
 
 
@@ -203,15 +213,21 @@ def days_of(entity: Entity, number: int = RECENT) -> list[DayOf]:
     """Return the newest days on which something was said of an entity, with what each was made of."""
     weights = nights.in_use(entity.organisation)[0]
     days = list(
-        RiskScore.objects.filter(entity=entity).values("day").annotate(top=Max("score")).order_by("-day")[:number]
+        RiskScore.objects.under(weights)
+        .filter(entity=entity)
+        .values("day")
+        .annotate(top=Max("score"))
+        .order_by("-day")[:number]
     )
     scores: dict[date, list[RiskScore]] = {one["day"]: [] for one in days}
-    for score in RiskScore.objects.filter(entity=entity, day__in=list(scores)).order_by("feature"):
+    told_of = RiskScore.objects.under(weights).filter(entity=entity, day__in=list(scores))
+    for score in told_of.order_by("feature"):
         scores[score.day].append(score)
     alerts = {
         one.day: one
         for one in RiskAlert.objects.filter(entity=entity, day__in=list(scores)).select_related("item__detector")
     }
+    is_host = _is_address(entity.name) and entity.organisation.sensors.exists()
     paths = dict(weights.nights.filter(day__in=list(scores)).values_list("day", "thresholds_path"))
     found = []
     for day, told in scores.items():
@@ -224,8 +240,80 @@ def days_of(entity: Entity, number: int = RECENT) -> list[DayOf]:
         if threshold is not None and not math.isfinite(threshold):
             threshold = None
         value = float(values[0]) if len(values) else 0.0
-        found.append(DayOf(day, value, threshold, parts[0] if parts else [], alerts.get(day)))
+        asked = sessions_asked(entity, day) if is_host else ""
+        found.append(DayOf(day, value, threshold, parts[0] if parts else [], alerts.get(day), asked))
     return found
+
+
+def sessions_asked(host: Entity, day: date) -> str:
+    """Return the filter of hunts for the sessions of a host on a day of its organisation."""
+    zone = ZoneInfo(host.organisation.time_zone)
+    begin, end = (
+        datetime.combine(one, time(), zone).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        for one in (day, day + timedelta(days=1))
+    )
+    return f"(src.ip == {host.name} or dst.ip == {host.name}) and start >= {begin} and start < {end}"
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class Weighed:
+    """A feature as the newest weights have it."""
+
+    feature: str
+    version: int | None  # of our own detector; None: others tell it
+    weight: float
+    group: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Where the scores of an organisation come from, and what they weigh."""
+
+    weights: RiskWeights  # the newest
+    learning: int | None  # days that their history has heard, while an older one speaks
+    sensors: Sequence[WatchedSensor]
+    features: list[Weighed]
+
+    @property
+    def sensor_names(self) -> str:
+        return ", ".join(one.sensor.name for one in self.sensors)
+
+
+def sources(organisation: Organisation) -> Sources:
+    newest = organisation.weights
+    spoken = nights.in_use(organisation)[0]
+    learning = None
+    if spoken != newest:
+        heard = newest.nights.order_by("-day").values_list("days_heard", flat=True).first()
+        learning = heard or 0
+    return Sources(newest, learning, list(organisation.sensors.select_related("sensor")), _weighed(newest))
+
+
+def _weighed(weights: RiskWeights) -> list[Weighed]:
+    """Return the features of the last days of scores, and those that the weights name."""
+    scores = RiskScore.objects.under(weights)
+    last = scores.aggregate(last=Max("day"))["last"]
+    recent = scores.filter(day__gt=last - timedelta(days=FEATURE_DAYS)) if last else scores.none()
+    names = set(recent.order_by().values_list("feature", flat=True).distinct())
+    names |= weights.weights.keys() | weights.groups.keys() | weights.versions.keys()
+    return [
+        Weighed(name, weights.versions.get(name), weights.weights.get(name, 1.0), weights.groups.get(name, ""))
+        for name in sorted(names)
+    ]
+
+
+def sensors() -> list[tuple[Sensor, WatchedSensor | None]]:
+    """Return all sensors, each with where its hosts belong."""
+    found = Sensor.objects.select_related("watched__organisation").order_by("name")
+    return [(sensor, getattr(sensor, "watched", None)) for sensor in found]
 
 
 def named(organisation: Organisation, asked: str) -> list[Entity]:

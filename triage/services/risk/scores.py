@@ -27,6 +27,7 @@ class Told:
     at: datetime
     score: float
     peers: str = ""  # its department or role; empty: as known
+    version: int = 0  # of our own detector, whose name the feature is
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,16 +54,15 @@ def take_in(organisation: Organisation, scores: Sequence[Told], told_by: str) ->
         raise FromTheFuture(f"{future.at.isoformat()} lies in the future: expected a time until now, in UTC")
     zone = ZoneInfo(organisation.time_zone)
     today = now.astimezone(zone).date()
-    best: dict[tuple[str, date, str], Told] = {}
+    best: dict[tuple[str, date, str, int], Told] = {}
     for one in scores:
-        key = (one.entity, one.at.astimezone(zone).date(), one.feature)
+        key = (one.entity, one.at.astimezone(zone).date(), one.feature, one.version)
         if key not in best or best[key].score < one.score:
             best[key] = one
-    closed = closed_until(organisation)
-    oldest = closed - timedelta(days=POLICY.late) if closed else date.min
-    in_time = {key: one for key, one in best.items() if key[1] > oldest}
+    closed = {key: _closed(organisation, *key) for key in {(one.feature, one.version) for one in scores}}
+    in_time = {key: one for key, one in best.items() if _is_in_time(key[1], closed[key[2:]])}
     entities = organisations.entities_of(
-        organisation, (name for name, _, _ in in_time), min((day for _, day, _ in in_time), default=today)
+        organisation, (key[0] for key in in_time), min((key[1] for key in in_time), default=today)
     )
     _place(entities, in_time.values())
     rows = [
@@ -71,14 +71,15 @@ def take_in(organisation: Organisation, scores: Sequence[Told], told_by: str) ->
             entity=entities[name],
             day=day,
             feature=feature,
+            version=version,
             score=one.score,
             at=one.at.astimezone(UTC),
             told_by=told_by,
-            late=closed is not None and day <= closed,
+            late=(until := closed[feature, version]) is not None and day <= until,
         )
-        for (name, day, feature), one in in_time.items()
+        for (name, day, feature, version), one in in_time.items()
     ]
-    rows = _uncounted(rows)
+    rows = _uncounted(organisation, rows)
     kept = _write(rows)
     hear(organisation, {today, *(row.day for row in rows)})
     return Taken(len(rows) - kept, kept, sum(row.late for row in rows if row.pk), len(best) - len(rows))
@@ -113,6 +114,19 @@ def closed_until(organisation: Organisation) -> date | None:
     return nights.order_by("-day").values_list("day", flat=True).first()
 
 
+def _closed(organisation: Organisation, feature: str, version: int) -> date | None:
+    """Return the newest closed day of the histories that a feature counts in."""
+    if not version:
+        return closed_until(organisation)
+    counting = [one.pk for one in organisation.weightings.all() if one.versions.get(feature) == version]
+    nights = RiskNight.objects.filter(weights__in=counting)
+    return nights.order_by("-day").values_list("day", flat=True).first()
+
+
+def _is_in_time(day: date, closed: date | None) -> bool:
+    return closed is None or day > closed - timedelta(days=POLICY.late)
+
+
 def _place(entities: dict[str, Entity], scores: Iterable[Told]) -> None:
     """Keep what the feed says about departments."""
     moved = {}
@@ -124,17 +138,21 @@ def _place(entities: dict[str, Entity], scores: Iterable[Told]) -> None:
     Entity.objects.bulk_update(moved.values(), ["peers"], batch_size=_SOME)
 
 
-def _uncounted(rows: list[RiskScore]) -> list[RiskScore]:
+def _uncounted(organisation: Organisation, rows: list[RiskScore]) -> list[RiskScore]:
     """Leave out what belongs to a closed day that has counted already with a value of the entity."""
     late = [row for row in rows if row.late]
     if not late:
         return rows
-    counted = RiskScore.objects.filter(day__in={row.day for row in late}, late=False)
-    done: set[tuple[int, date]] = set()
-    for begin in range(0, len(late), _SOME):
-        part = counted.filter(entity__in={row.entity_id for row in late[begin : begin + _SOME]})
-        done |= set(part.values_list("entity_id", "day"))
-    return [row for row in rows if not row.late or (row.entity_id, row.day) not in done]
+    weightings = list(organisation.weightings.order_by("-number"))
+    done: set[tuple[int, date, str, int]] = set()
+    for feature, version in {(row.feature, row.version) for row in late}:
+        weights = next(one for one in weightings if not version or one.versions.get(feature) == version)
+        mine = [row for row in late if (row.feature, row.version) == (feature, version)]
+        counted = RiskScore.objects.under(weights).filter(day__in={row.day for row in mine}, late=False)
+        for begin in range(0, len(mine), _SOME):
+            part = counted.filter(entity__in={row.entity_id for row in mine[begin : begin + _SOME]})
+            done |= {(entity, day, feature, version) for entity, day in part.values_list("entity_id", "day")}
+    return [row for row in rows if not row.late or (row.entity_id, row.day, row.feature, row.version) not in done]
 
 
 def _write(rows: list[RiskScore]) -> int:
@@ -144,12 +162,11 @@ def _write(rows: list[RiskScore]) -> int:
         part = rows[begin : begin + _SOME]
         days = {row.day for row in part}
         standing = {
-            (one.entity_id, one.day, one.feature): one
-            for one in RiskScore.objects.filter(entity__in={row.entity_id for row in part}, day__in=days)
+            _key(one): one for one in RiskScore.objects.filter(entity__in={row.entity_id for row in part}, day__in=days)
         }
         larger = []
         for row in part:
-            old = standing.get((row.entity_id, row.day, row.feature))
+            old = standing.get(_key(row))
             if old is None:
                 continue
             if old.score >= row.score:
@@ -159,6 +176,9 @@ def _write(rows: list[RiskScore]) -> int:
             row.pk = old.pk
             larger.append(old)
         RiskScore.objects.bulk_update(larger, ["score", "at", "told_by", "late"])
-        new = [row for row in part if (row.entity_id, row.day, row.feature) not in standing]
-        RiskScore.objects.bulk_create(new)
+        RiskScore.objects.bulk_create([row for row in part if _key(row) not in standing])
     return kept
+
+
+def _key(row: RiskScore) -> tuple[int, date, str, int]:
+    return row.entity_id, row.day, row.feature, row.version

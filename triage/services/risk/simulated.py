@@ -34,7 +34,7 @@ def tell(of: Organisation, habit: Habit, people: int, days: int, seed: int) -> l
 
     Gerrard and Joe speak on the first day, so that a later call knows it."""
     yesterday = timezone.now().date() - timedelta(days=1)
-    known = RiskScore.objects.filter(organisation=of).aggregate(first=Min("day"), last=Max("day"))
+    known = RiskScore.objects.filter(organisation=of, told_by=TOLD_BY).aggregate(first=Min("day"), last=Max("day"))
     first = known["first"] or yesterday - timedelta(days=days - 1)
     begin = known["last"] + timedelta(days=1) if known["last"] else first
     told = [begin + timedelta(days=number) for number in range((yesterday - begin).days + 1)]

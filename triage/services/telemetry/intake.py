@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -20,6 +20,7 @@ from django.utils import timezone
 
 from accounts.models import User
 from accounts.services import audit
+from detection.adaptive import POLICY
 from detection.envelopes import Envelope, EnvelopeRefused, canonical
 from models_registry.models import Appliance, Bundle, Version
 from models_registry.services import appliances
@@ -37,6 +38,7 @@ CELLS = ("both", "model_only", "heuristic_only", "neither", "not_inspected")
 PAIR_CELLS = ("both", "only_a", "only_b", "neither")
 _BODY = {"hour", "bundle", "protocol", "models", "pairs"}
 _MODEL = {"model", "is_silent", "scanned", *CELLS}
+_MAY = {"scores"}  # of a model: appliances of the first kind do not tell them
 _PAIR = {"a", "b", *PAIR_CELLS}
 
 
@@ -179,8 +181,8 @@ def check(body: dict[str, Any], now: datetime) -> Counted:
     return Counted(hour, body["bundle"], body["protocol"][:16], max(scanned.values()), tuple(scanned))
 
 
-def _fields(told: Any, expected: set[str], where: str) -> None:
-    if not isinstance(told, dict) or set(told) != expected:
+def _fields(told: Any, expected: set[str], where: str, may: Collection[str] = ()) -> None:
+    if not isinstance(told, dict) or set(told) - set(may) != expected:
         raise TelemetryRefused(where, f"expected the fields {', '.join(sorted(expected))} and no others")
 
 
@@ -197,7 +199,7 @@ def _hour(told: Any, now: datetime) -> datetime:
 
 
 def _model(told: Any, where: str) -> tuple[str, int]:
-    _fields(told, _MODEL, where)
+    _fields(told, _MODEL, where, _MAY)
     name = told["model"]
     detector, _colon, number = name.rpartition(":") if isinstance(name, str) else ("", "", "")
     if not detector or len(name) > 100 or not (number.isascii() and number.isdecimal() and len(number) < 9):
@@ -208,7 +210,19 @@ def _model(told: Any, where: str) -> tuple[str, int]:
     total = _count(told["scanned"], f"{where}.scanned")
     if sum(cells) != total:
         raise TelemetryRefused(f"{where}.scanned", f"{total} were scanned, and the cells add up to {sum(cells)}")
+    _scores(told.get("scores", {}), total, f"{where}.scores")
     return name, total
+
+
+def _scores(told: Any, total: int, where: str) -> None:
+    """Refuse counts of scores that cannot be: bins of surprises, each of the sessions in one or in none."""
+    if not isinstance(told, dict) or len(told) > POLICY.surprise_bins:
+        raise TelemetryRefused(where, f"expected at most {POLICY.surprise_bins} bins with their counts")
+    for name in told:
+        if not (name.isascii() and name.isdecimal() and str(int(name)) == name and int(name) < POLICY.surprise_bins):
+            raise TelemetryRefused(where, f"expected bins from 0 to {POLICY.surprise_bins - 1}, not {name[:20]!r}")
+    if (added := sum(_count(count, f"{where}.{name}") for name, count in told.items())) > total:
+        raise TelemetryRefused(where, f"{total} were scanned, and {added} have scores")
 
 
 def _pair(told: Any, where: str, scanned: dict[str, int]) -> tuple[str, str]:

@@ -18,12 +18,13 @@ from models_registry.models import Version
 from triage.models import PairDay, TelemetryDay, TelemetryWindow
 from triage.services.telemetry import bulk
 from triage.services.telemetry.intake import CELLS, PAIR_CELLS
+from triage.services.telemetry.score_days import ScoreSums
 
 BATCH = 200  # customers' days of one transaction: intake waits no longer for it
 _TOLD = (*CELLS, "scanned")
 _COUNTED = (*_TOLD, "windows")
 _DAY, _PAIR = ("customer", "version", "day"), ("customer", "a", "b", "day")  # what a row is about
-_READ = ("id", "customer", "day", "message", "replaced_at")
+_READ = ("id", "customer", "day", "message", "replaced_at", "appliance__site")
 DayKey = tuple[int, int, date]  # customer, version
 PairKey = tuple[int, int, int, date]  # customer, a, b
 
@@ -44,7 +45,9 @@ def _sum(days: list[tuple[date, int]]) -> int:
         by_day[day].append(customer)
     sums, seen = _Sums(), []
     for day, customers in by_day.items():
-        of_day = TelemetryWindow.objects.filter(day=day, customer__in=customers).only(*_READ)
+        of_day = (
+            TelemetryWindow.objects.filter(day=day, customer__in=customers).select_related("appliance").only(*_READ)
+        )
         waiting = list(of_day.filter(summed_at=None))
         # asked after them: who replaces an hour says so in the same transaction, so that none of these is missed here
         again = set(of_day.filter(replaced_at__isnull=False).values_list("customer", flat=True))
@@ -72,6 +75,7 @@ class _Sums:
         self.cells: dict[DayKey, Counter[str]] = defaultdict(Counter)
         self.loud: set[DayKey] = set()
         self.pairs: dict[PairKey, Counter[str]] = defaultdict(Counter)
+        self.scores = ScoreSums()
 
     def go_on(self, day: date, customers: Iterable[int]) -> None:
         """Begin with what was summed of a day before."""
@@ -85,6 +89,7 @@ class _Sums:
         pairs = PairDay.objects.filter(day=day, customer__in=of).order_by()
         for line in pairs.values_list("customer", "a", "b", *PAIR_CELLS).iterator(2_000):
             self.pairs[line[0], line[1], line[2], day].update(dict(zip(PAIR_CELLS, line[3:], strict=True)))
+        self.scores.go_on(day, of)
 
     def add(self, window: TelemetryWindow) -> None:
         body = window.told["body"]
@@ -94,6 +99,7 @@ class _Sums:
             for name in _TOLD:
                 counts[name] += model[name]
             counts["windows"] += 1
+            self.scores.add(window, key[1], model)
             if not model["is_silent"]:
                 self.loud.add(key)
         for pair in body["pairs"]:
@@ -101,6 +107,7 @@ class _Sums:
 
     def write(self) -> None:
         _write(self.cells, self.loud, self.pairs)
+        self.scores.write()
 
 
 def _add_pair(
