@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -26,6 +27,12 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 QUEUES = ("pipeline", "training", "notices")
 LEASE = 2  # seconds; a minute in production
 PATIENCE = 120
+LATE = """
+import time, time_machine
+time_machine.travel(time.time() - {}).start()
+from celery.__main__ import main
+main()
+"""
 
 
 @dataclass
@@ -44,9 +51,17 @@ class Broker:
             for _ in range(times):
                 app.send_task(task, args=[job], queue=queue)
 
-    def start_worker(self, log: Path) -> subprocess.Popen[bytes]:
-        """Start a worker with two processes, in a process group of its own."""
-        command = ["-m", "celery", "-A", "config", "worker", "-Q", ",".join(QUEUES), "-c", "2", "-l", "warning"]
+    def tick(self, task: str, queue: str) -> None:
+        """Ask for a task as the clock does."""
+        with Celery("tests", broker=self.environment["CELERY_BROKER_URL"], set_as_current=False) as app:
+            app.conf.broker_transport_options = self.options
+            app.conf.task_queues = [Queue(name, routing_key=name) for name in QUEUES]
+            app.send_task(task, queue=queue)
+
+    def start_worker(self, log: Path, *, behind: timedelta | None = None) -> subprocess.Popen[bytes]:
+        """Start a worker with two processes, in a process group of its own; `behind`: its clock is so much late."""
+        words = ["-A", "config", "worker", "-Q", ",".join(QUEUES), "-c", "2", "-l", "warning"]
+        command = ["-c", LATE.format(behind.total_seconds()), *words] if behind else ["-m", "celery", *words]
         with log.open("ab") as lines:
             worker = subprocess.Popen(
                 [sys.executable, *command, "--without-gossip", "--without-mingle", "--without-heartbeat"],
