@@ -29,7 +29,7 @@ def model_row(record: dict[str, Any], flow: dict[str, Any] | None = None) -> Row
     return row
 
 
-def _http_row(record: dict[str, Any]) -> Row | None:
+def _http_row(record: dict[str, Any]) -> dict[str, Any] | None:
     """Return the row of a plain http record."""
     http = record.get("http")
     if http.__class__ is not dict or "http2" in http or "version" in http or record.get("app_proto") == "http2":
@@ -67,7 +67,7 @@ def _http_row(record: dict[str, Any]) -> Row | None:
     }
 
 
-def _tls_row(record: dict[str, Any]) -> Row | None:
+def _tls_row(record: dict[str, Any]) -> dict[str, Any] | None:
     """Return the row of a plain tls record, its flow not told yet."""
     tls, at, port = record.get("tls"), record.get("timestamp"), record.get("dest_port")
     if tls.__class__ is not dict or at.__class__ is not str:

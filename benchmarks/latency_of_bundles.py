@@ -36,7 +36,7 @@ def rows() -> list[dict[str, Any]]:
 
 def _rows(size: tuple[int, int], count: int) -> list[dict[str, Any]]:
     found = real_model("http", *size)
-    sides = {
+    sides: dict[str, Answer] = {
         "all": _scorer(found, count).score,
         PYTHON: _in_python(found, count),
         APART: _apart(found, count),

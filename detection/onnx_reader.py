@@ -17,7 +17,7 @@ _NODE, _INITIALIZER = 1, 5  # of a graph
 _OUTPUT, _OPERATOR, _ATTRIBUTE = 2, 4, 5  # of a node
 _ATTRIBUTE_NAME, _TENSOR, _GRAPH, _INTS = 1, 5, 6, 8  # of an attribute
 _DATA_TYPE, _TENSOR_NAME, _RAW_DATA = 2, 8, 9  # of a tensor
-_TYPES = {2: np.dtype("u1"), 6: np.dtype("<i4"), 11: np.dtype("<f8")}
+_TYPES: dict[int, np.dtype[Any]] = {2: np.dtype("u1"), 6: np.dtype("<i4"), 11: np.dtype("<f8")}
 
 Constants = dict[str, NDArray[Any]]
 

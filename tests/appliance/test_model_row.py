@@ -84,7 +84,7 @@ def test_a_record_without_its_object_is_an_empty_session():
 
 
 def test_real_records_are_read_alike(shared_data):
-    seen = Counter()
+    seen: Counter[str] = Counter()
     for file in sorted((shared_data / "eve").glob("*.eve.json.gz")):
         for line in gzip.decompress(file.read_bytes()).splitlines():
             for kind in ("http", "tls"):
