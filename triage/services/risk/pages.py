@@ -159,7 +159,7 @@ class DayOf:
     threshold: float | None
     parts: list[Contribution]
     alert: RiskAlert | None
-    asked: str  # the hunt of its sessions of that day; empty where it is no host of a sensor of ours
+    asked: str = ""  # the hunt of its sessions of that day; empty where it is no host of a sensor of ours
 
 
 @dataclass(frozen=True, slots=True)
