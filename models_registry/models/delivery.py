@@ -108,27 +108,41 @@ class ReleaseSignature(Evidence):
         return f"{self.release}: {self.key}"
 
 
+# the protocol of a publication's bundle, from its metadata
+_READS = Coalesce(
+    Cast(KeyTextTransform("name", KeyTransform("contract", "bundle__metadata")), models.CharField()), Value("")
+)
+
+
 class PublicationQuerySet(EvidenceQuerySet["Publication"]):
     def reading(self) -> PublicationQuerySet:
-        """With `reads`, the protocol of the bundle, from its metadata."""
-        name = KeyTextTransform("name", KeyTransform("contract", "bundle__metadata"))
-        return self.annotate(reads=Coalesce(Cast(name, models.CharField()), Value("")))
+        """With `reads`, the protocol of the bundle."""
+        return self.annotate(reads=_READS)
+
+    def of(self, protocol: str) -> PublicationQuerySet:
+        """Those of bundles that read a protocol."""
+        return self.annotate(reads=_READS).filter(reads=protocol)
+
+    def protocols(self) -> list[str]:
+        """Return what the bundles read."""
+        return sorted(set(self.annotate(reads=_READS).order_by().values_list("reads", flat=True)))
 
     def on(self, channel: str, protocol: str) -> PublicationQuerySet:
         """What a channel got of a protocol, newest first."""
-        return self.reading().filter(channel=channel, customer=None, reads=protocol).order_by("-id")
+        return self.of(protocol).filter(channel=channel, customer=None).order_by("-id")
 
     def own(self, customer: Customer) -> PublicationQuerySet:
-        """What was told to one customer: bundles of his own, and his returns to a channel."""
-        return self.reading().filter(customer=customer).order_by("-id")
+        """What was told to one customer: bundles of his own, and his returns to a channel; newest first."""
+        return self.filter(customer=customer).order_by("-id")
 
     def reaching(self, customer: Customer, channel: str = Channel.STABLE, protocol: str = "") -> PublicationQuerySet:
         """Publications that appliances of a customer on a channel have taken, newest first; of a protocol, or of all.
 
         They look into their customer's own role first: what a channel gets while he has a bundle of his own for that
         protocol does not reach him. It does again after his return, which is a publication of what the channel has."""
-        told = Publication.objects.own(customer).filter(reads=OuterRef("reads"), pk__lt=OuterRef("pk"))
-        found = self.reading().annotate(told=Subquery(told.values("channel")[:1]))
+        told = Publication.objects.own(customer).annotate(reads=_READS)
+        told = told.filter(reads=OuterRef("reads"), pk__lt=OuterRef("pk"))
+        found = self.annotate(reads=_READS, told=Subquery(told.values("channel")[:1]))
         hears = Q(told=None) | ~Q(told=Channel.CUSTOMER)
         by_channel = Q(channel=channel) & (Q(customer=customer) | Q(customer=None) & hears)
         found = found.filter(by_channel | Q(channel=Channel.CUSTOMER, customer=customer))

@@ -27,9 +27,7 @@ def publish(release: Release, by: User | None = None) -> Publication:
         raise NotReleased(_("%(release)s is not signed by two people.") % {"release": release})
     told = Publication.objects
     protocol = release.bundle.protocol
-    known = (
-        told.own(release.customer).filter(reads=protocol) if release.customer else told.on(release.channel, protocol)
-    )
+    known = told.own(release.customer).of(protocol) if release.customer else told.on(release.channel, protocol)
     newest = known.first()
     if newest is not None and (newest.bundle_id, newest.channel) == (release.bundle_id, release.channel):
         return newest
@@ -86,8 +84,8 @@ def standings(customer: Customer) -> list[Standing]:
     found = []
     for channel in channels_of(customer):
         heard = Publication.objects.reaching(customer, channel).select_related("bundle", "customer")
-        for protocol in set(heard.order_by().values_list("reads", flat=True)):
-            newest = heard.filter(reads=protocol).first()
+        for protocol in heard.protocols():
+            newest = heard.of(protocol).first()
             assert newest is not None  # it was among them
             found.append(Standing(channel, protocol, newest))
     return sorted(found, key=lambda one: (one.protocol, one.channel))

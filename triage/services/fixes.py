@@ -92,7 +92,7 @@ def way_out(bundle: Bundle, customer: Customer) -> WayOut:
         return WayOut(waiting)
     if not bundle.publications.filter(channel=Channel.CANARY).exists():
         return WayOut((), (Channel.CANARY,))
-    told = Publication.objects.own(customer).filter(reads=bundle.protocol).first()
+    told = Publication.objects.own(customer).of(bundle.protocol).first()
     if told is not None and not told.is_return:  # a channel does not reach him any more
         return WayOut((), (Channel.CUSTOMER,))
     return WayOut((), (Channel.STABLE, Channel.CUSTOMER))
