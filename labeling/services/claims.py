@@ -268,7 +268,9 @@ def _give(queue: Queue, expert: User, wanted: ItemFilter, but: int, states: Sequ
     with connection.cursor() if wanted.narrows else prepared.cursor() as cursor:
         cursor.execute(sql, parameters)
         found = cursor.fetchall()
-    return _Given(*found[0][:2], bool(found[0][2])) if found else None
+    for pk, state, is_new in found:
+        return _Given(pk, state, bool(is_new))
+    return None
 
 
 def _held(queue: Queue, expert: User, wanted: ItemFilter, but: int, now: Any, oldest: Any) -> tuple[str, list[Any]]:
