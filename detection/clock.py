@@ -137,10 +137,10 @@ class Reading:
     is_close: bool  # runs, and needs somebody now
 
     @property
-    def text(self) -> str:
-        """Hours and minutes: "4 h 12 m"; minutes begun are not counted."""
-        minutes = int(self.left.total_seconds()) // 60
-        return f"{minutes // 60} h {minutes % 60} m"
+    def hours_and_minutes(self) -> tuple[int, int]:
+        """What is left, or over; minutes begun are not counted."""
+        hours, minutes = divmod(int(self.left.total_seconds()) // 60, 60)
+        return hours, minutes
 
 
 def due(received_at: datetime) -> datetime:

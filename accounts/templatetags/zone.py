@@ -1,6 +1,8 @@
-"""`{% zone %}`: the name of the zone that the page's times are in. Every clock on a page says it."""
+"""Times with the zone they are in: every clock on a page says it, by `{% zone %}` beside it or by `{{ at|moment }}`."""
 
 from __future__ import annotations
+
+from datetime import datetime
 
 from django import template
 from django.utils import timezone
@@ -13,3 +15,9 @@ def zone() -> str:
     """Return "UTC", "MSK", "UTC+05"."""
     name = timezone.localtime().tzname() or ""
     return f"UTC{name}" if name.startswith(("+", "-")) else name
+
+
+@register.filter
+def moment(at: datetime | None) -> str:
+    """Return "2026-11-22 14:05 MSK"; of nothing, nothing."""
+    return f"{timezone.localtime(at):%Y-%m-%d %H:%M} {zone()}" if at else ""

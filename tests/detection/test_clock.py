@@ -35,21 +35,21 @@ def hours(number: float) -> datetime:
 
 
 @pytest.mark.parametrize(
-    ("stopped", "now", "state", "text", "close"),
+    ("stopped", "now", "state", "left", "close"),
     [
-        (None, hours(0), "running", "24 h 0 m", False),
-        (None, hours(19.9), "running", "4 h 6 m", False),
-        (None, hours(20), "running", "4 h 0 m", True),
-        (None, hours(24), "breached", "0 h 0 m", True),
-        (None, hours(24.5), "breached", "0 h 30 m", True),
-        (hours(3), hours(90), "met", "21 h 0 m", False),
-        (hours(24), hours(90), "met", "0 h 0 m", False),
-        (hours(49), hours(90), "breached", "25 h 0 m", False),
+        (None, hours(0), "running", (24, 0), False),
+        (None, hours(19.9), "running", (4, 6), False),
+        (None, hours(20), "running", (4, 0), True),
+        (None, hours(24), "breached", (0, 0), True),
+        (None, hours(24.5), "breached", (0, 30), True),
+        (hours(3), hours(90), "met", (21, 0), False),
+        (hours(24), hours(90), "met", (0, 0), False),
+        (hours(49), hours(90), "breached", (25, 0), False),
     ],
 )
-def test_what_a_clock_shows(stopped, now, state, text, close):
+def test_what_a_clock_shows(stopped, now, state, left, close):
     shown = reading(DUE, stopped, now)
-    assert (shown.state, shown.text, shown.is_close) == (state, text, close)
+    assert (shown.state, shown.hours_and_minutes, shown.is_close) == (state, left, close)
 
 
 SPANS = st.timedeltas(timedelta(), timedelta(days=30))
@@ -70,14 +70,14 @@ def test_a_clock_never_shows_less_than_nothing_and_a_stopped_one_stands_still(re
 def test_a_resting_clock_stands_still_and_needs_nobody():
     first, later = (reading(DUE, None, hours(at), paused_at=hours(21)) for at in (21, 300))
     assert first == later
-    assert (first.state, first.text, first.is_close) == ("paused", "3 h 0 m", False)
+    assert (first.state, first.hours_and_minutes, first.is_close) == ("paused", (3, 0), False)
     assert reading(DUE, None, hours(300), paused_at=hours(25)).state == "breached"
     assert reading(DUE, None, hours(300), paused_at=hours(24)).state == "paused"  # asked at the last moment
 
 
 def test_what_was_left_before_a_rest_is_left_after_it():
     moved = resumed(DUE, hours(21), hours(121))
-    assert reading(moved, None, hours(121)).text == "3 h 0 m"
+    assert reading(moved, None, hours(121)).hours_and_minutes == (3, 0)
     assert moved == DUE + timedelta(hours=100)
     assert marks(moved, Terms())[0].at == moved - WARN_BEFORE
     assert resumed(DUE, hours(21), hours(20.9)) == DUE  # two machines' clocks

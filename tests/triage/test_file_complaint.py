@@ -59,7 +59,7 @@ def test_it_is_due_24_hours_after_receipt(loud, customer, support):
     assert complaint.deadline.due_at == received + timedelta(hours=24)
     shown = Complaint.objects.listed().get()
     with time_machine.travel(received + timedelta(hours=19, minutes=59, seconds=30), tick=False):
-        assert shown.reading.text == "4 h 0 m"
+        assert shown.reading.hours_and_minutes == (4, 0)
 
 
 def test_the_nearest_deadline_is_served_first_and_before_everything_else(loud, customer, support, expert):
