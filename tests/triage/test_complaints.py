@@ -60,7 +60,7 @@ def test_the_list_costs_the_same_queries_for_many(support_client):
 
 
 def test_answered_ones_page_by_key(support_client, monkeypatch):
-    monkeypatch.setattr(lists, "PAGE", 2)
+    monkeypatch.setattr(lists, "ANSWERED", 2)
     for _ in range(3):
         enter(make_complaint(), "rejected", "told")
     page = support_client.get(URL)

@@ -47,6 +47,15 @@ class Seal(models.TextChoices):
     ANOTHER = "another", _("signed by an appliance of another customer")
 
 
+class ServingQuerySet(models.QuerySet["Serving"]):
+    def customers_of(self, reader: User) -> list[int] | None:
+        """Return the customers a person of support serves; None: all of them, as everybody of another role."""
+        if not reader.has_role(Role.SUPPORT):
+            return None
+        served = list(self.filter(user=reader).values_list("customer", flat=True))
+        return None if None in served else [pk for pk in served if pk is not None]
+
+
 class Serving(models.Model):
     """A person of support serves a customer, or all of them. Others are not theirs to see."""
 
@@ -54,6 +63,8 @@ class Serving(models.Model):
     customer = models.ForeignKey(Customer, on_delete=models.CASCADE, null=True, related_name="servings")  # None: all
     by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, related_name="+")
     at = models.DateTimeField(default=timezone.now)
+
+    objects = ServingQuerySet.as_manager()
 
     class Meta:
         ordering = ["id"]
@@ -82,26 +93,28 @@ class Case(models.Model):
         return f"case {self.pk}"
 
 
+_CLOCK = [f"deadline__{name}" for name in ("terms", "due_at", "paused_at", "stopped_at")]
+
+
 class ComplaintQuerySet(models.QuerySet["Complaint"]):
     def visible_to(self, reader: User) -> ComplaintQuerySet:
         """Complaints of the customers that a person of support serves; everybody else works on all of them."""
-        if not reader.has_role(Role.SUPPORT):
-            return self
-        serves_all = Serving.objects.filter(user=reader, customer=None)
-        served = Serving.objects.filter(user=reader).exclude(customer=None).values("customer")
-        return self.filter(models.Exists(serves_all) | Q(customer__in=served))
+        served = Serving.objects.customers_of(reader)
+        return self if served is None else self.filter(customer__in=served)
 
     def unanswered(self) -> ComplaintQuerySet:
         """Complaints whose customer has no answer yet."""
         return self.filter(told_at=None)
 
     def listed(self) -> ComplaintQuerySet:
-        """With what a line of a list shows."""
+        """With what its page shows."""
         return self.select_related("customer", "site", "detector", "bundle", "filed_by", "deadline")
 
     def brief(self) -> ComplaintQuerySet:
-        """Without what may be long: a list of a hundred reads no records and parses no metadata."""
-        return self.listed().defer("row", "flagged", "note", "bundle__metadata", "bundle__config")
+        """With what a line of a list shows and nothing else: a list of a hundred is read in a moment."""
+        return self.select_related("customer", "detector", "bundle", "deadline").only(
+            "state", "received_at", "customer__name", "detector__name", "bundle__digest", *_CLOCK
+        )
 
 
 class Complaint(models.Model):

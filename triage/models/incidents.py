@@ -10,7 +10,6 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.evidence import Evidence
 from accounts.models import User
-from accounts.roles import Role
 from detection.clock import Reading
 from models_registry.models import Bundle, Customer, Detector, Version
 from triage.models.complaints import Serving
@@ -37,11 +36,8 @@ class Closing(models.TextChoices):
 class IncidentQuerySet(models.QuerySet["Incident"]):
     def visible_to(self, reader: User) -> IncidentQuerySet:
         """Incidents of the customers that a person of support serves, and the fleet's; everybody else sees all."""
-        if not reader.has_role(Role.SUPPORT):
-            return self
-        serves_all = Serving.objects.filter(user=reader, customer=None)
-        served = Serving.objects.filter(user=reader).exclude(customer=None).values("customer")
-        return self.filter(models.Exists(serves_all) | Q(customer__in=served) | Q(customer=None))
+        served = Serving.objects.customers_of(reader)
+        return self if served is None else self.filter(Q(customer__in=served) | Q(customer=None))
 
     def unclosed(self) -> IncidentQuerySet:
         return self.exclude(state=IncidentState.CLOSED)

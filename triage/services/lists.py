@@ -20,6 +20,7 @@ from triage.models import Complaint, ComplaintState, DeadlineNotice, State
 from triage.services import deadlines
 
 PAGE = 50
+ANSWERED = 25  # of a page, beside those that wait
 COUNTED = 100  # open complaints, on the home page
 SEARCHED = 2_000  # newest complaints whose words are read
 
@@ -79,7 +80,7 @@ def unanswered(reader: User, asked: Wanted | None = None) -> list[Complaint]:
 def answered_page(reader: User, before: str = "", asked: Wanted | None = None) -> tuple[list[Complaint], str]:
     """Return answered complaints, newest first, and the key that starts the next page."""
     found = _matching(reader, asked or Wanted()).filter(told_at__isnull=False).order_by("-id")
-    return paging.page(found, before, PAGE)
+    return paging.page(found, before, ANSWERED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,10 +97,11 @@ class Figures:
 
 def figures(reader: User) -> Figures:
     """Return how many false positives are open, and the nearest deadline."""
-    waiting = Complaint.objects.visible_to(reader).brief().filter(told_at=None, deadline__stopped_at=None)
-    found = list(deadlines.nearest_first(waiting)[: COUNTED + 1])
-    nearest = found[0] if found and found[0].deadline.paused_at is None else None
-    clocks = [one.deadline_id for one in found]
+    waiting = Complaint.objects.visible_to(reader).filter(told_at=None, deadline__stopped_at=None)
+    found = list(deadlines.nearest_first(waiting).values_list("pk", "deadline_id")[: COUNTED + 1])
+    running = Complaint.objects.brief().filter(pk=found[0][0], deadline__paused_at=None) if found else ()
+    nearest = next(iter(running), None)
+    clocks = [clock for _pk, clock in found]
     passed = Counter(DeadlineNotice.objects.filter(deadline__in=clocks).values_list("kind", flat=True))
     return Figures(
         open=min(len(found), COUNTED),
@@ -172,7 +174,8 @@ def times(reader: User, customer: Customer | None = None) -> list[Took]:
     visible = Complaint.objects.visible_to(reader)
     newest = (visible.filter(customer=customer) if customer else visible).order_by("-id")[:MEASURED]
     received = dict(newest.values_list("pk", "received_at"))
-    rows = ComplaintState.objects.filter(complaint__in=newest.values("pk")).order_by("id")
+    ends = {state for _title, states in STAGES for state in states}
+    rows = ComplaintState.objects.filter(complaint__in=newest.values("pk"), state__in=ends).order_by("id")
     reached: list[dict[int, float]] = [{} for _stage in STAGES]
     for pk, state, at in rows.values_list("complaint_id", "state", "at"):
         for at_stage, (_title, states) in enumerate(STAGES):
@@ -207,15 +210,12 @@ def tallies(reader: User) -> dict[str, list[Tally]]:
             "pk", "customer__name", "detector__name", "version__number", "deadline"
         )
     )
-    decided = dict(
-        ComplaintState.objects.filter(complaint__in=newest, state__in=(State.CONFIRMED, State.REJECTED)).values_list(
-            "complaint", "state"
-        )
-    )
-    why = dict(
-        ComplaintState.objects.filter(complaint__in=newest, state=State.CONFIRMED).values_list("complaint", "reason")
-    )
-    late = set(DeadlineNotice.objects.filter(kind=Mark.BREACH).values_list("deadline", flat=True))
+    decisions = ComplaintState.objects.filter(complaint__in=newest, state__in=(State.CONFIRMED, State.REJECTED))
+    told = list(decisions.values_list("complaint", "state", "reason"))
+    decided = {pk: state for pk, state, _reason in told}
+    why = {pk: reason for pk, state, reason in told if state == State.CONFIRMED}
+    clocks = [row[-1] for row in rows]
+    late = set(DeadlineNotice.objects.filter(kind=Mark.BREACH, deadline__in=clocks).values_list("deadline", flat=True))
     by: dict[str, dict[str, list[int]]] = {"customer": {}, "version": {}, "reason": {}}
     for pk, customer, detector, number, clock in rows:
         said, is_late = decided.get(pk), clock in late

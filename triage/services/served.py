@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Exists, Q
 from django.utils.translation import gettext as _
 
 from accounts.models import User
@@ -18,11 +17,8 @@ from triage.models import Complaint, Serving
 
 def customers_of(reader: User) -> Any:
     """Return the customers a reader works for: those they serve, or all where their role is another."""
-    found = Customer.objects.all()
-    if not reader.has_role(Role.SUPPORT):
-        return found
-    mine = Serving.objects.filter(user=reader)
-    return found.filter(Exists(mine.filter(customer=None)) | Q(pk__in=mine.exclude(customer=None).values("customer")))
+    mine = Serving.objects.customers_of(reader)
+    return Customer.objects.all() if mine is None else Customer.objects.filter(pk__in=mine)
 
 
 @transaction.atomic
