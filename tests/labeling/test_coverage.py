@@ -61,7 +61,7 @@ def test_a_thin_spot_names_the_queue_that_would_fill_it(row, auditor_client):
     text = auditor_client.get(reverse("labeling:coverage", args=[row.detector.name])).text
     assert "dmz" in text
     assert f"{reverse('labeling:queue', args=['uncertain'])}?sensor=dmz" in text
-    assert "1 of 1 families have fewer than 5 rows" in text
+    assert "1 of 1 family has fewer than 5 rows" in text
 
 
 def test_the_page_takes_few_queries_and_never_counts_rows(row, auditor_client, django_assert_max_num_queries):

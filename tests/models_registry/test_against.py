@@ -97,7 +97,7 @@ def test_the_detector_page_asks_for_it_and_the_fragment_answers(engineer_client,
     assert url in engineer_client.get(reverse("models_registry:detector", args=[active.detector.name])).text
     page = engineer_client.get(url).text
     assert "only active" in page
-    assert "+2 unique candidates (1 hosts)" in page
+    assert "+2 (1 host) of" in page
     storage.delete(lost.path)
     assert "flash--error" in engineer_client.get(url).text
     assert engineer_client.get(url.replace(f"/{silent.number}/", "/99/")).status_code == 404

@@ -69,10 +69,10 @@ def test_the_preview_counts_rules_and_hits(engineer_client, tmp_path):
     add_rule_set(rules)
     url = reverse("models_registry:preview-rules")
     page = engineer_client.post(url, {"protocol": "http", "name_patterns": "ET WEB_SERVER *"}).text
-    assert "<strong>1</strong> of 1 rules speak" in page
+    assert "<strong>1</strong> of 1 rule speaks" in page
     assert "2000001" in page and "<strong>0</strong> hits" not in page
     page = engineer_client.post(url, {"protocol": "http", "name_patterns": "ET SCAN *"}).text
-    assert "<strong>0</strong> of 1 rules speak" in page
+    assert "<strong>0</strong> of 1 rule speaks" in page
     assert "<strong>0</strong> hits" in page and "2000001" in page  # among those that do not speak
     assert "expected" in engineer_client.post(url, {"protocol": "http", "sids": "x"}).text.lower()
 

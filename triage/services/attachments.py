@@ -10,6 +10,7 @@ from datetime import datetime
 from pathlib import Path
 
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from accounts.models import User
 from detection import evidence
@@ -90,10 +91,12 @@ def _sessions_of(capture: bytes, received: datetime) -> Read:
 
 def _words(read: Read) -> str:
     if read.kit is not None and not read.records:
-        return _("%(count)s features") % {"count": len(read.kit.features)}
-    told = _("%(count)s sessions") % {"count": len(read.records)}
-    skipped = _("%(count)s lines passed over") % {"count": read.skipped} if read.skipped else ""
-    return " · ".join(filter(None, (told, skipped, *read.notes)))
+        features = len(read.kit.features)
+        return ngettext("%(n)s feature", "%(n)s features", features) % {"n": features}
+    sessions = len(read.records)
+    told = ngettext("%(n)s session", "%(n)s sessions", sessions) % {"n": sessions}
+    skipped = ngettext("%(n)s line passed over", "%(n)s lines passed over", read.skipped) % {"n": read.skipped}
+    return " · ".join((told, *([skipped] if read.skipped else []), *read.notes))
 
 
 def keep(complaint: Complaint, files: Sequence[File], by: User | None) -> list[Attachment]:
