@@ -1,4 +1,4 @@
-"""A complaint's whole life and an incident's, by keyboard alone: the focus is where the hand expects it, and seen."""
+"""From the field to a closed incident, by keyboard alone: the focus is where the hand expects it, and seen."""
 
 from __future__ import annotations
 
@@ -6,9 +6,7 @@ import pytest
 
 from accounts.roles import Role
 from tests import factories, field
-from tests.triage.conftest import ATTACK
-from triage.models import Complaint, Incident
-from triage.tasks import collect_complaints
+from triage.models import Incident
 
 pytestmark = pytest.mark.django_db(transaction=True)
 LOOKS = "e => getComputedStyle(e).outlineStyle"
@@ -62,47 +60,3 @@ def test_from_the_field_to_a_closed_incident(page, sign_in):
     page.wait_for_selector("h2:has-text('What is done about it')", state="detached")
     incident = Incident.objects.get()
     assert (incident.state, incident.closing) == ("closed", "new-normal")
-
-
-def test_from_filing_to_told(page, sign_in, loud, customer):
-    support, expert = factories.make_user(Role.SUPPORT), factories.make_user(Role.EXPERT)
-    sign_in(support).goto("/")
-    press(page, "g", "c")
-    page.wait_for_selector("h1:has-text('Complaints')")
-    press(page, "n")
-    focused(page, "#id_customer")
-    page.keyboard.type("ACME")
-    press(page, "Tab")
-    page.keyboard.insert_text(ATTACK)
-    press(page, "Tab")
-    page.keyboard.type("soc@acme.example")
-    press(page, "Enter")
-    page.wait_for_selector("h1:has-text('C-')")
-
-    sign_in(expert).goto("/complaints/")
-    press(page, "j")
-    focused(page, "tr[data-row] a")
-    press(page, "Enter")
-    page.wait_for_selector("h1:has-text('C-')")
-    press(page, "i")
-    page.wait_for_url("**/items/*/")
-    press(page, "g", "q")
-    page.wait_for_selector("h1:has-text('Queues')")
-    press(page, "w")
-    page.wait_for_selector("#workbench:focus")
-    press(page, "m")
-    page.wait_for_selector("#verdict", state="detached")
-    collect_complaints()
-    assert Complaint.objects.get().state == "rejected"
-
-    sign_in(support).goto("/complaints/")
-    press(page, "j", "Enter")
-    page.wait_for_selector("h1:has-text('C-')")
-    press(page, "w")
-    focused(page, "#answer")
-    press(page, "Control+a")
-    page.keyboard.type("It was an attack: here is why.")
-    press(page, "Tab", "Enter")
-    page.wait_for_selector(".flash--success")
-    complaint = Complaint.objects.get()
-    assert (complaint.state, complaint.deadline.reading().state) == ("told", "met")
