@@ -23,8 +23,10 @@ _WORDS = {
 
 
 @register.filter
-def counted(number: float, noun: str) -> str:
-    """Return a number and its noun: `{{ board.sessions|counted:"session" }}`."""
+def counted(number: object, noun: str) -> str:
+    """Return a number and its noun: `{{ board.sessions|counted:"session" }}`; a dash where nothing was counted."""
+    if not isinstance(number, int | float):
+        return "–"
     whole = int(number) == number
-    told = intcomma(int(number)) if whole else floatformat(number, -2)
+    told = intcomma(int(number)) if whole else floatformat(number, -1)
     return _WORDS[noun] % {"count": int(number) if whole else 2, "n": told}  # fractions are many: 1.5 sessions
