@@ -1,4 +1,4 @@
-"""What is deleted of telemetry by age, every night (docs/decisions/0074). What was unusual stays."""
+"""What is deleted of telemetry by age, every night (docs/decisions/0073). What was unusual stays."""
 
 from __future__ import annotations
 
