@@ -31,7 +31,7 @@ def acme(db: None) -> Organisation:
 
 def test_the_page_of_an_organisation_says_what_was_wanted_and_what_came(acme: Organisation, senior_client: Any) -> None:
     text = senior_client.get(reverse("triage:organisation", args=[acme.slug])).content.decode()
-    assert "Wanted: <strong>2</strong> alerts a day" in text and "over the last 3 days" in text
+    assert "Alerts wanted a day: <strong>2</strong>" in text and "over the last 3 days" in text
     assert f"{Entity.objects.count()} users and hosts" in text
     assert senior_client.get(reverse("triage:risk")).content.decode().count("Acme (synthetic)") == 1
     found = senior_client.get(reverse("triage:organisation", args=[acme.slug]), {"q": "gerr"}).content.decode()
