@@ -369,7 +369,7 @@ def test_the_page_of_a_proof_tells_what_is_claimed_and_what_is_needed(
         "≥ 5.0 %",
         "decided by domains",
         "0 of 8 answered",
-        "8 of 8 sessions",
+        "8, at random, of what the version flagged: 8 sessions",
         "7 source hosts",
         "per 1,000 hosts and day",
     ):

@@ -37,7 +37,7 @@ def test_without_a_script_it_is_a_form_whose_page_lists_what_was_sent(engineer_c
     assert "A worker will read it" in engineer_client.get(URL).text
     assert run_jobs() == 2
     page = engineer_client.get(URL).text
-    assert "<strong>5</strong> sessions" in page and "<strong>3</strong> sessions" in page
+    assert "<strong>5 sessions</strong>" in page and "<strong>3 sessions</strong>" in page
     assert {intake.sensor.name for intake in Intake.objects.all()} == {"office"}
     assert not left()
 
@@ -50,7 +50,7 @@ def test_with_a_script_each_file_is_answered_by_a_fragment(engineer_client, run_
     assert state in fragment
     run_jobs()
     shown = engineer_client.get(state).text
-    assert "<strong>5</strong> sessions" in shown
+    assert "<strong>5 sessions</strong>" in shown
     assert "hx-trigger" not in shown  # it has ended
 
 
