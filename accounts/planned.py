@@ -20,3 +20,15 @@ class PlannedCursor(Cursor[Any]):
         finally:
             self.connection.prepare_threshold = None
         return self
+
+
+class LoggedCursor(PlannedCursor):
+    """The same for Django's log of queries: psycopg forgets the text of a statement that is planned already."""
+
+    def execute(self, *args: Any, **kwargs: Any) -> Self:
+        """Run a statement and keep its text, values apart."""
+        super().execute(*args, **kwargs)
+        if self._query is None:
+            self._query = self._query_cls(self._tx)
+            self._query.convert(*args)
+        return self

@@ -27,11 +27,16 @@ def cursor() -> CursorWrapper:
     as Django asks for."""
     if connection.vendor != "postgresql" or connection.settings_dict.get("DISABLE_SERVER_SIDE_CURSORS"):
         return connection.cursor()
-    from accounts.planned import PlannedCursor
+    from accounts.planned import LoggedCursor, PlannedCursor
 
     connection.ensure_connection()
-    made: Any = PlannedCursor(connection.connection)  # the stubs know no other wrapper than Django's
-    return connection.make_debug_cursor(made) if connection.queries_logged else connection.make_cursor(made)
+    kind, wrap = (
+        (LoggedCursor, connection.make_debug_cursor)
+        if connection.queries_logged
+        else (PlannedCursor, connection.make_cursor)
+    )
+    made: Any = kind(connection.connection)  # the stubs know no other wrapper than Django's
+    return wrap(made)
 
 
 @dataclass(frozen=True, slots=True)
