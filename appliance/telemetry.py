@@ -16,8 +16,8 @@ from typing import Any
 
 from appliance.home import Home, write_atomically
 from appliance.scorer import BundleScorer
-from detection.adaptive.places import score_bin
 from detection.envelopes import seal
+from detection.score_bins import score_bin
 
 WAITING = 100_000  # sessions that may wait for their rule hits
 LATE = timedelta(hours=1)  # an hour is complete when it has been over for so long

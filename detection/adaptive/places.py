@@ -5,8 +5,8 @@ what its score leaves to the other class:
 
     s = -ln(1 - score) = ln(1 + exp(raw))
 
-Counted by day in bins of 0.05 nats, decayed by 28 days, the budget finds s* (specification, section 6), and the
-threshold is 1 - exp(-s*) = 1 - q. A place is counted by numbers alone: no session leaves it.
+Counted by day in the bins of `detection.score_bins`, decayed by 28 days, the budget finds s* (specification,
+section 6), and the threshold is 1 - exp(-s*) = 1 - q. A place is counted by numbers alone: no session leaves it.
 """
 
 from __future__ import annotations
@@ -20,9 +20,10 @@ import numpy as np
 
 from detection.adaptive.calibration import COLD, Calibration, Fit, fit, surprise_bin
 from detection.adaptive.policy import POLICY, Policy
+from detection.score_bins import BINS, WIDTH
 
 # sessions are many and alerts among them few: fifty that were counted carry a tail, whatever share of all they are
-PLACES = replace(POLICY, least_tail_share=0.0)
+PLACES = replace(POLICY, least_tail_share=0.0, surprise_width=WIDTH, surprise_bins=BINS)
 LOWEST = 0.5  # of proposals: below it the model itself holds the other class for likelier
 HIGHEST = 1 - 1e-6
 
@@ -62,13 +63,6 @@ class PlaceThreshold:
     def is_lowest(self) -> bool:
         """Whether the budget allows more than there is to tell."""
         return self.threshold == LOWEST
-
-
-def score_bin(score: float, policy: Policy = PLACES) -> int:
-    """Return the bin of one score, a probability; plain Python, because it is asked per session."""
-    if score >= 1:
-        return policy.surprise_bins - 1
-    return min(int(-math.log1p(-score) / policy.surprise_width), policy.surprise_bins - 1)
 
 
 def score_counts(raw: Any, policy: Policy = PLACES) -> dict[int, int]:

@@ -28,7 +28,8 @@ PROGRAM = """
 import sys
 class Closed:
     def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in {closed}:
+        parent, _, _ = name.rpartition(".")
+        if name.partition(".")[0] in {closed} or parent.startswith("detection") and parent not in {packages}:
             raise ModuleNotFoundError("not a package of the appliance: " + name)
 sys.meta_path.insert(0, Closed())
 from appliance.__main__ import main
@@ -66,7 +67,8 @@ def alone(*arguments: str) -> str:
         if not {owner.lower().replace("_", "-") for owner in owners} & own and not module.startswith("_")
     }
     assert closed >= NEVER
-    program = PROGRAM.format(closed=sorted(closed), arguments=list(arguments))
+    packages = tomllib.loads((PROJECT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    program = PROGRAM.format(closed=sorted(closed), packages=packages, arguments=list(arguments))
     ran = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr
     return ran.stdout

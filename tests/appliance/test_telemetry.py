@@ -15,8 +15,8 @@ import pytest
 from appliance import telemetry, verbs
 from appliance.run import Policy, Runner
 from appliance.scorer import BundleScorer
-from detection.adaptive.places import score_bin
 from detection.envelopes import EnvelopeRefused, unseal
+from detection.score_bins import score_bin
 from tests.appliance import homes
 
 LATER = datetime(2030, 1, 1, tzinfo=UTC)

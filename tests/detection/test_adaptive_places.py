@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from detection.adaptive.places import LOWEST, PlaceDay, propose, score_bin, score_counts
+from detection.adaptive.places import LOWEST, PlaceDay, propose, score_counts
+from detection.score_bins import score_bin
 from detection.thresholds import sigmoid
 
 RAW = st.lists(st.floats(-12, 20), min_size=60, max_size=300)

@@ -12,7 +12,7 @@ import time_machine
 from django.urls import reverse
 
 from accounts.models import AuditEntry
-from detection.adaptive.places import score_bin
+from detection.score_bins import score_bin
 from models_registry.models import Version
 from models_registry.services import dials
 from tests import factories

@@ -7,6 +7,8 @@ import triage.models.risk
 from django.conf import settings
 from django.db import migrations, models
 
+from accounts.evidence import guard, unguard
+
 
 class Migration(migrations.Migration):
 
@@ -71,11 +73,13 @@ class Migration(migrations.Migration):
             name='version',
             field=models.PositiveIntegerField(default=0),
         ),
+        unguard("triage_riskweights"),
         migrations.AddField(
             model_name='riskweights',
             name='versions',
             field=models.JSONField(default=dict),
         ),
+        guard("triage_riskweights"),
         migrations.AddConstraint(
             model_name='riskscore',
             constraint=models.UniqueConstraint(fields=('entity', 'day', 'feature', 'version'), name='one_risk_score_per_feature_and_day'),

@@ -119,7 +119,7 @@ class PairDay(models.Model):
 
 
 class ScoreDay(models.Model):
-    """How the scores of a version lay at one site on a UTC day: sessions by bin (detection.adaptive.places)."""
+    """How the scores of a version lay at one site on a UTC day: sessions by bin (detection.score_bins)."""
 
     site = models.ForeignKey(Site, on_delete=models.PROTECT, related_name="score_days", db_index=False)
     version = models.ForeignKey(Version, on_delete=models.PROTECT, related_name="+", db_index=False)
