@@ -25,6 +25,7 @@ from jobs.services import broker
 from models_registry.services import training
 from tests import factories
 from tests.guards import guard_all
+from tests.processes import wait_for_requests
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -222,6 +223,7 @@ def page(browser: Any, live_server: Any) -> Iterator[Any]:
     tab.on("dialog", lambda dialog: (complaints.append(f"dialog: {dialog.message}"), dialog.dismiss()))
     yield tab
     context.close()
+    wait_for_requests()
     assert not complaints, complaints
 
 

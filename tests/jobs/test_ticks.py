@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
 import time
@@ -12,11 +11,10 @@ from pathlib import Path
 
 import pytest
 import time_machine
-from django.db import connections
 
 from jobs.models import Tick
 from jobs.services import ticks
-from tests.processes import forget_connections
+from tests.processes import fork
 
 NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
@@ -59,29 +57,20 @@ def test_a_dead_holder_is_waited_for_as_long_as_its_lease():
 
 def _tick_on(log: Path, until: float) -> None:
     """Run ticks as fast as they come; write when each began and ended."""
-    forget_connections()
-    try:
-        while time.monotonic() < until:
-            with ticks.hold("score", seconds=1) as mine:
-                if mine:
-                    began = time.monotonic()
-                    time.sleep(0.02)
-                    with log.open("a") as file:
-                        file.write(f"{began} {time.monotonic()}\n")
-            time.sleep(0.005)
-    finally:
-        connections.close_all()
+    while time.monotonic() < until:
+        with ticks.hold("score", seconds=1) as mine:
+            if mine:
+                began = time.monotonic()
+                time.sleep(0.02)
+                with log.open("a") as file:
+                    file.write(f"{began} {time.monotonic()}\n")
+        time.sleep(0.005)
 
 
 @pytest.mark.django_db(transaction=True)
 def test_four_processes_never_overlap_even_when_one_is_killed(tmp_path):
-    connections.close_all()  # a forked child must not share the parent's connection
-    context = multiprocessing.get_context("fork")
     until = time.monotonic() + 5
-    processes = []
-    for number in range(4):
-        processes.append(context.Process(target=_tick_on, args=(tmp_path / str(number), until)))
-        processes[-1].start()
+    processes = [fork(_tick_on, tmp_path / str(number), until) for number in range(4)]
     time.sleep(1)
     os.kill(processes[0].pid, signal.SIGKILL)
     for process in processes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
 import time
@@ -11,7 +10,6 @@ from random import Random
 from typing import Any
 
 import pytest
-from django.db import connections
 from django.utils import timezone
 
 from jobs.models import Job, State
@@ -21,7 +19,7 @@ from labeling.services import bulk, bulk_previews
 from labeling.services.details import Given
 from labeling.services.filters import EVERYTHING
 from tests import factories
-from tests.processes import forget_connections
+from tests.processes import fork
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 ITEMS, MOST_KILLS = 400, 12
@@ -40,21 +38,11 @@ def given(db, monkeypatch) -> BulkVerdict:
     return bulk.start(queue, EVERYTHING, expert, told, digest=shown.digest, lots=Random(1))
 
 
-def work_on(pk: int, work: Work) -> None:
-    forget_connections()
-    try:
-        jobs.run(pk, work)
-    finally:
-        connections.close_all()
-
-
 def killed_again_and_again(pk: int, work: Work, lots: Random) -> int:
     """Kill the worker of a job until it ends; return how often."""
     kills = 0
     while Job.objects.get(pk=pk).is_live:
-        connections.close_all()
-        worker = multiprocessing.get_context("fork").Process(target=work_on, args=(pk, work))
-        worker.start()
+        worker = fork(jobs.run, pk, work)
         worker.join(lots.uniform(0.05, 0.6) if kills < MOST_KILLS else 120)
         if worker.is_alive():
             assert worker.pid is not None

@@ -2,39 +2,29 @@
 
 from __future__ import annotations
 
-import multiprocessing
 from collections import Counter
-from multiprocessing.connection import Connection
-from typing import Any
 
 import pytest
-from django.db import connections
 
 from accounts.models import User
 from labeling.models import Item, ItemState, Label, Queue
 from labeling.services import claims, labels
 from tests import factories
 from tests.factories import make_session_item as make_item
-from tests.processes import forget_connections
+from tests.processes import at_once
 
 CLAIMANTS = 8
 ITEMS = 120
 
 
-def _work(queue: int, expert: int, answers: Connection) -> None:
-    """Claim and answer until nothing is left; send what was claimed."""
-    forget_connections()
+def _work(queue: int, expert: int) -> list[int]:
+    """Claim and answer until nothing is left; return what was claimed."""
     found = []
-    try:
-        line, person = Queue.objects.get(pk=queue), User.objects.get(pk=expert)
-        while (item := claims.claim_next(line, person)) is not None:
-            found.append(item.pk)
-            labels.submit(item, person, "positive")
-        answers.send(found)
-    except Exception as error:
-        answers.send(repr(error))
-    finally:
-        connections.close_all()
+    line, person = Queue.objects.get(pk=queue), User.objects.get(pk=expert)
+    while (item := claims.claim_next(line, person)) is not None:
+        found.append(item.pk)
+        labels.submit(item, person, "positive")
+    return found
 
 
 @pytest.mark.django_db(transaction=True)
@@ -43,7 +33,7 @@ def test_eight_claimants_never_hold_the_same_item():
     for _ in range(ITEMS):
         make_item(queue)
     people = [factories.make_user() for _ in range(CLAIMANTS)]
-    claimed = _run([(queue.pk, person.pk) for person in people])
+    claimed = at_once(_work, [(queue.pk, person.pk) for person in people])
     assert [found for found in claimed if isinstance(found, str)] == []
     counts = Counter(pk for found in claimed for pk in found)
     assert sorted(counts) == sorted(Item.objects.values_list("pk", flat=True))
@@ -58,25 +48,9 @@ def test_two_answers_each_come_from_two_people():
     for _ in range(30):
         make_item(queue)
     people = [factories.make_user() for _ in range(CLAIMANTS)]
-    _run([(queue.pk, person.pk) for person in people])
+    at_once(_work, [(queue.pk, person.pk) for person in people])
     answered = list(Label.objects.values_list("item_id", "expert_id"))
     assert len(answered) == len(set(answered))
     # a claimant who finds all that is left in other hands goes home, so the last few may keep one answer
     assert 50 < len(answered) <= 60
     assert max(Counter(item for item, _expert in answered).values()) == 2
-
-
-def _run(workers: list[tuple[int, int]]) -> list[Any]:
-    connections.close_all()  # a forked child must not share the parent's connection
-    context = multiprocessing.get_context("fork")
-    pipes, processes = [], []
-    for queue, expert in workers:
-        here, there = context.Pipe(duplex=False)
-        process = context.Process(target=_work, args=(queue, expert, there))
-        process.start()
-        pipes.append(here)
-        processes.append(process)
-    found = [pipe.recv() if pipe.poll(60) else "no answer" for pipe in pipes]
-    for process in processes:
-        process.join(10)
-    return found

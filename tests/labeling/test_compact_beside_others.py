@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import random
 import signal
@@ -11,7 +10,6 @@ from datetime import timedelta
 
 import orjson
 import pytest
-from django.db import connections
 from django.db.models import F
 
 from labeling.models import Item, ItemHost
@@ -22,7 +20,7 @@ from models_registry.services import boards, compaction, corrections
 from tests import factories
 from tests.labeling.conftest import eve_record, make_scores
 from tests.models_registry.test_compact_by_processes import compact_what_is_due, small_batches
-from tests.processes import forget_connections
+from tests.processes import fork
 from traffic import storage
 from traffic.models import Intake, LateHit, Segment
 from traffic.services import ingest, late_hits, retention, runs
@@ -32,7 +30,6 @@ SEGMENTS, ROWS, HIT, KILLS = 24, 20, 6, 10
 
 
 def _others(rounds: int) -> None:
-    forget_connections()
     for _ in range(rounds):
         late_hits.collect()
         corrections.correct_waiting()
@@ -44,7 +41,6 @@ def _others(rounds: int) -> None:
 
 
 def _compactions(rounds: int) -> None:
-    forget_connections()
     for _ in range(rounds):
         compact_what_is_due()
     os._exit(0)
@@ -68,18 +64,12 @@ def test_compactions_beside_others_and_killed_ones(make_segment, tmp_path, small
             record = eve_record(number) | {"event_type": "alert", "alert": told}
             lines.append(orjson.dumps({name: value for name, value in record.items() if name != "http"}))
         (tmp_path / f"late-{start}.json").write_bytes(b"\n".join(lines))
-    connections.close_all()
-    context = multiprocessing.get_context("fork")
     dice = random.Random(3)
-    others = [context.Process(target=_others, args=(12,)) for _ in range(2)]
-    for process in others:
-        process.start()
+    others = [fork(_others, 12) for _ in range(2)]
     for turn in range(KILLS):  # logs of hits come while segments are being merged
         for start in range(turn * ROWS, SEGMENTS * ROWS, KILLS * ROWS):
             ingest.ingest_paths([tmp_path / f"late-{start}.json"], "core-1")
-        connections.close_all()
-        victim = context.Process(target=_compactions, args=(100,))
-        victim.start()
+        victim = fork(_compactions, 100)
         time.sleep(dice.uniform(0.1, 0.6))
         os.kill(victim.pid or 0, signal.SIGKILL)
         victim.join()
@@ -89,10 +79,8 @@ def test_compactions_beside_others_and_killed_ones(make_segment, tmp_path, small
     time.sleep(0.4)  # until the last lease is over
     deadline = time.monotonic() + 30
     while (compaction.plan().batches or LateHit.objects.count() < SEGMENTS * HIT) and time.monotonic() < deadline:
-        for process in (context.Process(target=_others, args=(2,)), context.Process(target=_compactions, args=(2,))):
-            connections.close_all()
-            process.start()
-            process.join(60)
+        for work in (_others, _compactions):
+            fork(work, 2).join(60)
     hit = SEGMENTS * HIT
     assert not Segment.objects.sealed().filter(compacted_at=None).exists()
     assert sum(Segment.objects.sealed().values_list("rows", flat=True)) == SEGMENTS * ROWS

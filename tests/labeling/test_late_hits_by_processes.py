@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import random
 import signal
@@ -10,7 +9,6 @@ import time
 
 import orjson
 import pytest
-from django.db import connections
 
 from labeling.models import Item, ItemHost
 from labeling.services import late_hits as item_hits
@@ -19,7 +17,7 @@ from models_registry.models import Correction, ScoreFile
 from models_registry.services import boards, corrections
 from tests import factories
 from tests.labeling.conftest import eve_record, make_scores
-from tests.processes import forget_connections
+from tests.processes import fork
 from traffic.models import Intake, LateHit, Segment
 from traffic.services import ingest, late_hits
 
@@ -27,7 +25,6 @@ SEGMENTS, ROWS, HIT = 4, 30, 10
 
 
 def _work(rounds: int) -> None:
-    forget_connections()
     for _ in range(rounds):
         late_hits.collect()
         corrections.correct_waiting()
@@ -55,18 +52,13 @@ def test_workers_beside_each_other_and_killed_ones_count_every_hit_once(make_seg
         path = tmp_path / f"late-{start}.json"
         path.write_bytes(b"\n".join(lines))
         ingest.ingest_paths([path], "core-1")
-    connections.close_all()
-    context = multiprocessing.get_context("fork")
     dice = random.Random(7)
     for _ in range(kills):
-        victim = context.Process(target=_work, args=(100,))
-        victim.start()
+        victim = fork(_work, 100)
         time.sleep(dice.uniform(0.0, 0.4))
         os.kill(victim.pid or 0, signal.SIGKILL)
         victim.join()
-    processes = [context.Process(target=_work, args=(3,)) for _ in range(3)]
-    for process in processes:
-        process.start()
+    processes = [fork(_work, 3) for _ in range(3)]
     for process in processes:
         process.join(120)
         assert process.exitcode == 0

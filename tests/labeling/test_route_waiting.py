@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import multiprocessing
-from typing import Any
-
 import orjson
 import pytest
-from django.db import connections
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -21,7 +17,7 @@ from labeling.services.spread import Seen
 from models_registry.models import ScoreFile
 from tests import factories
 from tests.labeling.conftest import eve_record, make_scores
-from tests.processes import forget_connections
+from tests.processes import at_once
 from traffic import storage
 
 pytestmark = pytest.mark.django_db
@@ -204,16 +200,6 @@ def test_questions_to_the_database_do_not_grow_with_sessions(version, make_segme
         assert route_waiting() == 303
 
 
-def _route(queue: Any) -> None:
-    forget_connections()
-    try:
-        queue.send(route_waiting())
-    except Exception as error:
-        queue.send(repr(error))
-    finally:
-        connections.close_all()
-
-
 @pytest.mark.django_db(transaction=True)
 def test_routers_beside_each_other_count_nothing_twice(make_segment):
     version = factories.make_version()
@@ -222,19 +208,7 @@ def test_routers_beside_each_other_count_nothing_twice(make_segment):
         segment = make_segment([eve_record(number) for number in range(start, start + 40)])
         make_scores(version, segment, dict.fromkeys(range(40), 2.0))
         make_scores(newer, segment, dict.fromkeys(range(10, 40), 2.0))
-    connections.close_all()
-    context = multiprocessing.get_context("fork")
-    pipes = []
-    processes = []
-    for _ in range(4):
-        here, there = context.Pipe(duplex=False)
-        process = context.Process(target=_route, args=(there,))
-        process.start()
-        pipes.append(here)
-        processes.append(process)
-    routed = [pipe.recv() if pipe.poll(60) else "no answer" for pipe in pipes]
-    for process in processes:
-        process.join(10)
+    routed = at_once(route_waiting, [()] * 4)
     assert sum(routed) == 200, routed
     item = Item.objects.get()
     assert (item.sessions, item.hosts) == (200, 7)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
 from collections.abc import Callable
@@ -10,7 +9,6 @@ from random import Random
 from typing import Any
 
 import pytest
-from django.db import connections
 from django.utils import timezone
 
 from jobs.models import Job, State
@@ -20,7 +18,7 @@ from labeling.services import hunt_sends
 from tests import factories
 from tests.labeling.conftest import make_scores
 from tests.models_registry.loop import http, take_in
-from tests.processes import forget_connections
+from tests.processes import fork
 from traffic.models import Segment
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
@@ -39,21 +37,11 @@ def sent(db, tmp_path, monkeypatch) -> HuntSend:
     return hunt_sends.start("", version.detector, by, "drill", since=None, until=now)
 
 
-def work_on(pk: int, work: Callable[[jobs.Lease], dict[str, Any]]) -> None:
-    forget_connections()
-    try:
-        jobs.run(pk, work)
-    finally:
-        connections.close_all()
-
-
 def killed_again_and_again(pk: int, work: Callable[[jobs.Lease], dict[str, Any]], lots: Random) -> int:
     """Kill the worker of a job until it ends; return how often."""
     kills = 0
     while Job.objects.get(pk=pk).is_live:
-        connections.close_all()
-        worker = multiprocessing.get_context("fork").Process(target=work_on, args=(pk, work))
-        worker.start()
+        worker = fork(jobs.run, pk, work)
         worker.join(lots.uniform(0.2, 1.0) if kills < MOST_KILLS else 120)
         if worker.is_alive():
             assert worker.pid is not None

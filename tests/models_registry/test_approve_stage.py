@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import multiprocessing
-from multiprocessing.connection import Connection
-from typing import Any
-
 import pytest
-from django.db import IntegrityError, connections, transaction
+from django.db import IntegrityError, transaction
 from django.urls import reverse
 
 from accounts.models import AuditEntry, User
@@ -17,7 +13,7 @@ from models_registry.services import stages, versions
 from models_registry.services.stages import StageRefused, approve, decline, propose
 from tests.factories import make_detector, make_snapshot, make_user, make_version
 from tests.models_registry.staging import gated
-from tests.processes import forget_connections
+from tests.processes import at_once
 
 
 def stage_of(version: Version) -> str:
@@ -148,34 +144,11 @@ def test_an_engineer_cannot_press_for_an_engineer(client, silent, engineer):
     assert stage_of(silent) == "silent"
 
 
-def _approve(proposal: int, person: int, answers: Connection) -> None:
-    forget_connections()
+def _approve(proposal: int, person: int) -> int | str:
     try:
-        made = stages.approve(StageProposal.objects.get(pk=proposal), User.objects.get(pk=person))
-        answers.send(made.pk)
+        return stages.approve(StageProposal.objects.get(pk=proposal), User.objects.get(pk=person)).pk
     except StageRefused as refusal:
-        answers.send(str(refusal))
-    except Exception as error:
-        answers.send(repr(error))
-    finally:
-        connections.close_all()
-
-
-def _at_once(work: list[tuple[int, int]]) -> list[Any]:
-    """Approve in as many processes; return what each said."""
-    connections.close_all()
-    context = multiprocessing.get_context("fork")
-    running = []
-    for proposal, person in work:
-        here, there = context.Pipe(duplex=False)
-        process = context.Process(target=_approve, args=(proposal, person, there))
-        process.start()
-        running.append((process, here))
-    answers = []
-    for process, here in running:
-        answers.append(here.recv() if here.poll(60) else "no answer")
-        process.join()
-    return answers
+        return str(refusal)
 
 
 @pytest.mark.django_db(transaction=True)
@@ -183,7 +156,7 @@ def test_two_approvals_at_once_are_one():
     silent = make_version()
     gated(silent)
     proposal = propose(silent, "active", make_user(Role.ENGINEER))
-    answers = _at_once([(proposal.pk, make_user(Role.SENIOR).pk) for _ in range(4)])
+    answers = at_once(_approve, [(proposal.pk, make_user(Role.SENIOR).pk) for _ in range(4)])
     assert answers == [StageDecision.objects.get().pk] * 4
     assert StageChange.objects.count() == 1
 
@@ -196,6 +169,6 @@ def test_two_promotions_at_once_leave_one_active_version():
     gated(other, snapshot=snapshot)
     engineer, senior = make_user(Role.ENGINEER), make_user(Role.SENIOR)
     proposals = [propose(version, "active", engineer) for version in (one, other)]
-    answers = _at_once([(proposal.pk, senior.pk) for proposal in proposals])
+    answers = at_once(_approve, [(proposal.pk, senior.pk) for proposal in proposals])
     assert sum(isinstance(answer, int) for answer in answers) == 1, answers
     assert sorted([stage_of(one), stage_of(other)]) == ["active", "silent"]

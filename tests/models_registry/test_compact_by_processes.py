@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import random
 import signal
@@ -12,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.db import connections
 from django.db.models import F
 from django.utils import timezone
 
@@ -23,14 +21,13 @@ from models_registry.services import compaction, corrections, indicators, retent
 from models_registry.services.detectors import make_detector
 from tests.models_registry import loop
 from tests.models_registry.stored_facts import facts, files, files_with_a_row
-from tests.processes import forget_connections
+from tests.processes import fork
 from traffic.models import Segment
 from traffic.services import late_hits, runs
 from traffic.services import retention as traffic_retention
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 FILES, SESSIONS, KILLS = 24, 20, 15
-CONTEXT = multiprocessing.get_context("fork")
 
 
 def compact_what_is_due() -> None:
@@ -53,7 +50,6 @@ def wait_for_a_draft() -> bool:
 
 
 def _worker(rounds: int) -> None:
-    forget_connections()
     for _ in range(rounds):
         compact_what_is_due()
     os._exit(0)
@@ -88,13 +84,10 @@ def test_killed_compactions_lose_and_double_nothing(small_batches: None, tmp_pat
     Segment.objects.update(created_at=F("created_at") - timedelta(hours=3))
     before = facts()
     assert len(before["sessions"]) == FILES * (SESSIONS + 1)
-    connections.close_all()
     dice = random.Random(11)
     interrupted = 0
     for _ in range(KILLS):
-        connections.close_all()
-        victim = CONTEXT.Process(target=_worker, args=(50,))
-        victim.start()
+        victim = fork(_worker, 50)
         interrupted += wait_for_a_draft()
         time.sleep(dice.uniform(0.0, 0.06))  # somewhere between its first file and the end of the switch
         os.kill(victim.pid or 0, signal.SIGKILL)
@@ -133,18 +126,15 @@ def test_a_killed_retention_is_finished_by_the_next(tmp_path: Path) -> None:
     old = Segment.objects.order_by("pk")[: count // 2]
     kept = set(Segment.objects.order_by("pk")[count // 2 :].values_list("pk", flat=True))
     Segment.objects.filter(pk__in=[one.pk for one in old]).update(created_at=timezone.now() - timedelta(days=100))
-    connections.close_all()
     dice = random.Random(5)
     for _ in range(12):
-        victim = CONTEXT.Process(target=_retention)
-        victim.start()
+        victim = fork(_retention)
         time.sleep(dice.uniform(0.0, 0.06))
         os.kill(victim.pid or 0, signal.SIGKILL)
         victim.join()
         for segment in Segment.objects.sealed():  # whatever may be used is there
             assert segment.pk in kept or segment.deleted_at is None
             assert {segment.sessions_path, segment.raw_path} <= files()
-        connections.close_all()
     traffic_retention.delete_old()
     assert set(Segment.objects.sealed().values_list("pk", flat=True)) == kept
     assert {path for path in files() if path.startswith("segments/")} == {
@@ -153,7 +143,6 @@ def test_a_killed_retention_is_finished_by_the_next(tmp_path: Path) -> None:
 
 
 def _retention() -> None:
-    forget_connections()
     for _ in range(20):
         traffic_retention.delete_old()
     os._exit(0)

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
-from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
-from django.db import connections, transaction
+from django.db import transaction
 
 from accounts.models import AuditEntry
 from accounts.roles import Role
@@ -27,7 +25,7 @@ from models_registry.services import (
 from tests.factories import make_detector, make_snapshot, make_user, make_version
 from tests.models_registry.loop import keep_snapshot, make_loop, right_rows
 from tests.models_registry.staging import gated
-from tests.processes import forget_connections
+from tests.processes import at_once
 
 
 def kinds() -> list[str]:
@@ -121,34 +119,17 @@ def test_a_bundles_receipt_does_not_move_with_what_others_do() -> None:
     assert ledger.receipt([make_detector()]) == {}
 
 
-def _change(pk: int, answers: Connection) -> None:
-    forget_connections()
-    try:
-        for _turn in range(5):
-            for new in ("silent", "candidate"):
-                versions.change_stage(Version.objects.select_related("detector").get(pk=pk), new, reason="test")
-        answers.send("done")
-    except Exception as error:
-        answers.send(repr(error))
-    finally:
-        connections.close_all()
+def _change(pk: int) -> str:
+    for _turn in range(5):
+        for new in ("silent", "candidate"):
+            versions.change_stage(Version.objects.select_related("detector").get(pk=pk), new, reason="test")
+    return "done"
 
 
 @pytest.mark.django_db(transaction=True)
 def test_writers_at_once_make_one_chain() -> None:
     changed = [make_version(stage="candidate").pk for _ in range(4)]
-    connections.close_all()
-    context = multiprocessing.get_context("fork")
-    running = []
-    for pk in changed:
-        here, there = context.Pipe(duplex=False)
-        process = context.Process(target=_change, args=(pk, there))
-        process.start()
-        running.append((process, here))
-    answers = [here.recv() if here.poll(60) else "no answer" for _process, here in running]
-    for process, _here in running:
-        process.join()
-    assert answers == ["done"] * 4
+    assert at_once(_change, [(pk,) for pk in changed]) == ["done"] * 4
     checked = ledger_check.verify(files=False)
     assert (checked.findings, checked.entries) == ([], 1 + 4 * 5 * 2)
 

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import multiprocessing
 from datetime import UTC, datetime, timedelta
 
 import pytest
 import time_machine
-from django.db import connections
 from django.urls import reverse
 
 from accounts.roles import Role
 from labeling.models import ComplaintItem
 from labeling.services import claims, labels
 from tests.factories import enter, make_complaint, make_user
-from tests.processes import forget_connections
+from tests.processes import at_once
 from tests.triage.test_complaint import RECORD
 from triage.models import Complaint, DeadlineNotice, State
 from triage.services import complaints, deadlines, filing, lists
@@ -207,27 +205,10 @@ def test_the_tick_writes_them(complaint):
     assert watch_deadlines() == 4
 
 
-def _watch(now: datetime, start) -> None:
-    forget_connections()
-    try:
-        start.wait()
-        deadlines.watch(now)
-    finally:
-        connections.close_all()
-
-
 @pytest.mark.django_db(transaction=True)
 def test_four_processes_at_once_warn_once():
     by = make_user()
     for _ in range(10):
         make_complaint(received_at=RECEIVED, filed_by=by)
-    connections.close_all()
-    context = multiprocessing.get_context("fork")
-    start = context.Barrier(4)
-    processes = [context.Process(target=_watch, args=(hours(24.5), start)) for _ in range(4)]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join(60)
-    assert [process.exitcode for process in processes] == [0] * 4
+    assert sum(at_once(deadlines.watch, [(hours(24.5),)] * 4)) == 20
     assert DeadlineNotice.objects.count() == 20
