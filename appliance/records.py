@@ -6,7 +6,7 @@ from typing import Any
 
 from detection.sessions import Row
 from detection.sources import certificates
-from detection.sources.suricata import FLOW_FIELDS, flow_values, session_row
+from detection.sources.suricata import FLOW_FIELDS, flow_end, session_row
 from detection.sources.values import decode_uri, joined, micros, optional_micros
 
 _TEXT = (str, type(None))
@@ -141,4 +141,4 @@ def _end_of(flow: dict[str, Any]) -> Row:
                 "packets_to_server": sent,
                 "packets_to_client": answered,
             }
-    return dict(zip(FLOW_FIELDS, flow_values(flow), strict=True))
+    return flow_end(flow)

@@ -18,7 +18,7 @@ from detection.bundle_config import ConfigEntry
 from detection.contract import Contract, Inputs, contract_for, encode, session_columns
 from detection.scoring import Scorer, features
 from detection.sessions import Row
-from detection.sources.suricata import FLOW_FIELDS, flow_values, session_row
+from detection.sources.suricata import flow_end, session_row
 from detection.trees import build_version_model
 
 TREES, LEAVES = 300, 31
@@ -66,7 +66,7 @@ def real_model(protocol: str = "http", trees: int = TREES, leaves: int = LEAVES)
 
 def whole_row(record: dict[str, Any], flow: dict[str, Any] | None = None) -> Row:
     """Return the session of a record, with the end of its flow where there is one."""
-    return session_row(record) | ({} if flow is None else dict(zip(FLOW_FIELDS, flow_values(flow), strict=True)))
+    return session_row(record) | ({} if flow is None else flow_end(flow))
 
 
 def bundle_of(versions: Sequence[bytes], protocol: str = "http", *, silent: int = 0) -> bytes:

@@ -6,13 +6,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from detection.sources.suricata import FLOW_FIELDS, flow_values, session_row
+from detection.sources.suricata import flow_end, session_row
 from detection.sources.values import number_of
 
 
 def joined_row(record: dict[str, Any]) -> dict[str, Any]:
     """Return the session of one EVE record, with the end of its flow where the record carries it under `flow`."""
-    return session_row(record) | (dict(zip(FLOW_FIELDS, flow_values(record), strict=True)) if has_end(record) else {})
+    return session_row(record) | (flow_end(record) if has_end(record) else {})
 
 
 def has_end(record: dict[str, Any]) -> bool:

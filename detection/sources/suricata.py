@@ -184,6 +184,11 @@ FLOW_FIELDS = ("flow_start", "flow_end", "bytes_to_server", "bytes_to_client", "
 FILE_FIELDS = ("file_magic", "file_bytes", "file_sha256")
 
 
+def flow_end(record: dict[str, Any]) -> dict[str, int | None]:
+    """Return what one parsed EVE flow record adds to the sessions of its flow: `FLOW_FIELDS` by name."""
+    return dict(zip(FLOW_FIELDS, flow_values(record), strict=True))
+
+
 def flow_values(record: dict[str, Any]) -> tuple[int | None, ...]:
     """Return `FLOW_FIELDS` of one parsed EVE flow record."""
     told = record.get("flow")

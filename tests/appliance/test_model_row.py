@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from appliance.records import model_row
 from detection.contract import CONTRACTS
-from detection.sources.suricata import FLOW_FIELDS, flow_values, session_row
+from detection.sources.suricata import flow_end, session_row
 from detection.sources.values import BadRecordError
 from tests.detection import eve
 from tests.detection.eve import record
@@ -36,7 +36,7 @@ FIELDS = (
 
 
 def whole_row(each, flow=None):
-    return session_row(each) | ({} if flow is None else dict(zip(FLOW_FIELDS, flow_values(flow), strict=True)))
+    return session_row(each) | ({} if flow is None else flow_end(flow))
 
 
 def assert_same(each, *flow):
