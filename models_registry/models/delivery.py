@@ -131,6 +131,10 @@ class PublicationQuerySet(EvidenceQuerySet["Publication"]):
         """What a channel got of a protocol, newest first."""
         return self.of(protocol).filter(channel=channel, customer=None).order_by("-id")
 
+    def newest(self, channel: str, protocol: str) -> Publication | None:
+        """Return what a channel has of a protocol, with its bundle; None before the first."""
+        return self.on(channel, protocol).select_related("bundle").first()
+
     def own(self, customer: Customer) -> PublicationQuerySet:
         """What was told to one customer: bundles of his own, and his returns to a channel; newest first."""
         return self.filter(customer=customer).order_by("-id")

@@ -60,20 +60,22 @@ def config_of(chosen: Sequence[Mapping[str, Any]]) -> str:
     return "models:\n" + "\n".join(entries) if entries else ""
 
 
+def choice(version: Version, threshold: float | str, is_silent: bool) -> dict[str, Any]:
+    """Return one version as `config_of` takes it; a threshold that somebody typed stays as it was typed."""
+    return {
+        "name": version.detector.name,
+        "version": version.number,
+        "threshold": threshold,
+        "is_silent": is_silent,
+    }
+
+
 def with_threshold(version: Version, threshold: float) -> str:
     """Return the configuration in force with a version speaking at another threshold: for one customer."""
     former = in_force(version.detector.protocol)
-    chosen = {
-        str(one.version): {
-            "name": one.version.detector.name, "version": one.version.number,
-            "threshold": one.threshold, "is_silent": one.is_silent,
-        }
-        for one in (former.entries.select_related("version__detector") if former else [])
-    }  # fmt: skip
-    chosen[str(version)] = {
-        "name": version.detector.name, "version": version.number, "threshold": threshold, "is_silent": False
-    }  # fmt: skip
-    return config_of(list(chosen.values()))
+    entries = former.entries.select_related("version__detector") if former else []
+    chosen = {one.version: choice(one.version, one.threshold, one.is_silent) for one in entries}
+    return config_of(list((chosen | {version: choice(version, threshold, is_silent=False)}).values()))
 
 
 def plan(config: str) -> Plan:
@@ -108,7 +110,7 @@ def version_of(entry: ConfigEntry) -> Version:
 def in_force(protocol: str, channels: Sequence[str] = (Channel.STABLE, Channel.CANARY)) -> Bundle | None:
     """Return the bundle of a protocol that the first of these channels has which has one."""
     for channel in channels:
-        if (newest := Publication.objects.on(channel, protocol).select_related("bundle").first()) is not None:
+        if (newest := Publication.objects.newest(channel, protocol)) is not None:
             return newest.bundle
     return None
 

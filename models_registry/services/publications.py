@@ -43,7 +43,7 @@ def come_back(release: Release, by: User | None = None) -> Publication | None:
         raise NotReleased(_("%(release)s is not signed by two people.") % {"release": release})
     made = None
     for channel in CHANNELS:
-        newest = Publication.objects.on(channel, release.takes_back).select_related("bundle").first()
+        newest = Publication.objects.newest(channel, release.takes_back)
         if newest is not None:
             made = _told(by, bundle=newest.bundle, channel=channel, customer=release.customer)
     return made

@@ -56,7 +56,7 @@ def _own(customer: Customer, protocol: str, own: Publication) -> Own:
 
 
 def _gets(channel: str, own: Bundle, protocol: str) -> Gets:
-    newest = Publication.objects.on(channel, protocol).select_related("bundle").first()
+    newest = Publication.objects.newest(channel, protocol)
     if newest is None:
         return Gets(channel, None)
     return Gets(channel, newest, builder.changes_between(own, newest.bundle), holds.against(newest.bundle))
@@ -70,7 +70,7 @@ def objection(customer: Customer, protocol: str) -> str:
         return told % {"customer": customer, "protocol": protocol[:16]}
     for channel in publications.channels_of(customer):
         label = Channel(channel).label
-        newest = Publication.objects.on(channel, protocol).select_related("bundle").first()
+        newest = Publication.objects.newest(channel, protocol)
         if newest is None:
             told = _("The channel %(channel)s has no %(protocol)s bundle: his appliances would go on with his own.")
             return told % {"channel": label, "protocol": protocol}

@@ -57,7 +57,7 @@ def _asked(request: HttpRequest) -> str:
 def check_config(request: HttpRequest) -> HttpResponse:
     """The box and its checks, while somebody chooses (`choose`) or types."""
     if "choose" in request.POST:
-        config = builder.config_of(list(_chosen(request)))
+        config = builder.config_of(_chosen(request))
     else:
         config = request.POST.get("config", "")[:LONGEST]
     return render(request, "models_registry/_plan.html", _plan(config))
@@ -100,12 +100,7 @@ def _chosen(request: HttpRequest) -> list[dict[str, Any]]:
     chosen = []
     for version in _versions():
         if request.POST.get(f"use-{version.pk}"):
-            chosen.append(
-                {
-                    "name": version.detector.name,
-                    "version": version.number,
-                    "threshold": request.POST.get(f"threshold-{version.pk}", str(version.threshold)).strip()[:24],
-                    "is_silent": request.POST.get(f"voice-{version.pk}") != "loud",
-                }
-            )
+            threshold = request.POST.get(f"threshold-{version.pk}", str(version.threshold)).strip()[:24]
+            is_silent = request.POST.get(f"voice-{version.pk}") != "loud"
+            chosen.append(builder.choice(version, threshold, is_silent))
     return chosen

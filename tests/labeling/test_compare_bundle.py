@@ -36,8 +36,7 @@ def versions(make_segment: Any) -> tuple[Version, Version]:
 
 
 def config(version: Version, threshold: float = 0.7, *, is_silent: bool = False) -> str:
-    entry = {"name": version.detector.name, "version": version.number, "threshold": threshold}
-    return builder.config_of([entry | {"is_silent": is_silent}])
+    return builder.config_of([builder.choice(version, threshold, is_silent)])
 
 
 def compared(text: str, engineer: Any) -> dict[str, Any]:

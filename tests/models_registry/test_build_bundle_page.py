@@ -39,7 +39,7 @@ def test_what_would_change_is_told_before_it_is_built() -> None:
     version = make_version()
     former = make_real_bundle(0.7, version=version)
     make_publication(bundle=former)
-    entry = {"name": version.detector.name, "version": version.number, "threshold": "0.8", "is_silent": True}
+    entry = builder.choice(version, "0.8", is_silent=True)
     plan = builder.plan(builder.config_of([entry]))
     assert plan.former == former
     assert [(change.before, change.after) for change in plan.changes] == [("≥ 0.7 · silent", "≥ 0.8 · silent")]
@@ -52,7 +52,7 @@ def test_a_loud_version_that_its_gate_refused_blocks() -> None:
     digests = builder.gates._digests(version, 0.7, snapshot)
     report = {"digests": digests, "sentence": "3 of 9 rows are wrong: it may not leave"}
     make_gate_report(version=version, threshold=0.7, snapshot=snapshot, passed=False, report=report)
-    entry = {"name": version.detector.name, "version": version.number, "threshold": "0.7", "is_silent": False}
+    entry = builder.choice(version, "0.7", is_silent=False)
     plan = builder.plan(builder.config_of([entry]))
     assert not plan.may_build
     assert any("3 of 9" in check.told for check in plan.checks)
@@ -61,7 +61,7 @@ def test_a_loud_version_that_its_gate_refused_blocks() -> None:
 def test_a_loud_threshold_of_ones_own_blocks_before_it_is_built() -> None:
     version = make_version(threshold=0.7)
     make_snapshot(detector=version.detector)
-    entry = {"name": version.detector.name, "version": version.number, "threshold": "0.6", "is_silent": False}
+    entry = builder.choice(version, "0.6", is_silent=False)
     plan = builder.plan(builder.config_of([entry]))
     assert not plan.may_build
     assert "agreed on 0.7, not on this threshold" in plan.checks[0].told
@@ -71,7 +71,7 @@ def test_the_page_builds_what_stands_in_the_box(client: Client, engineer, tmp_pa
     version = make_loop(tmp_path)
     keep_snapshot(version.detector, *right_rows())
     client.force_login(engineer)
-    entry = {"name": "http-attacks", "version": 1, "threshold": str(version.threshold), "is_silent": False}
+    entry = builder.choice(version, version.threshold, is_silent=False)
     told = {"config": builder.config_of([entry]), "min_product_version": "5.2"}
     answer = client.post(reverse("models_registry:build-bundle"), told)
     made = Bundle.objects.get()
