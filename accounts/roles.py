@@ -15,3 +15,4 @@ class Role(models.TextChoices):
 
 EXPERTS = (Role.EXPERT, Role.SENIOR)
 EVERYBODY = tuple(Role)
+READERS = tuple(role for role in Role if role != Role.SUPPORT)  # of traffic and models; support has its customers

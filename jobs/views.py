@@ -16,12 +16,11 @@ from django.views.decorators.http import require_POST, require_safe
 from accounts import paging
 from accounts.models import User
 from accounts.rights import may_open, role_required
-from accounts.roles import Role
+from accounts.roles import READERS, Role
 from jobs.models import Job, Part, State, Tick
 from jobs.services import jobs as job_services
 from jobs.services.leases import where
 
-READERS = (Role.EXPERT, Role.SENIOR, Role.ENGINEER, Role.ADMINISTRATOR, Role.AUDITOR)
 CANCELLERS = (Role.ENGINEER, Role.ADMINISTRATOR)
 PAGE = 50
 PARTS_SHOWN = 20

@@ -15,7 +15,7 @@ from rest_framework.views import APIView
 
 from accounts.api import PersonAuthentication, TokenAuthentication, people
 from accounts.models import User
-from accounts.roles import Role
+from accounts.roles import READERS, Role
 from detection.ship_queries import POSITIVES, SHARES
 from models_registry.models import Detector, DetectorProposal, ShipQuery, ShipQueryProposal, Version, Weekday
 from models_registry.services import ship_queries
@@ -24,7 +24,6 @@ from models_registry.services.detectors import SCHEDULE, DetectorError, make_det
 from models_registry.services.two_people import ChangeRefused
 
 LARGEST = (1 << 63) - 1
-READERS = (Role.EXPERT, Role.SENIOR, Role.ENGINEER, Role.ADMINISTRATOR, Role.AUDITOR)
 MAKERS = (Role.ENGINEER, Role.SENIOR)
 
 

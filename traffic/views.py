@@ -9,7 +9,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from accounts.rights import person, role_required
-from accounts.roles import Role
+from accounts.roles import READERS, Role
 from jobs.models import Job
 from jobs.services import jobs as job_services
 from traffic.forms import UploadForm
@@ -17,7 +17,6 @@ from traffic.models import Intake, Sensor
 from traffic.services import quarantine as quarantine_services
 from traffic.services import replays, uploads
 
-READERS = (Role.EXPERT, Role.SENIOR, Role.ENGINEER, Role.ADMINISTRATOR, Role.AUDITOR)
 UPLOADERS = (Role.ENGINEER, Role.ADMINISTRATOR)
 PAGE = 50
 

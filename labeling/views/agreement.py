@@ -9,7 +9,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from accounts.rights import person, role_required
-from accounts.roles import EXPERTS, Role
+from accounts.roles import EXPERTS, READERS, Role
 from labeling.forms import QueueForm
 from labeling.models import Contradiction, ItemState, Queue
 from labeling.services import conflicts as conflict_service
@@ -18,7 +18,6 @@ from labeling.services import experts as expert_service
 from labeling.services import queue_rules
 from labeling.services.details import LabelRefused
 
-READERS = (*EXPERTS, Role.ENGINEER, Role.ADMINISTRATOR, Role.AUDITOR)
 FIGURES = (*EXPERTS, Role.ADMINISTRATOR, Role.AUDITOR)
 
 

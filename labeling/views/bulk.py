@@ -12,14 +12,13 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from accounts import paging
 from accounts.rights import person, role_required
-from accounts.roles import EXPERTS, Role
+from accounts.roles import EXPERTS, READERS
 from labeling.forms import EXPIRIES, FormRefused, Word
 from labeling.models import Answer, BulkVerdict, Item, Queue, ReasonCode
 from labeling.services import bulk as bulk_service
 from labeling.services import bulk_previews, details, groups
 from labeling.services.filters import FilterRefused, ItemFilter
 
-READERS = (*EXPERTS, Role.ENGINEER, Role.ADMINISTRATOR, Role.AUDITOR)
 PAGE = 50
 
 

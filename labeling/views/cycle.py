@@ -19,7 +19,7 @@ from django_htmx.http import HttpResponseClientRedirect
 from accounts import paging
 from accounts.models import User
 from accounts.rights import person, role_required
-from accounts.roles import EXPERTS, Role
+from accounts.roles import EXPERTS, READERS, Role
 from labeling import evidence
 from labeling.drawing import lease
 from labeling.forms import FormRefused, Word
@@ -39,8 +39,6 @@ from labeling.services import (
 )
 from labeling.services import queues as queue_service
 from labeling.services.filters import FilterRefused, ItemFilter
-
-READERS = (*EXPERTS, Role.ENGINEER, Role.ADMINISTRATOR, Role.AUDITOR)
 
 
 @require_safe

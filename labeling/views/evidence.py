@@ -16,7 +16,7 @@ from django.views.decorators.http import require_safe
 
 from accounts.models import User
 from accounts.rights import role_required
-from accounts.roles import EXPERTS, Role
+from accounts.roles import READERS, Role
 from detection.suggestions import ADDRESSES, FIELDS
 from labeling import evidence
 from labeling.models import Item
@@ -26,7 +26,6 @@ from labeling.services.neighbours import NoIndex
 from labeling.services.records import from_json
 
 log = structlog.get_logger(__name__)
-READERS = (*EXPERTS, Role.ENGINEER, Role.ADMINISTRATOR, Role.AUDITOR)
 UNREADABLE = (OSError, ValueError, LookupError)  # the page is of use without it, and says why it is missing
 
 

@@ -13,7 +13,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from accounts import paging
 from accounts.rights import person, role_required
-from accounts.roles import EXPERTS, Role
+from accounts.roles import EXPERTS, READERS, Role
 from labeling.models import Item, ItemState, Queue, SavedQueue
 from labeling.models.items import CELL_NAMES, REASON_NAMES
 from labeling.services import (
@@ -28,8 +28,6 @@ from labeling.services import queues as queue_service
 from labeling.services.filters import EVERYTHING, FilterRefused, ItemFilter, Order
 from labeling.services.records import from_json
 from models_registry.models import Detector, Version
-
-READERS = (*EXPERTS, Role.ENGINEER, Role.ADMINISTRATOR, Role.AUDITOR)
 
 
 @require_safe

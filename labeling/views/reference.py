@@ -15,7 +15,7 @@ from django.views.decorators.http import require_POST, require_safe
 from accounts import paging
 from accounts.models import User
 from accounts.rights import person, role_required
-from accounts.roles import EXPERTS, Role
+from accounts.roles import EXPERTS, READERS, Role
 from detection.coverage import AGES
 from labeling import evidence
 from labeling.models import (
@@ -33,9 +33,6 @@ from labeling.services import blind, disputes, entries, reference_changes
 from labeling.services import coverage as coverage_service
 from labeling.services.reference_changes import ChangeRefused
 from models_registry.models import Detector, GateReport
-
-READERS = (*EXPERTS, Role.ENGINEER, Role.ADMINISTRATOR, Role.AUDITOR)
-
 
 # rows
 

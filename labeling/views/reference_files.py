@@ -13,7 +13,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from accounts import paging
 from accounts.rights import person, role_required
-from accounts.roles import EXPERTS, Role
+from accounts.roles import READERS, Role
 from labeling.models import ReferenceImport
 from labeling.services import entries, imports, reference_changes, reference_files, snapshot_pages
 from labeling.services.reference_changes import ChangeRefused
@@ -22,7 +22,6 @@ from models_registry.services import snapshots as snapshot_files
 
 EXPORTS = {"jsonl": reference_files.lines, "parquet": reference_files.parquet}
 LARGEST_IMPORT = 64 << 20  # bytes, through a page
-READERS = (*EXPERTS, Role.ENGINEER, Role.ADMINISTRATOR, Role.AUDITOR)
 
 
 # snapshots

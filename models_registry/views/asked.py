@@ -15,7 +15,6 @@ from models_registry.models import Version
 WINDOWS = (7, 30, 0)  # days; 0 is all that is stored
 KEEPERS = (Role.ADMINISTRATOR, Role.ENGINEER)
 STAGERS = (Role.ENGINEER, Role.SENIOR)
-READERS = (Role.EXPERT, Role.SENIOR, Role.ENGINEER, Role.ADMINISTRATOR, Role.AUDITOR)
 
 
 def version_of(name: str, number: int) -> Version:

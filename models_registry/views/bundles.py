@@ -9,9 +9,9 @@ from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_safe
 
 from accounts.rights import person, role_required
-from accounts.roles import Role
+from accounts.roles import READERS, Role
 from models_registry.models import Bundle
-from models_registry.views.asked import READERS, STAGERS
+from models_registry.views.asked import STAGERS
 from models_registry.views.delivery import delivery_of
 
 

@@ -11,11 +11,11 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
 from accounts.rights import person, role_required
-from accounts.roles import Role
+from accounts.roles import READERS, Role
 from models_registry.models import Appliance, ApproverKey, Bundle, Customer, Publication, Release, ReleaseOutcome, Site
 from models_registry.services import appliances, builder, feed, holds, receipts, releases
 from models_registry.services.feed_metadata import describe
-from models_registry.views.asked import KEEPERS, READERS, STAGERS
+from models_registry.views.asked import KEEPERS, STAGERS
 
 LARGEST_FILE = 1 << 20  # bytes of a signature or key file
 SITE_READERS = (*READERS, Role.SUPPORT)

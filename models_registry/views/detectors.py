@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from accounts.rights import person, role_required
-from accounts.roles import Role
+from accounts.roles import READERS, Role
 from models_registry.forms import ChangeForm, NewDetectorForm, RulesForm, ScheduleForm
 from models_registry.models import (
     Detector,
@@ -22,7 +22,7 @@ from models_registry.models import (
 )
 from models_registry.services import detector_changes, mapping_preview, two_people
 from models_registry.services import detectors as detector_service
-from models_registry.views.asked import READERS, STAGERS
+from models_registry.views.asked import STAGERS
 from models_registry.views.stages import stage_proposals
 
 SIDE_BY_SIDE = 3  # silent versions compared with the active one on a detector's page

@@ -9,10 +9,10 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
 from accounts.rights import person, role_required
-from accounts.roles import Role
+from accounts.roles import READERS, Role
 from models_registry.models import GateReport
 from models_registry.services import gates
-from models_registry.views.asked import READERS, STAGERS
+from models_registry.views.asked import STAGERS
 
 LISTED = 20  # bundles that rest on a report, the newest
 

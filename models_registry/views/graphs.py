@@ -11,10 +11,10 @@ from django.views.decorators.clickjacking import xframe_options_sameorigin
 from django.views.decorators.http import require_safe
 
 from accounts.rights import role_required
-from accounts.roles import Role
+from accounts.roles import READERS, Role
 from models_registry.models import Bundle
 from models_registry.services import netron
-from models_registry.views.asked import READERS, version_of
+from models_registry.views.asked import version_of
 from traffic import storage
 
 # Netron writes style attributes; nothing but that is wider than elsewhere, and the sandbox is narrower

@@ -13,10 +13,11 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from accounts.rights import person, role_required
+from accounts.roles import READERS
 from models_registry.forms import IndicatorsForm
 from models_registry.models import IndicatorList
 from models_registry.services import indicators as indicator_service
-from models_registry.views.asked import READERS, STAGERS
+from models_registry.views.asked import STAGERS
 
 log = structlog.get_logger(__name__)
 

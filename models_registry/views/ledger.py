@@ -15,10 +15,10 @@ from django.views.decorators.http import require_safe
 
 from accounts import paging
 from accounts.rights import role_required
+from accounts.roles import READERS
 from models_registry.models import Bundle, Detector, GateReport, LedgerEntry, LedgerKind, Version
 from models_registry.services import in_force, ledger_watch
 from models_registry.services import ledger as ledger_service
-from models_registry.views.asked import READERS
 
 PAGE = 100  # entries
 

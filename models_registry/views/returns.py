@@ -9,9 +9,10 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
 from accounts.rights import person, role_required
+from accounts.roles import READERS
 from models_registry.models import Customer, Release
 from models_registry.services import feed, publications, releases, returns
-from models_registry.views.asked import READERS, STAGERS
+from models_registry.views.asked import STAGERS
 
 
 @require_safe

@@ -11,14 +11,14 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from accounts.rights import person, role_required
-from accounts.roles import Role
+from accounts.roles import READERS, Role
 from detection.ship_queries import allowed, differences
 from models_registry.forms import ShipQueryForm
 from models_registry.models import Detector, ShipQuery, ShipQueryProposal
 from models_registry.services import ship_queries as services
 from models_registry.services import two_people
 from models_registry.services.two_people import ChangeRefused
-from models_registry.views.asked import READERS, STAGERS
+from models_registry.views.asked import STAGERS
 
 
 @require_safe

@@ -7,12 +7,13 @@ from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from accounts.rights import person, role_required
+from accounts.roles import READERS
 from models_registry import charts, training_charts
 from models_registry.models import Stage
 from models_registry.services import boards, candidates, insights, stages
 from models_registry.services.scoring import ScoreMismatch
 from models_registry.views import rollbacks
-from models_registry.views.asked import READERS, STAGERS, WINDOWS, version_of, window_of
+from models_registry.views.asked import STAGERS, WINDOWS, version_of, window_of
 from models_registry.views.stages import stage_proposals
 
 

@@ -7,12 +7,11 @@ from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_safe
 
 from accounts.rights import person, role_required
-from accounts.roles import EVERYBODY, Role
+from accounts.roles import EVERYBODY, READERS
 from models_registry.models import Bundle, GateReport
 from triage.models import Complaint, State
 from triage.services import fixes, served
 
-READERS = (Role.EXPERT, Role.SENIOR, Role.ENGINEER, Role.ADMINISTRATOR, Role.AUDITOR)  # of gate reports
 MOST = 100
 
 

@@ -8,13 +8,11 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from accounts.rights import person, role_required
-from accounts.roles import EVERYBODY, Role
+from accounts.roles import EVERYBODY, READERS
 from triage.examples import examples
 from triage.services import health as health_services
 from triage.services import home as home_services
 from triage.services import search as search_services
-
-READERS = (Role.EXPERT, Role.SENIOR, Role.ENGINEER, Role.ADMINISTRATOR, Role.AUDITOR)  # of health
 
 
 @require_safe

@@ -14,7 +14,7 @@ from django.views.decorators.http import require_POST, require_safe
 from accounts import paging
 from accounts.models import User
 from accounts.rights import person, role_required
-from accounts.roles import EVERYBODY, Role
+from accounts.roles import EVERYBODY, READERS, Role
 from models_registry.models import Detector
 from triage.models import Closing, Incident, IncidentState
 from triage.services import deadlines, incidents, stopgaps, templates
@@ -22,7 +22,6 @@ from triage.services.incidents import IncidentRefused
 from triage.services.telemetry import changes, field, rates
 from triage.services.telemetry.rates import RateRefused
 
-READERS = tuple(role for role in EVERYBODY if role != Role.SUPPORT)
 ACTORS = (Role.ENGINEER, Role.SENIOR)
 PAGE = 100
 

@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
 from accounts.rights import person, role_required
-from accounts.roles import EVERYBODY, Role
+from accounts.roles import READERS, Role
 from labeling.models import Queue
 from traffic.models import Sensor
 from triage.forms import BudgetForm, OrganisationForm, PlaceForm, SensorForm
@@ -21,7 +21,6 @@ from triage.services.risk import comparisons, pages
 from triage.services.risk import organisations as services
 from triage.services.risk.items import QUEUE
 
-READERS = tuple(role for role in EVERYBODY if role != Role.SUPPORT)
 MAKERS = (Role.ADMINISTRATOR, Role.ENGINEER)
 CHOOSERS = (Role.SENIOR, Role.ENGINEER)  # of the budget and the weights
 MOST_FEATURES, LONGEST_FEATURE = 200, 100
