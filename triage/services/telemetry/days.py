@@ -23,7 +23,7 @@ from detection.divergence import POLICY, mean_over, prior_of_version
 from models_registry.models import Detector
 from triage.models import DivergenceDay, PrecisionFit, Stream, StreamDay, StreamRestart, TelemetryDay
 from triage.services import incidents
-from triage.services.telemetry import bulk, fits, fleet, rates, states, sums
+from triage.services.telemetry import bulk, fits, fleet, rates, states, sums, withdrawals
 from triage.services.telemetry.states import KINDS, Head
 
 log = structlog.get_logger(__name__)
@@ -41,6 +41,7 @@ def last_closed(now: datetime) -> date:
 def close_due(now: datetime | None = None) -> int:
     """Sum what came and step every closed day that waits; return how many periods of streams were written."""
     sums.sum_waiting()
+    withdrawals.withdraw()
     until = last_closed(now or timezone.now())
     waiting = TelemetryDay.objects.filter(stepped_at=None, day__lte=until)
     detectors = Detector.objects.filter(

@@ -1,12 +1,13 @@
 """Days of customers, summed from the hours of all their sites.
 
 An hour that came for the first time is added to its day, so that a night costs what came and not what came before.
-A day in which an hour was told twice is summed anew from all its hours."""
+A day in which an hour was told twice is summed anew from all its hours; what none of them names any more is left with
+no window, for triage.services.telemetry.withdrawals."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import date
 from itertools import chain
 from typing import Any
@@ -15,7 +16,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from models_registry.models import Version
-from triage.models import PairDay, TelemetryDay, TelemetryWindow
+from triage.models import PairDay, ScoreDay, TelemetryDay, TelemetryWindow
 from triage.services.telemetry import bulk
 from triage.services.telemetry.intake import CELLS, PAIR_CELLS
 from triage.services.telemetry.score_days import ScoreSums
@@ -52,6 +53,7 @@ def _sum(days: list[tuple[date, int]]) -> int:
         # asked after them: who replaces an hour says so in the same transaction, so that none of these is missed here
         again = set(of_day.filter(replaced_at__isnull=False).values_list("customer", flat=True))
         sums.go_on(day, set(customers) - again)
+        sums.begin_anew(day, again)
         fresh = (window for window in waiting if window.customer_id not in again)
         for window in chain(fresh, of_day.filter(customer__in=again).iterator(2_000) if again else ()):
             seen.append(window.pk)
@@ -90,6 +92,16 @@ class _Sums:
         for line in pairs.values_list("customer", "a", "b", *PAIR_CELLS).iterator(2_000):
             self.pairs[line[0], line[1], line[2], day].update(dict(zip(PAIR_CELLS, line[3:], strict=True)))
         self.scores.go_on(day, of)
+
+    def begin_anew(self, day: date, customers: Collection[int]) -> None:
+        """Begin with nothing, also of what was summed of a day before and is named no more."""
+        if not customers:
+            return
+        before = TelemetryDay.objects.filter(day=day, customer__in=customers).order_by()
+        for customer, version in before.values_list("customer", "version"):
+            self.cells[customer, version, day].update(dict.fromkeys(_COUNTED, 0))
+        PairDay.objects.filter(day=day, customer__in=customers).delete()
+        ScoreDay.objects.filter(day=day, site__customer__in=customers).delete()
 
     def add(self, window: TelemetryWindow) -> None:
         body = window.told["body"]
