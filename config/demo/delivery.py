@@ -17,7 +17,7 @@ from django.urls import reverse
 
 from accounts.models import User
 from config.demo.experts import NotAsExpected, Visitor
-from models_registry.models import Bundle, Release, Version
+from models_registry.models import Bundle, Customer, Release, Version
 from models_registry.services import feed, holds
 
 FOLDER = "approvers"  # beside the server's own keys
@@ -78,11 +78,12 @@ def deliver(bundle: Bundle, engineer: Visitor, senior: User) -> str:
     return f"{bundle} is on the stable channel, signed by {engineer.user} and {senior}"
 
 
-def release(bundle: Bundle, channel: str, engineer: Visitor, senior: User) -> bool:
-    """Let two people sign a bundle for a channel; say whether it was let onto it."""
+def release(bundle: Bundle, channel: str, engineer: Visitor, senior: User, *, customer: Customer | None = None) -> bool:
+    """Let two people sign a bundle for a channel, or for a customer alone; say whether it was let onto it."""
     page = engineer.get(reverse("models_registry:bundle", args=[bundle.pk]))
-    engineer.send(page, reverse("models_registry:propose-release", args=[bundle.pk]), channel=channel)
-    proposed = Release.objects.filter(bundle=bundle, channel=channel).first()
+    whom = {"customer": customer.pk} if customer else {}
+    engineer.send(page, reverse("models_registry:propose-release", args=[bundle.pk]), channel=channel, **whom)
+    proposed = Release.objects.filter(bundle=bundle, channel=channel, customer=customer).first()
     if proposed is None:
         return False
     for user in (engineer.user, senior):

@@ -24,14 +24,14 @@ from django.utils import timezone
 
 from accounts.models import User
 from appliance.scorer import BundleScorer
-from config.demo import delivery, report, world
+from config.demo import delivery, field, report, world
 from config.demo.experts import Colleague, NotAsExpected, Visitor
 from jobs.models import Job, State
 from labeling import tasks as labeling_tasks
 from labeling.models import Label, Queue
 from labeling.services import retraining
 from models_registry import tasks as registry_tasks
-from models_registry.models import Bundle, Customer, Detector, GateReport, Stage, Version
+from models_registry.models import Bundle, Channel, Customer, Detector, GateReport, Stage, Version
 from models_registry.services import candidates, detectors
 from traffic import storage
 from traffic.services import ingest, rule_sets
@@ -116,6 +116,8 @@ class _Turn:
         version, passed = self._candidate()
         with self._step("bundle"):
             bundle = self._bundle(version, loud=passed)
+            if passed:
+                self._give(bundle, Customer.objects.get(name=field.GOES_BAD))
         with self._step("live traffic"):
             self._live(0)
         with self._step("complaint"):
@@ -284,6 +286,13 @@ class _Turn:
         delivery.make_feed(self.engineer.user, self.senior_visitor.user)
         self.tell(delivery.deliver(bundle, self.engineer, self.senior_visitor.user))
         return bundle
+
+    def _give(self, bundle: Bundle, customer: Customer) -> None:
+        """Give a customer a bundle as his own. No later one of his channel reaches him: when a site of his goes bad,
+        only people stop the clock."""
+        senior = self.senior_visitor.user
+        given = delivery.release(bundle, Channel.CUSTOMER, self.engineer, senior, customer=customer)
+        self.tell(f"bundle {bundle} {'is' if given else 'was not let be'} the own one of {customer}")
 
     # --- a customer
 

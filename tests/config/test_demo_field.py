@@ -15,6 +15,7 @@ from models_registry.models import Bundle, BundleEntry
 from tests import factories, feeds
 from triage import tasks
 from triage.models import Incident, Stream, TelemetryWindow
+from triage.services import incidents
 from triage.services.telemetry import days
 
 pytestmark = pytest.mark.django_db
@@ -77,3 +78,25 @@ def test_one_site_goes_bad_one_is_silent_and_later_starts_tell_only_what_is_new(
     later = NOW + timedelta(hours=2)
     time_machine.move_to(later)
     assert field.tell(later, engineer) == 2
+
+
+def test_the_clock_of_the_bad_site_runs_although_its_channel_has_a_silent_bundle(house: list[Any]) -> None:
+    spoke, engineer = delivered_bundle(), factories.make_user(Role.ENGINEER)
+    customer = factories.make_customer(name=field.GOES_BAD)
+    feeds.make_publication(bundle=spoke, channel="customer", customer=customer)
+    later = factories.make_bundle(metadata={"bundle": "b2", "contract": {"name": "http"}})
+    BundleEntry.objects.create(
+        bundle=later, version=spoke.entries.get(is_silent=False).version, threshold=0.5, is_silent=True
+    )
+    feeds.make_publication(bundle=later, channel="stable")
+    field.tell(NOW, engineer)
+    days.close_due(NOW)
+    incidents.follow(NOW)
+    incident = Incident.objects.get()
+    assert (incident.customer, incident.state, incident.reading.state) == (customer, "open", "running")
+    feeds.make_publication(bundle=later, channel="customer", customer=customer)  # what somebody would do
+    field.tell(NOW + timedelta(hours=1), engineer)
+    newest = TelemetryWindow.objects.filter(customer=customer).latest("hour")
+    incidents.follow(NOW)
+    incident.refresh_from_db()
+    assert (newest.bundle, incident.state) == (later, "mitigated")

@@ -10,8 +10,8 @@ from django.db.models import Sum
 from django.test import Client
 from django.urls import reverse
 
+from config.demo import field, world
 from config.demo import turn as turns
-from config.demo import world
 from config.demo.experts import NotAsExpected
 from config.demo.people import make_people
 from config.demo.turn import Plan, turn
@@ -112,6 +112,9 @@ def test_the_whole_loop():
     for bundle in Bundle.objects.all():
         assert all(one.is_silent or one.gate_report.passed for one in bundle.entries.all())
     assert report["bundle"]["sha256"] == Bundle.objects.latest("id").digest
+    first = Bundle.objects.earliest("id")  # where it speaks, a customer keeps it: his incident's clock will run
+    speaks = first.entries.filter(is_silent=False).exists()
+    assert first.publications.filter(customer__name=field.GOES_BAD).exists() == speaks
     for complaint, told_of in zip(Complaint.objects.order_by("id"), report["complaints"], strict=True):
         states = list(complaint.states.order_by("id").values_list("state", flat=True))
         assert states == [step["state"] for step in told_of["states"]]
