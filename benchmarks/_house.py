@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,19 @@ def run_in(folder: str, module: str, *words: str, database: str = "") -> str:
     command = [sys.executable, "-m", f"benchmarks.{module}", *words]
     done = subprocess.run(command, cwd=ROOT, env=environment, check=True, stdout=subprocess.PIPE, text=True)
     return (done.stdout.splitlines() or [""])[-1]
+
+
+def databases(settings: Sequence[str] = ()) -> Iterator[tuple[str, str]]:
+    """Yield a folder and the URL of an empty database in it, or beside it: SQLite's, then PostgreSQL's.
+
+    The server is our own, with settings of its own, and keeps what it says it keeps. Both are gone afterwards."""
+    from tests.with_postgres import temporary_server
+
+    with tempfile.TemporaryDirectory(prefix="etalon-bench-") as folder:
+        yield folder, f"sqlite:///{folder}/bench.sqlite3"
+    server = temporary_server(durable=True, settings=settings)
+    with tempfile.TemporaryDirectory(prefix="etalon-bench-") as folder, server as url:
+        yield folder, url
 
 
 def called_apart(module: str, function: str) -> dict[str, float]:

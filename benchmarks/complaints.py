@@ -18,7 +18,6 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -26,7 +25,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from benchmarks import _serving
-from benchmarks._house import prepare_django, run_in
+from benchmarks._house import databases, prepare_django, run_in
 
 CUSTOMERS, EACH = 200, 10
 PAGE_P95 = 200.0  # milliseconds: the shell of any page
@@ -39,29 +38,8 @@ VENDORS = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}
 
 
 def rows() -> list[dict[str, Any]]:
-    found = []
-    for house in (_sqlite, _postgres):
-        with tempfile.TemporaryDirectory(prefix="etalon-bench-") as folder, house(folder) as database:
-            found += _measured(folder, database)
-    return found
-
-
-@contextmanager
-def _sqlite(folder: str) -> Iterator[str]:
-    yield f"sqlite:///{folder}/bench.sqlite3"
-
-
-@contextmanager
-def _postgres(_folder: str) -> Iterator[str]:
-    from tests.with_postgres import temporary_server
-
-    with temporary_server(durable=True) as url:
-        yield url
-
-
-def _measured(folder: str, database: str) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = json.loads(run_in(folder, "complaints", database=database))
-    return found
+    told = [run_in(folder, "complaints", database=database) for folder, database in databases()]
+    return [row for found in told for row in json.loads(found)]
 
 
 def measure() -> list[dict[str, Any]]:

@@ -14,17 +14,15 @@ import json
 import os
 import random
 import sys
-import tempfile
 import time
 import zlib
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from benchmarks._clock import took
-from benchmarks._house import less_is_better, peak, prepare_django, run_in
+from benchmarks._house import databases, less_is_better, peak, prepare_django, run_in
 
 CUSTOMERS = int(os.environ.get("ETALON_BENCH_TELEMETRY_CUSTOMERS", "10000"))
 MODELS, KINDS = 10, 2
@@ -37,28 +35,11 @@ DAY = date(2026, 3, 2)  # a Monday: its close refits
 
 
 def rows() -> list[dict[str, Any]]:
-    return [row for house in (_sqlite, _postgres) for row in _measured(house)]
-
-
-def _measured(house: Any) -> list[dict[str, Any]]:
-    with tempfile.TemporaryDirectory(prefix="etalon-bench-") as folder, house(folder) as database:
+    found = []
+    for folder, database in databases(("shared_buffers=512MB", "max_wal_size=4GB")):
         run_in(folder, "telemetry_night", "fill", database=database)
-        told = run_in(folder, "telemetry_night", "measure", database=database)
-    found: list[dict[str, Any]] = json.loads(told)
+        found += json.loads(run_in(folder, "telemetry_night", "measure", database=database))
     return found
-
-
-@contextmanager
-def _sqlite(folder: str) -> Iterator[str]:
-    yield f"sqlite:///{folder}/bench.sqlite3"
-
-
-@contextmanager
-def _postgres(folder: str) -> Iterator[str]:
-    from tests.with_postgres import temporary_server
-
-    with temporary_server(durable=True, settings=("shared_buffers=512MB", "max_wal_size=4GB")) as url:
-        yield url
 
 
 # --- filling -------------------------------------------------------------------------------------------------------
