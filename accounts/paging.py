@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from django.db.models import Model, QuerySet
+from django.db.models import QuerySet
 
-Row = TypeVar("Row", bound=Model)
+Row = TypeVar("Row")  # a model, or a named row of values
 
 LONGEST = 18  # digits that a key of 64 bits has for sure
 
@@ -16,7 +16,7 @@ def key_of(text: str | None) -> int:
     return int(text) if text and text.isascii() and text.isdecimal() and len(text) <= LONGEST else 0
 
 
-def page(found: QuerySet[Row], before: str | None, size: int, by: str = "pk") -> tuple[list[Row], str]:
+def page(found: QuerySet[Any, Row], before: str | None, size: int, by: str = "pk") -> tuple[list[Row], str]:
     """Return so many rows, newest first, that came before a key, and the key that starts the next page.
 
     The rows stand in falling order of the key. Nonsense asks for the first page; behind the last there is no key."""

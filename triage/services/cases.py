@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from django.db.models import Max, Q, QuerySet, Subquery
@@ -157,10 +156,10 @@ def published_fix(complaint: Complaint, row: Row | None) -> Publication | None:
 
     An older bundle that reaches him after his complaint counts too: he came back to his channel."""
     later = Q(bundle_id__gt=complaint.bundle_id or 0) | Q(published_at__gt=complaint.received_at)
-    heard = Publication.objects.reaching(complaint.customer).filter(
-        later, bundle__entries__version__detector=complaint.detector
-    )
-    for one in heard.distinct().select_related("bundle").order_by("published_at", "id"):
+    speaking = Bundle.objects.filter(entries__version__detector=complaint.detector)
+    heard = Publication.objects.reaching(complaint.customer).filter(later, bundle__in=speaking.values("pk"))
+    heard = heard.select_related("bundle").defer("bundle__metadata", "bundle__config")
+    for one in heard.order_by("published_at", "id"):
         if not says(one.bundle, complaint, row):
             return one
     return None
@@ -192,12 +191,3 @@ def _bars(scored: Scored, detector: Detector) -> list[dict[str, Any]]:
     return [
         verdict_of(one.entry.version, raws[one.entry.version_id], one.entry.threshold, one.positive) for one in shown
     ]
-
-
-def others(complaint: Complaint, reader: Any) -> Sequence[Complaint]:
-    """Return the other complaints of the same case that a reader may see, newest first."""
-    if complaint.case_id is None:
-        return []
-    return list(
-        Complaint.objects.visible_to(reader).brief().filter(case=complaint.case_id).exclude(pk=complaint.pk)[:20]
-    )

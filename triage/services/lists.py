@@ -9,19 +9,24 @@ from datetime import datetime
 from typing import Any
 
 from django.db.models import Q
+from django.urls import reverse
+from django.utils import timezone
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from accounts import paging
 from accounts.models import User
-from detection.clock import Mark, Reading
+from detection import clock
+from detection.clock import Mark, Reading, Terms
 from models_registry.models import Customer
 from triage.models import Complaint, ComplaintState, DeadlineNotice, State
+from triage.models.complaints import number_of
 from triage.services import deadlines
 
 PAGE = 50
 ANSWERED = 25  # of a page, beside those that wait
 COUNTED = 100  # open complaints, on the home page
+ALIKE = 20  # of one case, on a complaint's page
 SEARCHED = 2_000  # newest complaints whose words are read
 
 
@@ -50,8 +55,57 @@ def wanted(told: Any) -> Wanted:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A complaint as lists show it: words and no rows, a hundred of them are drawn in a moment."""
+
+    pk: int
+    url: str
+    state: str
+    received: str  # in the reader's zone
+    customer: str
+    detector: str | None
+    bundle: str | None
+    reading: Reading
+
+    @property
+    def number(self) -> str:
+        return number_of(self.pk)
+
+
+_CLOCK = [f"deadline__{name}" for name in ("terms", "due_at", "stopped_at", "paused_at")]
+_SHOWN = ("pk", "state", "received_at", "customer__name", "detector__name", "bundle__digest", *_CLOCK)
+
+
+def lines(found: Any) -> list[Line]:
+    """Return complaints as lines, in their order."""
+    return _drawn(found.values_list(*_SHOWN))
+
+
+def _drawn(rows: Iterable[Sequence[Any]]) -> list[Line]:
+    now, zone = timezone.now(), timezone.get_current_timezone()
+    before, after = reverse("triage:complaint", args=[0]).split("0")  # one look-up for all of them
+    names: dict[str, str] = {value: str(name) for value, name in State.choices}
+    drawn = []
+    for pk, state, at, customer, detector, digest, terms, due, stopped, paused in rows:
+        warn = Terms.from_dict(terms).warn_before
+        drawn.append(
+            Line(
+                pk=pk,
+                url=f"{before}{pk}{after}",
+                state=names[state],
+                received=f"{at.astimezone(zone):%Y-%m-%d %H:%M}",
+                customer=customer,
+                detector=detector,
+                bundle=digest and digest[:12],
+                reading=clock.reading(due, stopped, now, paused_at=paused, warn_before=warn),
+            )
+        )
+    return drawn
+
+
 def _matching(reader: User, asked: Wanted) -> Any:
-    found = Complaint.objects.visible_to(reader).brief()
+    found = Complaint.objects.visible_to(reader)
     if asked.customer is not None:
         found = found.filter(customer=asked.customer)
     if asked.state:
@@ -72,15 +126,24 @@ def _says(text: str) -> Q:
     return Q(customer__name__icontains=text) | Q(detector__name__icontains=text) | (Q(pk__in=newest) & words)
 
 
-def unanswered(reader: User, asked: Wanted | None = None) -> list[Complaint]:
+def unanswered(reader: User, asked: Wanted | None = None) -> list[Line]:
     """Return the complaints whose customer has no answer: running clocks first, the nearest deadline on top."""
-    return list(deadlines.nearest_first(_matching(reader, asked or Wanted()).filter(told_at=None))[:PAGE])
+    return lines(deadlines.nearest_first(_matching(reader, asked or Wanted()).filter(told_at=None))[:PAGE])
 
 
-def answered_page(reader: User, before: str = "", asked: Wanted | None = None) -> tuple[list[Complaint], str]:
+def answered_page(reader: User, before: str = "", asked: Wanted | None = None) -> tuple[list[Line], str]:
     """Return answered complaints, newest first, and the key that starts the next page."""
     found = _matching(reader, asked or Wanted()).filter(told_at__isnull=False).order_by("-id")
-    return paging.page(found, before, ANSWERED)
+    rows, older = paging.page(found.values_list(*_SHOWN, named=True), before, ANSWERED)
+    return _drawn(rows), older
+
+
+def alike(complaint: Complaint, reader: User) -> list[Line]:
+    """Return the other complaints of the same case that a reader may see, newest first."""
+    if complaint.case_id is None:
+        return []
+    visible = Complaint.objects.visible_to(reader).filter(case=complaint.case_id).exclude(pk=complaint.pk)
+    return lines(visible.order_by("-id")[:ALIKE])
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +152,7 @@ class Figures:
 
     open: int  # no fix is published and no rejection was sent
     more: bool  # only so many are counted
-    nearest: Complaint | None  # the running one that is due first
-    reading: Reading | None
+    nearest: Line | None  # the running one that is due first
     warned: int = 0  # of the open ones, by notices
     breached: int = 0
 
@@ -99,15 +161,13 @@ def figures(reader: User) -> Figures:
     """Return how many false positives are open, and the nearest deadline."""
     waiting = Complaint.objects.visible_to(reader).filter(told_at=None, deadline__stopped_at=None)
     found = list(deadlines.nearest_first(waiting).values_list("pk", "deadline_id")[: COUNTED + 1])
-    running = Complaint.objects.brief().filter(pk=found[0][0], deadline__paused_at=None) if found else ()
-    nearest = next(iter(running), None)
+    running = lines(Complaint.objects.filter(pk=found[0][0], deadline__paused_at=None)) if found else []
     clocks = [clock for _pk, clock in found]
     passed = Counter(DeadlineNotice.objects.filter(deadline__in=clocks).values_list("kind", flat=True))
     return Figures(
         open=min(len(found), COUNTED),
         more=len(found) > COUNTED,
-        nearest=nearest,
-        reading=nearest.reading if nearest else None,
+        nearest=running[0] if running else None,
         warned=passed[Mark.WARNING] - passed[Mark.BREACH],
         breached=passed[Mark.BREACH],
     )
@@ -171,16 +231,30 @@ class Took:
 
 def times(reader: User, customer: Customer | None = None) -> list[Took]:
     """Return how long complaints took to each stage: rows of states, so that nothing is overwritten."""
+    newest = _newest(reader, customer)
+    return _times(dict(newest.values_list("pk", "received_at")), _steps(newest))
+
+
+def _newest(reader: User, customer: Customer | None = None) -> Any:
     visible = Complaint.objects.visible_to(reader)
-    newest = (visible.filter(customer=customer) if customer else visible).order_by("-id")[:MEASURED]
-    received = dict(newest.values_list("pk", "received_at"))
+    return (visible.filter(customer=customer) if customer else visible).order_by("-id")[:MEASURED]
+
+
+def _steps(newest: Any) -> list[tuple[int, str, datetime, str]]:
+    """Return the steps of complaints that end a stage, in their order."""
     ends = {state for _title, states in STAGES for state in states}
     rows = ComplaintState.objects.filter(complaint__in=newest.values("pk"), state__in=ends).order_by("id")
+    return list(rows.values_list("complaint_id", "state", "at", "reason"))
+
+
+def _times(received: dict[int, datetime], steps: Iterable[tuple[int, str, datetime, str]]) -> list[Took]:
     reached: list[dict[int, float]] = [{} for _stage in STAGES]
-    for pk, state, at in rows.values_list("complaint_id", "state", "at"):
-        for at_stage, (_title, states) in enumerate(STAGES):
-            if state in states and pk in received:
-                reached[at_stage].setdefault(pk, max((at - received[pk]).total_seconds() / 3600, 0.0))
+    ends_of = {state: [at for at, (_t, states) in enumerate(STAGES) if state in states] for state in State.values}
+    for pk, state, at, _reason in steps:
+        if pk in received:
+            for stage in ends_of[state]:
+                if pk not in reached[stage]:
+                    reached[stage][pk] = max((at - received[pk]).total_seconds() / 3600, 0.0)
     return [_took(title, sorted(hours.values())) for (title, _s), hours in zip(STAGES, reached, strict=True) if hours]
 
 
@@ -202,29 +276,31 @@ class Tally:
     breached: int
 
 
-def tallies(reader: User) -> dict[str, list[Tally]]:
-    """Return the complaints per customer, per version and per reason, of the newest MEASURED."""
-    newest = Complaint.objects.visible_to(reader).order_by("-id")[:MEASURED].values("pk")
+def measured(reader: User) -> tuple[list[Took], dict[str, list[Tally]]]:
+    """Return how long the newest MEASURED complaints took, and how they ended: one look at their rows for both."""
+    newest = _newest(reader)
     rows = list(
-        Complaint.objects.filter(pk__in=newest).values_list(
-            "pk", "customer__name", "detector__name", "version__number", "deadline"
-        )
+        newest.values_list("pk", "received_at", "customer__name", "detector__name", "version__number", "deadline_id")
     )
-    decisions = ComplaintState.objects.filter(complaint__in=newest, state__in=(State.CONFIRMED, State.REJECTED))
-    told = list(decisions.values_list("complaint", "state", "reason"))
-    decided = {pk: state for pk, state, _reason in told}
-    why = {pk: reason for pk, state, reason in told if state == State.CONFIRMED}
-    clocks = [row[-1] for row in rows]
-    late = set(DeadlineNotice.objects.filter(kind=Mark.BREACH, deadline__in=clocks).values_list("deadline", flat=True))
+    steps = _steps(newest)
+    breaches = DeadlineNotice.objects.filter(kind=Mark.BREACH, deadline__in=newest.values("deadline_id"))
+    late = set(breaches.values_list("deadline_id", flat=True))
+    return _times({row[0]: row[1] for row in rows}, steps), _tallies(rows, steps, late)
+
+
+def _tallies(rows: Iterable[Sequence[Any]], steps: Iterable[Sequence[Any]], late: set[int]) -> dict[str, list[Tally]]:
+    """Count complaints per customer, per version and per reason."""
+    decided = {pk: (state, reason) for pk, state, _at, reason in steps if state in (State.CONFIRMED, State.REJECTED)}
     by: dict[str, dict[str, list[int]]] = {"customer": {}, "version": {}, "reason": {}}
-    for pk, customer, detector, number, clock in rows:
-        said, is_late = decided.get(pk), clock in late
+    for pk, _received, customer, detector, number, clock_of in rows:
+        said, reason = decided.get(pk, ("", ""))
         names = {"customer": customer, "version": f"{detector}:{number}" if detector else "–"}
-        if pk in why:
-            names["reason"] = why[pk].partition(" · ")[0] or "–"
+        if said == State.CONFIRMED:
+            names["reason"] = reason.partition(" · ")[0] or "–"
+        told = (True, said == State.CONFIRMED, said == State.REJECTED, clock_of in late)
         for kind, name in names.items():
             counts = by[kind].setdefault(name, [0, 0, 0, 0])
-            for at, is_one in enumerate((True, said == State.CONFIRMED, said == State.REJECTED, is_late)):
+            for at, is_one in enumerate(told):
                 counts[at] += is_one
     return {
         kind: sorted((Tally(name, *counts) for name, counts in found.items()), key=lambda one: -one.complaints)[:50]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from triage.models import Complaint, Incident, State
+from triage.models import Complaint, ComplaintState, Incident, State
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +67,9 @@ TEMPLATES = (
 )
 
 
-def offered(complaint: Complaint) -> list[dict[str, str]]:
-    """Return the texts that fit the state of a complaint, filled in."""
-    facts = _facts(complaint)
+def offered(complaint: Complaint, steps: Sequence[ComplaintState]) -> list[dict[str, str]]:
+    """Return the texts that fit the state of a complaint, filled in by the steps it went."""
+    facts = _facts(complaint, steps)
     return [
         {"name": one.name, "language": language, "title": one.title[language], "text": text.format_map(facts)}
         for one in TEMPLATES
@@ -80,7 +81,8 @@ def offered(complaint: Complaint) -> list[dict[str, str]]:
 def filled(name: str, language: str, complaint: Complaint) -> str:
     """Return one text, filled in; the English one where a language has none."""
     template = next(one for one in TEMPLATES if one.name == name)
-    return template.text.get(language, template.text["en"]).format_map(_facts(complaint))
+    steps = list(complaint.states.select_related("bundle"))
+    return template.text.get(language, template.text["en"]).format_map(_facts(complaint, steps))
 
 
 KIT_WANTED = {
@@ -99,8 +101,7 @@ def asking_for_kit(incident: Incident) -> list[dict[str, str]]:
     return [{"language": language, "text": text.format_map(facts)} for language, text in KIT_WANTED.items()]
 
 
-def _facts(complaint: Complaint) -> dict[str, str]:
-    steps = list(complaint.states.select_related("bundle"))
+def _facts(complaint: Complaint, steps: Sequence[ComplaintState]) -> dict[str, str]:
     bundle = next((step.bundle for step in reversed(steps) if step.bundle), None)
     rejected = next((step.reason for step in reversed(steps) if step.state == State.REJECTED), "")
     return {"number": complaint.number, "bundle": str(bundle or "–"), "reason": rejected}

@@ -21,11 +21,17 @@ from models_registry.services.scoring import ScoreMismatch
 from traffic import storage
 from triage.forms import ComplaintForm, FlaggedForm
 from triage.models import Attachment, Complaint, State
-from triage.services import cases, consent, filing, fixes, lists, served, stopgaps, templates, told_kits
 from triage.services import complaints as services
+from triage.services import consent, filing, fixes, lists, served, stopgaps, templates, told_kits
 from triage.services.reproduction import CannotScore
 from triage.services.states import ComplaintRefused
 
+# of a step, as its page tells it: rows of versions, bundles and items are long
+_STEP = (
+    "state", "reason", "at", "complaint", "by__username", "version__number", "version__stage",
+    "version__detector__name", "bundle__digest", "item__title",
+)  # fmt: skip
+_LONG = ("version__report", "version__parameters", "bundle__metadata", "bundle__config")
 UNDECIDED = (State.RECEIVED, State.REPRODUCED, State.NEEDS_INFORMATION)
 STUDENTS = (Role.EXPERT, Role.SENIOR, Role.SUPPORT, Role.ENGINEER)  # who may open what a customer sent
 
@@ -199,12 +205,12 @@ def _do(request: HttpRequest, pk: int, verb: Callable[[Complaint, User], Any]) -
 
 def visible(reader: User, pk: int) -> Complaint:
     """Return a complaint that its reader may see; to others it does not exist."""
-    related = ("version__detector", "case")
-    return get_object_or_404(Complaint.objects.visible_to(reader).listed().select_related(*related), pk=pk)
+    found = Complaint.objects.visible_to(reader).listed().select_related("version__detector", "case")
+    return get_object_or_404(found.defer("version__report", "version__parameters"), pk=pk)
 
 
 def _page_of(found: Complaint, reader: User) -> dict[str, Any]:
-    states = list(found.states.select_related("by", "version__detector", "bundle", "item__queue"))
+    states = list(found.states.select_related("by", "version__detector", "bundle", "item").only(*_STEP))
     fix = lists.first(states, State.FIX_IN_CANDIDATE)
     version = fix.version if fix else None
     in_bundle = lists.first(states, State.FIXED_IN_BUNDLE)
@@ -217,11 +223,11 @@ def _page_of(found: Complaint, reader: User) -> dict[str, Any]:
         "line": lists.line(states),
         "reading": found.reading,
         "notices": list(found.deadline.notices.all()),
-        "reproductions": list(found.reproductions.select_related("version__detector", "bundle")),
+        "reproductions": list(found.reproductions.select_related("version__detector", "bundle").defer(*_LONG)),
         "attachments": attachments,
         "kit": told_kits.newest(found, attachments),
         "thread": list(found.messages.select_related("by")),
-        "templates": templates.offered(found),
+        "templates": templates.offered(found, states),
         "fix": fix,
         "gate": version.gate_reports.order_by("-id").first() if version else None,
         "proposals": version.proposals.waiting().count() if version else 0,
@@ -232,6 +238,6 @@ def _page_of(found: Complaint, reader: User) -> dict[str, Any]:
         "tries": fixes.tries(found) if found.state == State.CONFIRMED and not fix else [],
         "rejected": lists.first(states, State.REJECTED),
         "items": list({step.item.pk: step.item for step in states if step.item}.values()),
-        "others": cases.others(found, reader),
+        "others": lists.alike(found, reader),
         "may_open_files": reader.has_role(*STUDENTS),
     }

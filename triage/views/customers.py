@@ -62,8 +62,8 @@ def change_promise(request: HttpRequest, pk: int) -> HttpResponse:
 @role_required(*EVERYBODY)
 def figures(request: HttpRequest) -> HttpResponse:
     """Time to each stage with percentiles, and how complaints ended per customer, version and reason."""
-    reader = person(request)
-    context = {"times": lists.times(reader), "tallies": lists.tallies(reader), "most": lists.MEASURED}
+    times, tallies = lists.measured(person(request))
+    context = {"times": times, "tallies": tallies, "most": lists.MEASURED}
     return render(request, "triage/figures.html", context)
 
 
