@@ -21,6 +21,7 @@ from appliance import enrol
 from appliance.home import Home
 from config.celery import TRAINING, app
 from detection.envelopes import seal
+from detection.score_bins import BINS, WIDTH, score_bin
 from models_registry.models import Appliance, Bundle, Channel, Customer, Publication, Site, Stage, Version
 from models_registry.services import appliances, customers
 from triage.services.telemetry import intake
@@ -33,6 +34,8 @@ SCANNED = 20_000  # sessions an hour of a site
 PRECISION = 150.0  # from day to day, as the specification's simulation has it
 WEEK = (1.0, 1.0, 1.0, 1.0, 1.0, 0.5, 0.4)
 NOT_SEEN = 0.08  # of what rules hit
+NEAR = 200  # sessions an hour that look somewhat like attacks
+SPREAD = 0.7  # nats by which flagged scores lie above the threshold, on average
 GOES_BAD = "Synthetic factory"  # has a bundle of his own, where the turn could give him one
 
 
@@ -195,7 +198,8 @@ def _counted(number: int, place: Place, bundle: Bundle, hour: datetime, opened: 
         seen = int(draw.binomial(hits, 1 - NOT_SEEN if entry is entries[0] else 0.85))
         mine = alone if entry is entries[0] else int(draw.binomial(alone, 0.7))
         above.append((mine, seen))
-        models.append(_model(str(entry.version), entry.is_silent, mine, hits - seen, seen))
+        model = _model(str(entry.version), entry.is_silent, mine, hits - seen, seen)
+        models.append(model | {"scores": _scores(mine + seen, entry.threshold, draw)})
     pairs = [_pair(models, above, a, b) for a in range(len(models)) for b in range(a + 1, len(models))]
     told = {"hour": f"{hour:%Y-%m-%dT%H:00Z}", "bundle": bundle.metadata["bundle"], "protocol": bundle.protocol}
     return told | {"models": models, "pairs": pairs}
@@ -205,6 +209,17 @@ def _model(name: str, is_silent: bool, alone: int, missed: int, both: int) -> di
     cells = {"both": both, "model_only": alone, "heuristic_only": missed, "not_inspected": 0}
     cells["neither"] = SCANNED - sum(cells.values())
     return {"model": name, "is_silent": is_silent, "scanned": SCANNED, **cells}
+
+
+def _scores(flagged: int, threshold: float, draw: np.random.Generator) -> dict[str, int]:
+    """Return sessions by bin of their scores: those that were flagged above the threshold, the nearer the more."""
+    least = score_bin(threshold) + 1
+    above = np.minimum(least + draw.exponential(SPREAD / WIDTH, flagged).astype(int), BINS - 1)
+    below = draw.integers(0, least, NEAR)
+    bins, counts = np.unique(np.concatenate([above, below]), return_counts=True)
+    told = {int(name): int(count) for name, count in zip(bins, counts, strict=True)}
+    told[0] = told.get(0, 0) + SCANNED - flagged - NEAR
+    return {str(name): count for name, count in told.items()}
 
 
 def _pair(models: list[dict[str, Any]], above: list[tuple[int, int]], a: int, b: int) -> dict[str, Any]:

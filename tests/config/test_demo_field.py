@@ -16,6 +16,7 @@ from tests import factories, feeds
 from triage import tasks
 from triage.models import Incident, Stream, TelemetryWindow
 from triage.services import incidents
+from triage.services.risk import places
 from triage.services.telemetry import days
 
 pytestmark = pytest.mark.django_db
@@ -74,6 +75,9 @@ def test_one_site_goes_bad_one_is_silent_and_later_starts_tell_only_what_is_new(
     assert str(bundle.entries.get(is_silent=True).version) in shown
     assert set(Stream.objects.filter(is_silent=True).values_list("version__number", flat=True)) == {1}
     assert TelemetryWindow.objects.filter(bundle=bundle).count() == TelemetryWindow.objects.count()
+    told = places.of_version(incident.version, 0.5)  # sites count scores, from which thresholds are proposed
+    assert {one.name for one in told.places} == {"Synthetic factory · Hall", "Synthetic school · Campus"}
+    assert all(0.5 < one.found.threshold < 1 and one.now > one.found.expected for one in told.places)
 
     later = NOW + timedelta(hours=2)
     time_machine.move_to(later)
