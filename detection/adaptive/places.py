@@ -50,14 +50,16 @@ class PlaceThreshold:
         """Return how many sessions a day stood at or above a threshold, by the counts alone."""
         return _share(self.fit, threshold) * self.sessions
 
+    def expected_at(self, threshold: float) -> float:
+        """Alerts a day at a threshold; beyond what was counted often enough, by the tail that was fitted."""
+        if threshold <= LOWEST:
+            return self.counted(threshold)
+        return float(self.fit.probability(surprise_of(threshold))) * self.sessions
+
     @property
     def expected(self) -> float:
-        """Alerts a day at its own threshold; beyond what was counted often enough, by the tail that was fitted."""
-        if self.threshold is None:
-            return math.nan
-        if self.is_lowest:
-            return self.counted(LOWEST)
-        return float(self.fit.probability(surprise_of(self.threshold))) * self.sessions
+        """Alerts a day at its own threshold."""
+        return math.nan if self.threshold is None else self.expected_at(self.threshold)
 
     @property
     def is_lowest(self) -> bool:

@@ -42,9 +42,9 @@ def counted(version: Version, sessions: int, at_90: int, at_99: int) -> dict[str
     return cells(version, at_90 + at_99, 0, 0, neither=sessions - at_90 - at_99) | {"scores": told}
 
 
-def two_sites(version: Version) -> None:
+def two_sites(version: Version, customer: Any = None) -> None:
     for name, times in (("loud", 10), ("still", 1)):
-        voice = make_voice(name=name)
+        voice = make_voice(customer, name=name)
         for day in (17, 18, 19):
             for hour in (9, 10):
                 told = window(counted(version, 500 * times, 10 * times, times), at=f"2026-03-{day}T{hour:02}:00Z")
@@ -115,6 +115,63 @@ def test_what_two_people_agreed_on_leads_to_a_bundle_for_the_customer(version: V
     asked = {"version": version.pk, "threshold": threshold}
     config = engineer_client.get(reverse("models_registry:build-bundle"), asked).text
     assert f"threshold: {threshold}" in config and version.detector.name in config
+
+
+def test_sites_of_one_customer_share_the_strictest_threshold(version: Version, engineer_client: Any) -> None:
+    two_sites(version, factories.make_customer(name="Shop"))
+    two_sites(version)  # each of a customer of its own
+    told = places.of_version(version, 0.9, 5.0)
+    [shared] = told.shared
+    loud, still = shared.sites
+    assert (loud.site.name, shared.customer.name) == ("loud", "Shop")
+    assert shared.threshold == loud.found.threshold > still.found.threshold
+    for one, alerts, fewer, decides in shared.rows:
+        assert alerts <= one.found.budget + 1e-9, "it keeps every budget"
+        assert alerts + fewer == pytest.approx(one.found.expected)
+        assert decides == (one.site.name == "loud") == (fewer == 0)
+    text = page_of(engineer_client, version)
+    assert f"From {shared.threshold} on every site keeps its budget" in text
+    assert text.count("It shares a bundle") == 2
+    row = f"still 5 {still.found.threshold} {still.found.expected:.1f} {shared.rows[1][1]:.1f} {shared.rows[1][2]:.1f}"
+    assert row in text
+
+
+def test_another_budget_lets_another_site_decide(version: Version) -> None:
+    two_sites(version, customer := factories.make_customer())
+    before = places.of_version(version, 0.9).shared[0].threshold
+    places.change_budget(customer.sites.get(name="loud"), 5_000.0, factories.make_user("engineer"))
+    [shared] = places.of_version(version, 0.9).shared
+    assert [one.site.name for one, _alerts, _fewer, decides in shared.rows if decides] == ["still"]
+    assert shared.threshold < before
+    places.change_budget(customer.sites.get(name="still"), 5_000.0, factories.make_user("engineer"))
+    assert places.of_version(version, 0.9).shared[0].is_lowest
+
+
+def test_a_site_that_has_not_counted_is_named_and_a_retired_one_is_not(version: Version, engineer_client: Any) -> None:
+    customer = factories.make_customer()
+    two_sites(version, customer)
+    make_voice(customer, name="new")
+    retired = make_voice(customer, name="closed").appliance
+    type(retired).objects.filter(pk=retired.pk).update(retired_at=datetime.now(UTC))
+    [shared] = places.of_version(version, 0.9).shared
+    assert [one.name for one in shared.unknown] == ["new"]
+    assert "Counted too little to say: new." in page_of(engineer_client, version)
+
+
+@pytest.mark.parametrize("role", ["engineer", "senior", "expert", "auditor", "administrator"])
+def test_what_serves_all_sites_goes_into_a_bundle_by_one_click(version: Version, client: Any, role: str) -> None:
+    two_sites(version, factories.make_customer(name="Shop"))
+    [shared] = places.of_version(version, 0.9).shared
+    client.force_login(factories.make_user(role))
+    assert "Build a bundle" not in page_of(client, version)
+    factories.agree_on(version, shared.threshold)
+    page = client.get(reverse("triage:place-thresholds", args=[version.detector.name, version.number])).text
+    assert ("Build a bundle for Shop" in page) == (role == "engineer")
+    assert (">agreed on<" in page) == (role != "engineer")
+    if role == "engineer":
+        [link] = re.findall(r'href="([^"]*\?version=[^"]*)"', page)
+        config = client.get(link.replace("&amp;", "&")).text
+        assert f"threshold: {shared.threshold}" in config and version.detector.name in config
 
 
 def test_sites_that_count_no_scores_are_taken_in_as_before(version: Version) -> None:

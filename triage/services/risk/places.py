@@ -1,8 +1,11 @@
-"""Thresholds that fit a place: every site from what its appliance counted, every sensor of ours from stored scores."""
+"""Thresholds that fit a place: every site from what its appliance counted, every sensor of ours from stored scores.
+
+Sites of one customer run one bundle, so that one threshold serves them: the strictest of what their budgets ask for."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import date, timedelta
 
@@ -14,7 +17,7 @@ from accounts.models import User
 from accounts.services import audit
 from detection.adaptive import POLICY, places
 from detection.adaptive.places import PlaceDay, PlaceThreshold
-from models_registry.models import Customer, ScoreFile, Site, Version
+from models_registry.models import Appliance, Customer, ScoreFile, Site, Version
 from models_registry.services import dials, scoring, weeks
 from triage.models import AlertBudget, ScoreDay
 
@@ -43,13 +46,44 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
+class Shared:
+    """The one threshold that keeps the budget of each of a customer's sites, and what it costs them."""
+
+    customer: Customer
+    threshold: float
+    sites: list[Place]
+    unknown: list[Site]  # that have counted too little: nobody can say what it means for them
+    agreed: bool
+
+    @property
+    def is_lowest(self) -> bool:
+        """Whether no site's budget asks for anything."""
+        return all(one.found.is_lowest for one in self.sites)
+
+    @property
+    def rows(self) -> list[tuple[Place, float, float, bool]]:
+        """Each site with its alerts a day there, how many fewer than alone, and whether it decides."""
+        found = []
+        for one in self.sites:
+            alerts = one.found.expected_at(self.threshold)
+            found.append((one, alerts, one.found.expected - alerts, one.found.threshold == self.threshold))
+        return found
+
+
+@dataclass(frozen=True, slots=True)
 class Told:
     """What the dial says of places."""
 
     places: list[Place]
+    shared: list[Shared]  # of customers with several sites
     more: int  # that are not shown
     waiting: int  # that have counted too little
     over: int  # places above their budget at the threshold that is looked at
+
+    @property
+    def sharing(self) -> set[int]:
+        """Customers whose sites share a threshold."""
+        return {one.customer.pk for one in self.shared}
 
 
 def of_version(version: Version, threshold: float, usual: float = POLICY.budget) -> Told:
@@ -65,7 +99,31 @@ def of_version(version: Version, threshold: float, usual: float = POLICY.budget)
             continue
         found.append(Place(name, site, told, told.counted(threshold), told.threshold in agreed))
     found.sort(key=lambda one: (-one.now / one.found.budget, one.name))
-    return Told(found[:SHOWN], max(len(found) - SHOWN, 0), waiting, sum(one.is_over for one in found))
+    over = sum(one.is_over for one in found)
+    return Told(found[:SHOWN], _shared(found, agreed), max(len(found) - SHOWN, 0), waiting, over)
+
+
+def _shared(found: list[Place], agreed: Collection[float]) -> list[Shared]:
+    """Return what serves customers with several sites, of those whose places are shown, in their order."""
+    by_customer: dict[Customer, list[Place]] = {one.customer: [] for one in found[:SHOWN] if one.customer}
+    for one in found:
+        if one.customer in by_customer:
+            by_customer[one.customer].append(one)
+    counted = [one.site.pk for one in found if one.site]
+    in_use = Site.objects.filter(customer__in=by_customer, appliances__in=Appliance.objects.filter(retired_at=None))
+    unknown: dict[int, list[Site]] = defaultdict(list)
+    for site in in_use.exclude(pk__in=counted).distinct().order_by("name"):
+        unknown[site.customer_id].append(site)
+    return [
+        _together(customer, mine, unknown[customer.pk], agreed)
+        for customer, mine in by_customer.items()
+        if len(mine) + len(unknown[customer.pk]) > 1
+    ]
+
+
+def _together(customer: Customer, mine: list[Place], unknown: list[Site], agreed: Collection[float]) -> Shared:
+    strictest = max(one.found.threshold or 0.0 for one in mine)
+    return Shared(customer, strictest, mine, unknown, strictest in agreed)
 
 
 @transaction.atomic
