@@ -177,9 +177,9 @@ def test_hostile_texts_give_a_shape_and_a_printable_title(
 
 def test_a_91_kilobyte_target_is_no_trouble() -> None:
     row = make_row(uri="/" + "A1b" * 30_000 + "?" + "a=1&" * 20_000, host="h" * 90_000, user_agent="(" * 90_000)
-    started = time.perf_counter()
+    started = time.thread_time()
     assert len(title_of(row)) <= 255
-    assert time.perf_counter() - started < 1.0
+    assert time.thread_time() - started < 1.0
 
 
 def test_nothing_is_fetched_and_nothing_needs_the_network(monkeypatch: pytest.MonkeyPatch) -> None:
