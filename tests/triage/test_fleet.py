@@ -9,7 +9,7 @@ from django.utils import timezone
 from accounts.roles import Role
 from tests import factories, field
 from triage.models import Serving, StreamDay
-from triage.services.telemetry import pages
+from triage.services.telemetry import pages, pictures
 
 pytestmark = pytest.mark.django_db
 URL = reverse("triage:fleet")
@@ -108,6 +108,24 @@ def test_the_running_day_warns_and_opens_nothing(expert_client, version):
     field.make_day(stream.customer, version, today, 15, 60)
     assert "today so far" not in expert_client.get(URL).text
     assert not stream.incidents.exists()
+
+
+def test_the_reference_is_drawn_from_the_day_on_that_it_stands_on_something(version):
+    stream = field.make_stream(factories.make_customer(), version, until=DAY)
+    days = list(stream.days.all())
+    days[0].mu, days[0].ref_n, days[0].n, days[0].x = 0.9, 4, 4, 1
+    drawn, before = pictures.small(days), pictures.small(days[1:])
+    assert drawn.reference.count(",") == len(days) - 1
+    assert drawn.band.count(",") == 2 * (len(days) - 1)
+    assert drawn.shares[0].count(",") == len(days)
+    tops = [min(float(point.split(",")[1]) for point in one.band.split()) for one in (drawn, before)]
+    assert tops[0] == tops[1], "what is assumed of all streams does not press the picture down"
+
+
+def test_silent_sites_are_counted(expert_client, version):
+    appliance = field.make_voice().appliance
+    type(appliance).objects.filter(pk=appliance.pk).update(enrolled_at=timezone.now() - timedelta(days=10))
+    assert pages.fleet(factories.make_user(Role.EXPERT)).silent == 1
 
 
 def test_an_open_incident_stands_on_its_stream(expert_client, version):

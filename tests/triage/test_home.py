@@ -13,7 +13,9 @@ from labeling.models import Label
 from labeling.services import claims, labels
 from tests import factories
 from tests.factories import make_detector, make_item, make_queue, make_score_file, make_segment, make_user, make_version
-from triage.services import home
+from tests.field import make_incident
+from triage.models import Deadline
+from triage.services import deadlines, home
 
 pytestmark = pytest.mark.django_db
 
@@ -231,6 +233,18 @@ def test_the_headline_figures_stand_in_order(expert_client, pair):
 
 
 # it follows by itself
+
+
+def test_the_clock_of_an_open_incident_stands_beside_that_of_complaints(expert_client, pair):
+    make_segment()
+    assert "figure-incidents" not in expert_client.get("/").text
+    later, first = (make_incident(version=pair[0], customer=factories.make_customer(name=name)) for name in "AB")
+    deadlines.stop(make_incident(version=pair[0]).deadline, timezone.now(), "mitigated")
+    Deadline.objects.filter(pk=first.deadline_id).update(due_at=timezone.now() + timedelta(hours=3))
+    page = expert_client.get("/")
+    assert re.search(rf"open incidents 3 due in \S+ \S+( \S+ \S+)? B, {pair[0]}", text_of(page))
+    assert reverse("triage:incident", args=[first.pk]) in page.text
+    assert reverse("triage:incident", args=[later.pk]) not in page.text
 
 
 def test_page_and_fragment_are_the_same(expert_client, pair):

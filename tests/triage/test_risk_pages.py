@@ -17,7 +17,7 @@ from detection.adaptive import POLICY, raw_threshold
 from detection.adaptive.simulation import score_of
 from labeling.models import Item, Label
 from triage.models import Entity, Organisation, RiskAlert, RiskNight
-from triage.services.risk import comparisons, items, nights, organisations, scores
+from triage.services.risk import comparisons, items, nights, organisations, pages, scores
 from triage.services.risk.scores import Told
 
 pytestmark = pytest.mark.django_db
@@ -34,6 +34,9 @@ def test_the_page_of_an_organisation_says_what_was_wanted_and_what_came(acme: Or
     assert "Alerts wanted a day: <strong>2</strong>" in text and "over the last 3 days" in text
     assert f"{Entity.objects.count()} users and hosts" in text
     assert senior_client.get(reverse("triage:risk")).content.decode().count("Acme (synthetic)") == 1
+    chart = pages.overview(acme).chart
+    assert 0 < chart.listened < 720 and text.count('class="band"') == 1  # the first days could not alert
+    assert chart.bars[0].x == 0 and 0 < chart.budget < 100 and "only listened" in text
     found = senior_client.get(reverse("triage:organisation", args=[acme.slug]), {"q": "gerr"}).content.decode()
     assert reverse("triage:entity", args=[Entity.objects.get(name="gerrard").pk]) in found
 

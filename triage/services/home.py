@@ -17,7 +17,8 @@ from models_registry.models import Detector, LedgerCheck, Rollback, Stage, Versi
 from models_registry.services import boards, ledger_watch, rollbacks
 from traffic.models import Segment, Sensor
 from traffic.simulator import SYNTHETIC
-from triage.services import lists
+from triage.models import Incident
+from triage.services import deadlines, lists
 
 VERSIONS_SHOWN = 4  # per detector: the active one, then the newest
 WINDOW = timedelta(days=7)
@@ -65,6 +66,14 @@ class DetectorState:
 
 
 @dataclass(frozen=True, slots=True)
+class Incidents:
+    """What the home page tells of the field."""
+
+    open: int
+    nearest: Incident | None  # whose clock runs and is due first
+
+
+@dataclass(frozen=True, slots=True)
 class State:
     """What the home page shows."""
 
@@ -72,6 +81,7 @@ class State:
     queues: list[queues.Load]
     has_traffic: bool
     complaints: lists.Figures
+    incidents: Incidents
     rollbacks: list[Rollback]  # that nobody has looked at
     broken: LedgerCheck | None  # the newest reading of the ledger, where it found differences
     week: outcomes.Week | None  # of the reader, who answers or has answered
@@ -111,10 +121,17 @@ def state(reader: User) -> State:
         queues=loads,
         has_traffic=Segment.objects.sealed().exists(),
         complaints=lists.figures(reader),
+        incidents=_incidents(reader),
         rollbacks=list(rollbacks.pending()),
         broken=check if (check := ledger_watch.newest()) and check.differences else None,
         week=week if week.labels or reader.has_role(*EXPERTS) else None,
     )
+
+
+def _incidents(reader: User) -> Incidents:
+    unclosed = Incident.objects.visible_to(reader).unclosed()
+    running = unclosed.filter(deadline__stopped_at=None, deadline__paused_at=None).listed()
+    return Incidents(unclosed.count(), deadlines.nearest_first(running).first())
 
 
 def _detector_state(detector: Detector, queue_of: dict[tuple[int, str], Queue]) -> DetectorState:

@@ -17,7 +17,7 @@ from detection.adaptive import POLICY, Contribution
 from traffic.models import Sensor
 from triage.models import Entity, Organisation, RiskAlert, RiskNight, RiskScore, RiskWeights, WatchedSensor
 from triage.services.risk import nights, pictures, states
-from triage.services.risk.pictures import NightBar, Picture
+from triage.services.risk.pictures import Nights, Picture
 
 SHOWN_NIGHTS = 60
 RECENT = 30  # nights
@@ -54,8 +54,7 @@ class Overview:
 
     organisation: Organisation
     night: RiskNight | None  # the newest
-    bars: list[NightBar]
-    budget_y: float
+    chart: Nights
     expected: float  # alerts a day
     realised: float | None  # alerts a day of the last RECENT nights that could alert; None before
     nights: int  # those
@@ -100,13 +99,11 @@ def overview(organisation: Organisation) -> Overview:
     newest = _newest(organisation, SHOWN_NIGHTS)
     heard = _heard(newest)
     last = newest[0] if newest else None
-    bars, budget_y = pictures.of_nights(newest[::-1], organisation.budget)
     told = RiskAlert.objects.filter(night__in=[one.pk for one in heard])
     return Overview(
         organisation=organisation,
         night=last,
-        bars=bars,
-        budget_y=budget_y,
+        chart=pictures.of_nights(newest[::-1], organisation.budget),
         expected=organisation.budget,
         realised=_realised(heard),
         nights=len(heard),

@@ -124,9 +124,20 @@ class NightBar:
     over: int
 
 
-def of_nights(nights: Sequence[RiskNight], budget: float) -> tuple[list[NightBar], float]:
-    """Draw alerts a day, oldest first, and the height of the budget's line."""
-    most = max([budget * 1.5, *(night.alerts for night in nights)], default=1.0)
+@dataclass(frozen=True, slots=True)
+class Nights:
+    """Alerts day by day, oldest first, under the line of the budget."""
+
+    bars: list[NightBar]
+    budget: float  # its height
+    most: int  # alerts at the top
+    listened: float  # width of the first days, that could not alert yet
+    weeks: list[Tick]  # Mondays
+
+
+def of_nights(nights: Sequence[RiskNight], budget: float) -> Nights:
+    """Draw alerts a day, oldest first, beside the budget."""
+    most = math.ceil(max([budget * 1.5, *(night.alerts for night in nights)], default=1.0))
     width = WIDTH / max(len(nights), 1)
     bars = []
     for index, night in enumerate(nights):
@@ -136,4 +147,6 @@ def of_nights(nights: Sequence[RiskNight], budget: float) -> tuple[list[NightBar
             NightBar(round(index * width, 2), round(max(width - 1, 1), 2), round(100 - height, 2), round(height, 2),
                      round(100 - height - above, 2), round(above, 2), night.day, night.opened, over)
         )  # fmt: skip
-    return bars, round(100 - 100 * budget / most, 2)
+    first = next((index for index, night in enumerate(nights) if night.fit), len(nights))
+    weeks = [Tick(round(bar.x + bar.width / 2, 2), f"{bar.day:%m-%d}") for bar in bars if bar.day.weekday() == 0]
+    return Nights(bars, round(100 - 100 * budget / most, 2), most, round(first * width, 2), weeks)

@@ -67,6 +67,7 @@ class Fleet:
     tested: int
     alarms: int
     incidents: int  # open ones
+    silent: int  # sites
     rate: Rate
     detectors: list[Detector]
 
@@ -99,6 +100,7 @@ def fleet(reader: User, *, day: date | None = None, detector: str = "", kind: st
         multiples=_multiples(page[:PAGE]),
         after=_key(page[PAGE - 1]) if len(page) > PAGE else "",
         incidents=Incident.objects.visible_to(reader).unclosed().count(),
+        silent=len(silent(reader)),
         rate=rates.on(shown or timezone.now().date()),
         detectors=list(Detector.objects.filter(streams__isnull=False).distinct().order_by("name")),
         **_totals(closed.filter(day=shown), rows, reader),

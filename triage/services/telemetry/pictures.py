@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from detection.divergence import usual_shares
+from detection.divergence import POLICY, usual_shares
 from triage.models import StreamDay
 
 WIDTH, HEIGHT = 720, 200
@@ -89,7 +89,7 @@ def small(days: Sequence[StreamDay], since: date | None = None) -> Small | None:
     if not days:
         return None
     frame = _Frame(days, SMALL_WIDTH, SMALL_HEIGHT)
-    told = [(frame.x(row.day), at) for at, row in enumerate(days) if row.n]
+    told = [(frame.x(row.day), at) for at, row in enumerate(days) if row.n and frame.known[at]]
     upper = [f"{x},{frame.y(frame.high[at])}" for x, at in told]
     lower = [f"{x},{frame.y(frame.low[at])}" for x, at in reversed(told)]
     return Small(
@@ -111,7 +111,8 @@ class _Frame:
         self.high: Any
         self.low, self.high = usual_shares(np.maximum(n, 1), mu, phi)
         told = [row.ratio for row in days if row.ratio is not None]
-        usual = self.high[n > 0]
+        self.known = [_is_known(row) for row in days]
+        usual = self.high[(n > 0) & self.known]
         self.top = min(1.0, 1.1 * max([0.02, *told, *(usual[np.isfinite(usual)].tolist())]))
         self.step = width / max((days[-1].day - days[0].day).days + 1, 7)
 
@@ -135,7 +136,8 @@ class _Frame:
         return [" ".join(line) for line in lines if line]
 
     def reference(self) -> str:
-        return " ".join(f"{self.x(row.day)},{self.y(row.mu)}" for row in self.days)
+        known = (row for row, is_known in zip(self.days, self.known, strict=True) if is_known)
+        return " ".join(f"{self.x(row.day)},{self.y(row.mu)}" for row in known)
 
     def points(self) -> list[Point]:
         return [
@@ -160,6 +162,11 @@ class _Frame:
         unit = 10 ** math.floor(math.log10(self.top))
         step = next(one * unit for one in (0.1, 0.2, 0.5, 1.0, 2.0) if self.top / (one * unit) <= 5)
         return [step * place for place in range(int(self.top / step) + 1)]
+
+
+def _is_known(row: StreamDay) -> bool:
+    """Whether the reference stood on something that day: the first ones of a stream say what is assumed of all."""
+    return not row.is_learning or row.a0 + row.b0 + row.ref_n - row.n >= POLICY.least_reference
 
 
 def _height(statistic: float) -> float:
