@@ -66,6 +66,7 @@ urlpatterns = [
     path("bundles/new/compare/", builder.compare_bundle, name="compare-bundle"),
     path("bundles/new/compare/<int:pk>/", builder.comparison, name="comparison"),
     path("bundles/<int:pk>/", bundles.bundle, name="bundle"),
+    path("bundles/<int:pk>/beside/<int:later>/", builder.compare_bundles, name="compare-bundles"),
     path("bundles/<int:pk>/graph/", graphs.bundle_graph, name="bundle-graph"),
     path("bundles/<int:pk>/bundle.onnx", graphs.bundle_file, name="bundle-file"),
     path("netron/", graphs.viewer, name="viewer"),

@@ -948,6 +948,7 @@ URL_ARGS: dict[str, Callable[[], list[Any]]] = {
     "models_registry:ledger-entry": lambda: [make_ledger_entry().number],
     "models_registry:gate": lambda: [make_gate_report().pk],
     "models_registry:accept-loss": lambda: [make_gate_report().pk],
+    "models_registry:compare-bundles": lambda: [make_bundle().pk, make_bundle().pk],
     "models_registry:comparison": lambda: [make_job(task="models_registry.tasks.compare_bundle").pk],
     "models_registry:bundle": lambda: [make_bundle().pk],
 }

@@ -1,10 +1,10 @@
-"""What a bundle that is being built would change for customers: its loud verdicts beside those in force, over the last
+"""What another bundle would change for customers: its loud verdicts beside those of the one they have, over the last
 week of stored traffic. A job with progress; its result holds the figures and the largest groups."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -61,25 +61,52 @@ class Turn:
         return diffs.flips(text, week, own.version, other.version, own.threshold)
 
 
-def standing(config: str) -> tuple[bool, Job | None]:
-    """Say whether any customer would hear anything else than from the bundle in force, and what compared it last."""
-    former, turns = _turns(config)
-    if former is None or not turns:
-        return False, None
-    return True, Job.objects.filter(run_key=_run_key(former, turns)).order_by("-id").first()
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """What customers have, and the detectors that would speak otherwise."""
+
+    former: Bundle | None
+    turns: list[Turn]
+    arguments: dict[str, Any]  # of the job
+
+    @property
+    def run_key(self) -> str:
+        """Alike for differences that would be counted alike; empty where customers would hear the same."""
+        if self.former is None or not self.turns:
+            return ""
+        said = repr([(turn.detector, *map(_exactly, (turn.before, turn.after))) for turn in self.turns])
+        return f"compare {self.former.digest[:12]} {hashlib.sha256(said.encode()).hexdigest()[:24]}"
 
 
-def start(config: str, by: User) -> Job | None:
-    """Compare a configuration with the bundle in force; None where both speak alike. Raises ConfigError."""
-    former, turns = _turns(config)
-    if former is None or not turns:
+def of_config(config: str) -> Difference:
+    """Return what a configuration changes beside the bundle in force. Raises ConfigError."""
+    entries = parse_config(config)
+    after = {entry.registry_name: _loud(entry) for entry in entries if not entry.is_silent}
+    former = builder.in_force(builder.version_of(entries[0]).detector.protocol)
+    return Difference(former, _turns(_speaking(former) if former else {}, after), {"config": config})
+
+
+def of_bundles(former: Bundle, later: Bundle) -> Difference:
+    """Return what a bundle changes for those who have another."""
+    return Difference(former, _turns(_speaking(former), _speaking(later)), {"bundles": [former.pk, later.pk]})
+
+
+def last(difference: Difference) -> Job | None:
+    """Return what counted a difference last."""
+    return Job.objects.filter(run_key=difference.run_key).order_by("-id").first() if difference.run_key else None
+
+
+def start(difference: Difference, by: User) -> Job | None:
+    """Count a difference; None where there is none."""
+    if not difference.run_key:
         return None
-    return jobs.start(TASK, _run_key(former, turns), {"config": config}, kind=KIND, by=by)
+    return jobs.start(TASK, difference.run_key, difference.arguments, kind=KIND, by=by)
 
 
 def compare(lease: jobs.Lease) -> dict[str, Any]:
     """Do the work of a comparison: score what is missing of the week, then count what flips, detector by detector."""
-    former, turns = _turns(lease.job.arguments["config"])
+    difference = _asked(lease.job.arguments)
+    former, turns = difference.former, difference.turns
     week = weeks.last_week(turns[0].speaks.version.detector.protocol) if former and turns else None
     if former is None or week is None:
         return {"reason": "no traffic is stored"}
@@ -110,28 +137,26 @@ def _figures(flips: diffs.Flips | None) -> dict[str, Any]:
     return {**asdict(flips.extent), "asked": flips.asked, "groups": groups}
 
 
-def _turns(config: str) -> tuple[Bundle | None, list[Turn]]:
-    """Return the bundle in force and the detectors that would speak otherwise. Raises ConfigError."""
-    entries = parse_config(config)
-    after = {entry.registry_name: _loud(entry) for entry in entries if not entry.is_silent}
-    former = builder.in_force(builder.version_of(entries[0]).detector.protocol)
-    before = _before(former) if former else {}
+def _asked(arguments: Mapping[str, Any]) -> Difference:
+    if "config" in arguments:
+        return of_config(arguments["config"])
+    former, later = (Bundle.objects.get(pk=pk) for pk in arguments["bundles"])
+    return of_bundles(former, later)
+
+
+def _turns(before: Mapping[str, Loud], after: Mapping[str, Loud]) -> list[Turn]:
+    """Return the detectors that would speak otherwise."""
     turns = [Turn(name, before.get(name), after.get(name)) for name in sorted(before.keys() | after.keys())]
-    return former, [turn for turn in turns if turn.before != turn.after]
+    return [turn for turn in turns if turn.before != turn.after]
 
 
-def _before(former: Bundle) -> dict[str, Loud]:
-    entries = former.entries.filter(is_silent=False).select_related("version__detector")
+def _speaking(bundle: Bundle) -> dict[str, Loud]:
+    entries = bundle.entries.filter(is_silent=False).select_related("version__detector")
     return {entry.version.detector.name: Loud(entry.version, entry.threshold) for entry in entries}
 
 
 def _loud(entry: ConfigEntry) -> Loud:
     return Loud(builder.version_of(entry), entry.threshold)
-
-
-def _run_key(former: Bundle, turns: Sequence[Turn]) -> str:
-    said = repr([(turn.detector, *map(_exactly, (turn.before, turn.after))) for turn in turns])
-    return f"compare {former.digest[:12]} {hashlib.sha256(said.encode()).hexdigest()[:24]}"
 
 
 def _exactly(loud: Loud | None) -> tuple[int, float] | None:

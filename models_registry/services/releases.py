@@ -29,6 +29,7 @@ from models_registry.models import (
     Stage,
 )
 from models_registry.services import (
+    builder,
     dials,
     feed,
     gates,
@@ -201,6 +202,18 @@ def is_open(release: Release, newest: int | None = None) -> bool:
     if hasattr(release, "outcome"):
         return False
     return release.after == (feed.version(TOP) if newest is None else newest)
+
+
+def replaced_by(release: Release) -> Bundle | None:
+    """Return the bundle that those have who would get a release's; None where it is the first, or the same."""
+    if release.bundle is None:
+        return None
+    protocol = release.bundle.protocol
+    if release.customer:
+        former = publications.in_force(release.customer, protocol)
+    else:
+        former = builder.in_force(protocol, [release.channel])
+    return former if former != release.bundle else None
 
 
 def sign(release: Release, keyid: str, values: dict[str, str]) -> Publication | None:

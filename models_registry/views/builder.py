@@ -15,8 +15,9 @@ from accounts.roles import Role
 from detection.bundle import BundleError
 from detection.bundle_config import ConfigError
 from jobs.models import Job
-from models_registry.models import Stage, Version
+from models_registry.models import Bundle, Stage, Version
 from models_registry.services import builder, bundles, comparisons, gates
+from models_registry.views.asked import STAGERS
 
 BUILDERS = (Role.ENGINEER,)
 LONGEST = 20_000  # characters of a configuration
@@ -68,14 +69,26 @@ def check_config(request: HttpRequest) -> HttpResponse:
 def compare_bundle(request: HttpRequest) -> HttpResponse:
     """Have a job count what the configuration would change on last week's traffic."""
     try:
-        job = comparisons.start(request.POST.get("config", "")[:LONGEST], person(request))
+        difference = comparisons.of_config(request.POST.get("config", "")[:LONGEST])
     except ConfigError as error:
         return render(request, "models_registry/_comparison.html", {"refusal": str(error)}, status=400)
+    job = comparisons.start(difference, person(request))
     return render(request, "models_registry/_comparison.html", {"job": job, "differs": job is not None})
 
 
+@require_http_methods(["GET", "HEAD", "POST"])
+@role_required(*STAGERS)
+def compare_bundles(request: HttpRequest, pk: int, later: int) -> HttpResponse:
+    """What a later bundle would change for those who have this one, as far as it was counted; POST has a job count."""
+    difference = comparisons.of_bundles(get_object_or_404(Bundle, pk=pk), get_object_or_404(Bundle, pk=later))
+    counts = request.method == "POST"
+    job = comparisons.start(difference, person(request)) if counts else comparisons.last(difference)
+    context = {"job": job, "differs": bool(difference.run_key), "beside": request.path}
+    return render(request, "models_registry/_comparison.html", context)
+
+
 @require_safe
-@role_required(*BUILDERS)
+@role_required(*STAGERS)
 def comparison(request: HttpRequest, pk: int) -> HttpResponse:
     """How far a comparison is, and what it found."""
     found = get_object_or_404(Job, pk=pk, task=comparisons.TASK)
@@ -87,8 +100,8 @@ def _plan(config: str) -> dict[str, Any]:
     plan = builder.plan(config) if config else None
     if plan is None or plan.error or plan.former is None:
         return {"plan": plan, "config": config}
-    differs, job = comparisons.standing(config)
-    return {"plan": plan, "config": config, "differs": differs, "job": job}
+    difference = comparisons.of_config(config)
+    return {"plan": plan, "config": config, "differs": bool(difference.run_key), "job": comparisons.last(difference)}
 
 
 def _versions() -> list[Version]:

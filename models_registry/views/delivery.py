@@ -46,9 +46,13 @@ def release_list(request: HttpRequest) -> HttpResponse:
 @role_required(*READERS, Role.SUPPORT)
 def release(request: HttpRequest, pk: int) -> HttpResponse:
     found = get_object_or_404(Release.objects.select_related("bundle", "customer", "by"), pk=pk)
+    is_open = releases.is_open(found)
+    replaced = releases.replaced_by(found) if is_open else None
     context = {
         "release": found,
-        "is_open": releases.is_open(found),
+        "is_open": is_open,
+        "replaces": replaced,
+        "changes": builder.changes_between(replaced, found.bundle) if replaced and found.bundle else [],
         "outcome": getattr(found, "outcome", None),
         "signatures": found.signatures.select_related("key__user"),
         "said": "\n".join(describe(found.parts)),
