@@ -122,6 +122,19 @@ def test_the_last_days_taken_back_leave_a_stream_where_it_was_before_them() -> N
     assert stream.days.latest("day") == before
 
 
+def test_a_day_that_no_customer_counted_is_none_of_the_fleet_either() -> None:
+    version, customers = factories.make_version(), [factories.make_customer() for _ in range(3)]
+    last = max(live(customer, version, quiet(number, 3)) for number, customer in enumerate(customers))
+    close(last)
+    fleet = Stream.objects.get(customer=None, kind="excess")
+    assert fleet.last_day == last
+    for customer in customers:
+        make_day(customer, version, last, 0, 0, missed=0, windows=0)
+    close(last)
+    fleet.refresh_from_db()
+    assert (fleet.last_day, fleet.days.count(), fleet.replay_from) == (last - timedelta(days=1), 2, None)
+
+
 def test_a_stream_with_an_incident_stays_for_people_to_close() -> None:
     incident = make_incident()
     assert incident.customer is not None and incident.stream_id is not None
