@@ -41,7 +41,7 @@ PLACES = (
     Place("models_registry:ledger", _("Ledger"), "p"),
     Place("models_registry:releases", _("Releases"), "y"),
     Place("models_registry:indicators", _("Indicators"), "i"),
-    Place("models_registry:customers", _("Customers"), "k"),
+    Place("triage:customers", _("Customers"), "k"),
     Place("models_registry:sites", _("Sites"), "s"),
     Place("traffic:intakes", _("Traffic"), "t"),
     Place("labeling:experts", _("Experts"), "e"),

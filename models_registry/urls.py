@@ -55,7 +55,6 @@ urlpatterns = [
     path("indicators/", indicators.indicator_lists, name="indicators"),
     path("indicators/<slug:name>/", indicators.indicator_list, name="indicator-list"),
     path("indicators/<slug:name>/withdraw/", indicators.withdraw_indicators, name="withdraw-indicators"),
-    path("customers/", customers.customers, name="customers"),
     path("customers/new/", customers.create_customer, name="create-customer"),
     path("customers/<int:pk>/bundles/", returns.customer_bundles, name="customer-bundles"),
     path("customers/<int:pk>/return/", returns.return_customer, name="return-customer"),

@@ -31,6 +31,7 @@ urlpatterns = [
     path("complaints/customers/<int:pk>/", customers.customer, name="customer"),
     path("complaints/customers/<int:pk>/again/<int:bundle>/", fixes.flagged_again, name="flagged-again"),
     path("complaints/customers/<int:pk>/promise/", customers.change_promise, name="change-promise"),
+    path("customers/", customers.customers, name="customers"),
     path("complaints/servings/", customers.servings, name="servings"),
     path("complaints/servings/<int:pk>/end/", customers.end_serving, name="end-serving"),
     path("incidents/", incidents.incident_list, name="incidents"),

@@ -152,7 +152,7 @@ class _Turn:
         )
         for name in world.CUSTOMERS:
             if not Customer.objects.filter(name=name).exists():
-                page = self.administrator.get(reverse("models_registry:customers"))
+                page = self.administrator.get(reverse("triage:customers"))
                 self.administrator.send(page, reverse("models_registry:create-customer"), name=name)
 
     def _history(self) -> None:

@@ -26,6 +26,7 @@ from models_registry.models import (
     ApplianceReport,
     Bundle,
     Channel,
+    Customer,
     EnrolmentCode,
     Publication,
     Release,
@@ -189,10 +190,16 @@ class Running:
         return self.heard is None or timezone.now() - self.heard > VALIDITY.timestamp
 
 
-def running() -> list[Running]:
-    """Return all appliances that are in use with what they run."""
-    found = list(Appliance.objects.filter(retired_at=None).select_related("site__customer"))
-    newest = ApplianceReport.objects.values("appliance", "protocol").annotate(newest=Max("id")).order_by()
+def running(customer: Customer | None = None) -> list[Running]:
+    """Return the appliances that are in use with what they run: of a customer, or all."""
+    used = Appliance.objects.filter(retired_at=None)
+    found = list((used.filter(site__customer=customer) if customer else used).select_related("site__customer"))
+    newest = (
+        ApplianceReport.objects.filter(appliance__in=found)
+        .values("appliance", "protocol")
+        .annotate(newest=Max("id"))
+        .order_by()
+    )
     reports: dict[int, list[ApplianceReport]] = {}
     chosen = ApplianceReport.objects.filter(pk__in=[row["newest"] for row in newest])
     for one in chosen.select_related("bundle").order_by("protocol"):

@@ -35,4 +35,4 @@ def bundle(request: HttpRequest, pk: int) -> HttpResponse:
         "metadata": metadata,
         "may_release": person(request).has_role(*STAGERS),
     }
-    return render(request, "models_registry/bundle.html", context | delivery_of(found))
+    return render(request, "models_registry/bundle.html", context | delivery_of(found, person(request)))

@@ -1,27 +1,18 @@
-"""Customers and their sites."""
+"""Customers and their sites are added. Their list is triage's, which knows who serves whom."""
 
 from __future__ import annotations
 
 from django.contrib import messages
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404, redirect, render
+from django.shortcuts import get_object_or_404, redirect
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_POST, require_safe
+from django.views.decorators.http import require_POST
 
 from accounts.rights import person, role_required
-from accounts.roles import Role
 from models_registry.models import Customer
 from models_registry.services import customers as customer_service
 from models_registry.views.asked import KEEPERS
-
-
-@require_safe
-@role_required(*KEEPERS, Role.SUPPORT, Role.AUDITOR)
-def customers(request: HttpRequest) -> HttpResponse:
-    found = Customer.objects.prefetch_related("sites")
-    context = {"customers": found, "may_add": person(request).has_role(*KEEPERS)}
-    return render(request, "models_registry/customers.html", context)
 
 
 @require_POST
@@ -33,7 +24,7 @@ def create_customer(request: HttpRequest) -> HttpResponse:
         messages.error(request, " ".join(error.messages))
     else:
         messages.success(request, _("Added: %(name)s.") % {"name": made})
-    return redirect("models_registry:customers")
+    return redirect("triage:customers")
 
 
 @require_POST
@@ -46,4 +37,4 @@ def create_site(request: HttpRequest, pk: int) -> HttpResponse:
         messages.error(request, " ".join(error.messages))
     else:
         messages.success(request, _("Added: %(name)s.") % {"name": made})
-    return redirect("models_registry:customers")
+    return redirect("triage:customers")

@@ -10,19 +10,19 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
+from accounts.models import User
 from accounts.rights import person, role_required
-from accounts.roles import READERS, Role
+from accounts.roles import READERS
 from models_registry.models import Appliance, ApproverKey, Bundle, Customer, Publication, Release, ReleaseOutcome, Site
 from models_registry.services import appliances, builder, feed, holds, receipts, releases
 from models_registry.services.feed_metadata import describe
 from models_registry.views.asked import KEEPERS, STAGERS
 
 LARGEST_FILE = 1 << 20  # bytes of a signature or key file
-SITE_READERS = (*READERS, Role.SUPPORT)
 
 
 @require_safe
-@role_required(*READERS, Role.SUPPORT)
+@role_required(*READERS)
 def release_list(request: HttpRequest) -> HttpResponse:
     """What is published, what waits for signatures, whose keys count."""
     found = Release.objects.select_related("bundle", "customer", "by", "outcome").prefetch_related(
@@ -43,7 +43,7 @@ def release_list(request: HttpRequest) -> HttpResponse:
 
 
 @require_safe
-@role_required(*READERS, Role.SUPPORT)
+@role_required(*READERS)
 def release(request: HttpRequest, pk: int) -> HttpResponse:
     found = get_object_or_404(Release.objects.select_related("bundle", "customer", "by"), pk=pk)
     is_open = releases.is_open(found)
@@ -148,7 +148,7 @@ def measure_bundle(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 @require_safe
-@role_required(*SITE_READERS)
+@role_required(*READERS)
 def sites(request: HttpRequest) -> HttpResponse:
     """Which bundle runs where since when, how many behind, when last heard of."""
     running = appliances.running()
@@ -185,14 +185,19 @@ def retire_appliance(request: HttpRequest, pk: int) -> HttpResponse:
     return redirect("models_registry:sites")
 
 
-def delivery_of(bundle: Bundle) -> dict[str, Any]:
-    """Return what the page of a bundle says about its way out."""
+def delivery_of(bundle: Bundle, reader: User) -> dict[str, Any]:
+    """Return what the page of a bundle says about its way out.
+
+    To support the store names no customer: pages of triage do, of those they serve."""
+    names = reader.has_role(*READERS)
+    told = bundle.publications.select_related("customer")
     return {
-        "publications": bundle.publications.select_related("customer"),
-        "releases": bundle.releases.select_related("customer", "by"),
+        "publications": told if names else told.filter(customer=None),
+        "releases": bundle.releases.select_related("customer", "by") if names else [],
         "receipts": bundle.receipts.all()[:5],
         "held": holds.against(bundle),
-        "customers": Customer.objects.all(),
+        "names_customers": names,
+        "customers": Customer.objects.all() if names else [],
         "is_stable": _is_stable(bundle),
         "was_canary": bundle.publications.filter(channel="canary").exists(),
     }

@@ -162,14 +162,14 @@ def test_who_may_not_is_told_where(db):
 
 def test_a_form_that_is_not_on_the_page_cannot_be_sent(db):
     visitor = Visitor(factories.make_user(Role.AUDITOR))
-    page = visitor.get(reverse("models_registry:customers"))
+    page = visitor.get(reverse("triage:customers"))
     with pytest.raises(NotAsExpected, match="offers no form for /customers/new/"):
         visitor.send(page, reverse("models_registry:create-customer"), name="ACME")
 
 
 def test_a_form_needs_the_token_of_its_page(db):
     visitor = Visitor(factories.make_user(Role.ENGINEER))
-    page = visitor.get(reverse("models_registry:customers"))
+    page = visitor.get(reverse("triage:customers"))
     form = page.form(reverse("models_registry:create-customer"))
     assert form.hidden.pop("csrfmiddlewaretoken")
     with pytest.raises(NotAsExpected, match="403, not 302"):

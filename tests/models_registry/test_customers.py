@@ -11,7 +11,7 @@ from models_registry.models import Customer, Site
 from tests.factories import make_customer, make_user
 
 pytestmark = pytest.mark.django_db
-LIST, NEW = reverse("models_registry:customers"), reverse("models_registry:create-customer")
+LIST, NEW = reverse("triage:customers"), reverse("models_registry:create-customer")
 
 
 @pytest.mark.parametrize("role", [Role.ADMINISTRATOR, Role.ENGINEER])

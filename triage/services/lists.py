@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.db.models import Q
+from django.db.models import Count, Q
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.functional import Promise
@@ -131,6 +131,12 @@ def unanswered(reader: User, asked: Wanted | None = None) -> list[Line]:
     return lines(deadlines.nearest_first(_matching(reader, asked or Wanted()).filter(told_at=None))[:PAGE])
 
 
+def waiting_of(customers: Iterable[Customer]) -> dict[int, int]:
+    """Return how many complaints wait for an answer, by customer; who has none that waits is left out."""
+    found = Complaint.objects.unanswered().filter(customer__in=list(customers)).order_by()
+    return dict(found.values_list("customer").annotate(n=Count("pk")))
+
+
 def answered_page(reader: User, before: str = "", asked: Wanted | None = None) -> tuple[list[Line], str]:
     """Return answered complaints, newest first, and the key that starts the next page."""
     found = _matching(reader, asked or Wanted()).filter(told_at__isnull=False).order_by("-id")
@@ -231,8 +237,8 @@ class Took:
 
 def times(reader: User, customer: Customer | None = None) -> list[Took]:
     """Return how long complaints took to each stage: rows of states, so that nothing is overwritten."""
-    newest = _newest(reader, customer)
-    return _times(dict(newest.values_list("pk", "received_at")), _steps(newest))
+    received = dict(_newest(reader, customer).values_list("pk", "received_at"))
+    return _times(received, _steps(received))
 
 
 def _newest(reader: User, customer: Customer | None = None) -> Any:
@@ -240,10 +246,12 @@ def _newest(reader: User, customer: Customer | None = None) -> Any:
     return (visible.filter(customer=customer) if customer else visible).order_by("-id")[:MEASURED]
 
 
-def _steps(newest: Any) -> list[tuple[int, str, datetime, str]]:
-    """Return the steps of complaints that end a stage, in their order."""
+def _steps(complaints: Iterable[int]) -> list[tuple[int, str, datetime, str]]:
+    """Return the steps of complaints that end a stage, in their order.
+
+    Their keys are named: how few a query gives PostgreSQL cannot know, and reads all steps there are."""
     ends = {state for _title, states in STAGES for state in states}
-    rows = ComplaintState.objects.filter(complaint__in=newest.values("pk"), state__in=ends).order_by("id")
+    rows = ComplaintState.objects.filter(complaint__in=list(complaints), state__in=ends).order_by("id")
     return list(rows.values_list("complaint_id", "state", "at", "reason"))
 
 
@@ -278,14 +286,13 @@ class Tally:
 
 def measured(reader: User) -> tuple[list[Took], dict[str, list[Tally]]]:
     """Return how long the newest MEASURED complaints took, and how they ended: one look at their rows for both."""
-    newest = _newest(reader)
-    rows = list(
-        newest.values_list("pk", "received_at", "customer__name", "detector__name", "version__number", "deadline_id")
-    )
-    steps = _steps(newest)
-    breaches = DeadlineNotice.objects.filter(kind=Mark.BREACH, deadline__in=newest.values("deadline_id"))
+    named = ("pk", "received_at", "customer__name", "detector__name", "version__number", "deadline_id")
+    rows = list(_newest(reader).values_list(*named))
+    received = {row[0]: row[1] for row in rows}
+    steps = _steps(received)
+    breaches = DeadlineNotice.objects.filter(kind=Mark.BREACH, deadline__in=[row[-1] for row in rows])
     late = set(breaches.values_list("deadline_id", flat=True))
-    return _times({row[0]: row[1] for row in rows}, steps), _tallies(rows, steps, late)
+    return _times(received, steps), _tallies(rows, steps, late)
 
 
 def _tallies(rows: Iterable[Sequence[Any]], steps: Iterable[Sequence[Any]], late: set[int]) -> dict[str, list[Tally]]:

@@ -5,20 +5,37 @@ from __future__ import annotations
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from accounts import paging
 from accounts.models import User
-from accounts.rights import person, role_required
+from accounts.rights import may_open, person, role_required
 from accounts.roles import EVERYBODY, Role
 from accounts.services import audit
 from models_registry.models import Customer, Publication
-from models_registry.services import publications
+from models_registry.services import appliances, publications
 from triage.forms import PromiseForm
 from triage.models import Promise, Serving
 from triage.services import deadlines, lists, served
 from triage.services.lists import Wanted
+
+CUSTOMER_READERS = (Role.SUPPORT, Role.ENGINEER, Role.ADMINISTRATOR, Role.AUDITOR)  # who need a list of customers
+
+
+@require_safe
+@role_required(*CUSTOMER_READERS)
+def customers(request: HttpRequest) -> HttpResponse:
+    """The customers a reader works for: what waits of each, and his sites."""
+    reader = person(request)
+    found = list(served.customers_of(reader).prefetch_related("sites"))
+    waiting = lists.waiting_of(found)
+    context = {
+        "customers": [{"customer": one, "waiting": waiting.get(one.pk, 0)} for one in found],
+        "may_add": may_open(reader, reverse("models_registry:create-customer")),
+    }
+    return render(request, "triage/customers.html", context)
 
 
 @require_safe
@@ -37,6 +54,7 @@ def customer(request: HttpRequest, pk: int) -> HttpResponse:
         "before": before,
         "times": lists.times(reader, found),
         "standings": publications.standings(found),
+        "running": appliances.running(found),
         "publications": Publication.objects.reaching(found).select_related("bundle")[:20],
         "promises": Promise.objects.filter(customer=found).select_related("by")[:20],
         "form": PromiseForm(),
