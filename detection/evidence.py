@@ -18,6 +18,7 @@ from enum import StrEnum
 from typing import Any
 
 from detection import kits
+from detection.evidence_remarks import Remark, _
 from detection.kits import BadKit, Kit
 from detection.sources import pasted, zeek
 from detection.sources.flow_ends import FlowEnds
@@ -43,11 +44,12 @@ class Kind(StrEnum):
 
 
 class Refused(ValueError):  # noqa: N818 (says what is true, as ObjectDoesNotExist does)
-    """This is no evidence that can be used; `code` is the row of docs/formats/evidence.md."""
+    """This is no evidence that can be used; `code` is the row of docs/formats/evidence.md, `remark` says why."""
 
-    def __init__(self, code: str, text: str) -> None:
+    def __init__(self, code: str, why: str = "", **values: str | int) -> None:
         self.code = code
-        super().__init__(text)
+        self.remark = Remark(why or code, values)
+        super().__init__(str(self.remark))
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,20 +60,20 @@ class Read:
     records: tuple[dict[str, Any], ...] = ()  # EVE
     kit: Kit | None = None
     skipped: int = 0  # lines or entries that could not be used
-    notes: tuple[str, ...] = ()
+    notes: tuple[Remark, ...] = ()
 
 
 def read(data: bytes, received: datetime) -> Read:
     """Return what an attachment holds. Raises Refused with what was expected."""
     if len(data) > LARGEST:
-        raise Refused("too-large", f"{len(data):,} bytes, at most {LARGEST:,} are taken")
+        raise Refused("too-large", size=len(data), most=LARGEST)
     if data[:2] == b"\x1f\x8b":
         data = _unpacked(data)
     if data[:4] in _CAPTURES:
         return Read(Kind.CAPTURE)
     for magic, name in _NEVER.items():
         if data.startswith(magic):
-            raise Refused("not-evidence", f"{name}: expected a kit, EVE or Zeek records, a capture, a HAR or a request")
+            raise Refused("not-evidence", name=name)
     text = _text(data)
     for form in (_json, _zeek_log, _lines):
         if (found := form(text)) is not None:
@@ -81,24 +83,24 @@ def read(data: bytes, received: datetime) -> Read:
 
 _CAPTURES = (b"\xd4\xc3\xb2\xa1", b"\xa1\xb2\xc3\xd4", b"\x4d\x3c\xb2\xa1", b"\xa1\xb2\x3c\x4d", b"\x0a\x0d\x0d\x0a")
 _NEVER = {
-    b"MZ": "a Windows program",
-    b"\x7fELF": "a Linux program",
-    b"#!": "a script",
-    b"PK\x03\x04": "a ZIP archive or an office document",
-    b"Rar!": "a RAR archive",
-    b"7z\xbc\xaf": "a 7z archive",
-    b"%PDF": "a PDF",
-    b"\x89PNG": "a picture",
-    b"\xff\xd8\xff": "a picture",
-    b"GIF8": "a picture",
-    b"\xd0\xcf\x11\xe0": "an office document",
-    b"\x80\x04\x95": "a pickle",
-    b"\x80\x05\x95": "a pickle",
-    b"SQLite format 3": "a database",
-    b"<!DOCTYPE": "a web page",
-    b"<html": "a web page",
-    b"<?xml": "an XML document",
-    b"<svg": "a picture",
+    b"MZ": _("a Windows program"),
+    b"\x7fELF": _("a Linux program"),
+    b"#!": _("a script"),
+    b"PK\x03\x04": _("a ZIP archive or an office document"),
+    b"Rar!": _("a RAR archive"),
+    b"7z\xbc\xaf": _("a 7z archive"),
+    b"%PDF": _("a PDF"),
+    b"\x89PNG": _("a picture"),
+    b"\xff\xd8\xff": _("a picture"),
+    b"GIF8": _("a picture"),
+    b"\xd0\xcf\x11\xe0": _("an office document"),
+    b"\x80\x04\x95": _("a pickle"),
+    b"\x80\x05\x95": _("a pickle"),
+    b"SQLite format 3": _("a database"),
+    b"<!DOCTYPE": _("a web page"),
+    b"<html": _("a web page"),
+    b"<?xml": _("an XML document"),
+    b"<svg": _("a picture"),
 }
 
 
@@ -108,13 +110,13 @@ def _unpacked(data: bytes) -> bytes:
     try:
         unpacked = stream.decompress(data, limit + 1)
     except zlib.error as error:
-        raise Refused("torn", f"the gzip file is damaged ({error})") from None
+        raise Refused("torn", "gzip-damaged", error=str(error)) from None
     if len(unpacked) > limit:
-        raise Refused("unpacks-too-far", f"unpacks to more than {limit:,} bytes ({MOST_UNPACKED} times its size)")
+        raise Refused("unpacks-too-far", limit=limit, times=MOST_UNPACKED)
     if not stream.eof:
-        raise Refused("torn", "the gzip file ends in the middle")
+        raise Refused("torn", "gzip-ends")
     if unpacked[:2] == b"\x1f\x8b":
-        raise Refused("not-evidence", "a gzip file inside a gzip file: pack it once")
+        raise Refused("not-evidence", "gzip-in-gzip")
     return unpacked
 
 
@@ -125,10 +127,10 @@ def _text(data: bytes) -> str:
         text = data.decode("utf-8-sig", "replace")
     text = text.strip("\ufeff \t\r\n\0")
     if not text:
-        raise Refused("empty", "nothing is in it")
+        raise Refused("empty")
     strange = sum(1 for sign in text[:4096] if sign == "\ufffd" or (sign < " " and sign not in "\t\r\n"))
     if strange * 10 > min(len(text), 4096):
-        raise Refused("not-evidence", "binary data of no known kind")
+        raise Refused("not-evidence", "binary")
     return text
 
 
@@ -140,15 +142,15 @@ def _json(text: str) -> Read | None:
     if text[0] not in "{[":
         return None
     if _too_deep(text):
-        raise Refused("too-deep", f"nested deeper than {DEEPEST} levels")
+        raise Refused("too-deep", most=DEEPEST)
     try:
         told = json.loads(text)
     except (json.JSONDecodeError, RecursionError) as error:
         if "\n" in text and text[0] == "{":
             return None
-        raise Refused("torn", f"the JSON cannot be read ({error}): send the whole file") from None
+        raise Refused("torn", "json-torn", error=str(error)) from None
     except ValueError as error:  # a number of thousands of digits
-        raise Refused("torn", f"the JSON cannot be read ({error})") from None
+        raise Refused("torn", "json-unreadable", error=str(error)) from None
     if isinstance(told, list):
         return _list(told)
     if kits.MARK in told:
@@ -181,10 +183,10 @@ def _list(told: list[Any]) -> Read:
         try:
             return Read(Kind.VECTOR, kit=kits.of_vector(told))
         except BadKit as error:
-            raise Refused("bad-vector", str(error)) from None
+            raise Refused("bad-vector", error=str(error)) from None
     records = [json.dumps(one) for one in told if isinstance(one, dict)]
     if not records:
-        raise Refused("no-session", "a list without records or numbers")
+        raise Refused("no-session", "empty-list")
     found = _records(records)
     return replace(found, skipped=found.skipped + len(told) - len(records))
 
@@ -193,7 +195,7 @@ def _kit(told: dict[str, Any]) -> Read:
     try:
         kit = kits.parse(told)
     except BadKit as error:
-        raise Refused("bad-kit", str(error)) from None
+        raise Refused("bad-kit", error=str(error)) from None
     if kit.record is None:
         return Read(Kind.KIT, kit=kit)
     found = _records([json.dumps(kit.record)])
@@ -210,7 +212,7 @@ def _records(lines: list[str]) -> Read:
     ends, kind, skipped, reason = FlowEnds(), Kind.EVE, 0, "ends of flows alone"
     for line in filter(None, map(str.strip, lines)):
         if len(found) == RECORDS:
-            told = (f"only the first {RECORDS} sessions were tried",)
+            told = (Remark("first-alone", {"most": RECORDS}),)
             return Read(kind, tuple(map(ends.joined, found)), None, skipped, told)
         try:
             if '"flow"' in line and ends.take(parse_line(line.encode("utf-8", "replace"))):
@@ -222,7 +224,7 @@ def _records(lines: list[str]) -> Read:
             found.append(record)
             kind = Kind.ZEEK if is_zeek else kind
     if not found:
-        raise Refused("no-session", f"no http or tls session in it ({reason})")
+        raise Refused("no-session", error=reason)
     return Read(kind, tuple(map(ends.joined, found)), None, skipped)
 
 
@@ -257,7 +259,7 @@ def _zeek_log(text: str) -> Read | None:
         except BadRecordError:
             skipped += 1
     if not found:
-        raise Refused("no-session", f"a Zeek log of {header.kind}, without http or ssl sessions")
+        raise Refused("no-session", "zeek-without", kind=header.kind)
     return Read(Kind.ZEEK, tuple(found), None, skipped)
 
 
@@ -311,7 +313,7 @@ def _har(entries: Any) -> Read:
         except (BadRecordError, AttributeError, KeyError, TypeError):
             skipped += 1
     if not found:
-        raise Refused("no-session", "a HAR without usable requests")
+        raise Refused("no-session", "har-without")
     return Read(Kind.HAR, tuple(found), None, skipped)
 
 
@@ -337,11 +339,11 @@ _ADDRESS = re.compile(r"[A-Z]{3,16} (?:/|[a-z]+://)\S*(?: HTTP/\S+)?\Z|[^\s/]*(?
 
 def _request(text: str, received: datetime) -> Read:
     if not _ADDRESS.match(text.splitlines()[0].strip()):
-        raise Refused("no-session", "expected a kit, records, or a URL with its headers: these are words")
+        raise Refused("no-session", "words")
     try:
         record = pasted.record_of(text, received)
     except BadRecordError as error:
-        raise Refused("no-session", str(error)) from None
+        raise Refused("no-session", "unusable-request", error=str(error)) from None
     return Read(Kind.REQUEST, (record,))
 
 
@@ -361,14 +363,14 @@ class Mail:
 def read_mail(data: bytes) -> Mail:
     """Return a saved mail (.eml). Raises Refused. Mails inside it are not opened."""
     if len(data) > LARGEST:
-        raise Refused("too-large", f"{len(data):,} bytes, at most {LARGEST:,} are taken")
+        raise Refused("too-large", size=len(data), most=LARGEST)
     message = email.message_from_bytes(data, policy=email.policy.default)
     if not isinstance(message, EmailMessage) or not message.get("From"):
-        raise Refused("no-mail", "no saved mail: it has no From")
+        raise Refused("no-mail", "mail-without-from")
     try:
         parts = [part for part in message.walk() if not part.is_multipart()]
         if len(parts) > PARTS:
-            raise Refused("too-many-parts", f"{len(parts)} parts, at most {PARTS} are taken")
+            raise Refused("too-many-parts", parts=len(parts), most=PARTS)
         text = "\n".join(_body(part) for part in parts if _is_text(part))
         files = tuple(
             (part.get_filename() or "", bytes(part.get_payload(decode=True) or b"")) for part in parts if _is_file(part)
@@ -376,7 +378,7 @@ def read_mail(data: bytes) -> Mail:
     except (LookupError, ValueError, AttributeError) as error:
         if isinstance(error, Refused):
             raise
-        raise Refused("no-mail", f"the mail cannot be read ({error})") from None
+        raise Refused("no-mail", error=str(error)) from None
     return Mail(_one_line(message["From"]), _one_line(message.get("Subject", "")), text[:10_000], files)
 
 

@@ -15,6 +15,7 @@ from detection.clock import Reading
 from labeling.models import Item
 from models_registry.models import Appliance, Bundle, Customer, Detector, Site, Version
 from triage.models.deadlines import Deadline, Severity
+from triage.models.remarks import told
 
 
 class State(models.TextChoices):
@@ -262,7 +263,8 @@ class Attachment(models.Model):
     name = models.CharField(max_length=200)  # as the sender called it; shown, never used
     kind = models.CharField(max_length=8, blank=True)  # detection.evidence.Kind; empty: refused
     refusal = models.CharField(max_length=16, blank=True)  # code of docs/formats/evidence.md
-    told = models.CharField(max_length=400, blank=True)  # what became of it
+    remarks = models.JSONField(default=list)  # what became of it: codes and values (triage.models.remarks)
+    written = models.CharField(max_length=400, blank=True)  # the same in words, as it was kept before there were codes
     seal = models.CharField(max_length=8, choices=Seal.choices, blank=True)  # of a kit
     appliance = models.ForeignKey(Appliance, on_delete=models.PROTECT, null=True, related_name="+")  # that signed it
     size = models.PositiveIntegerField()
@@ -277,6 +279,11 @@ class Attachment(models.Model):
 
     def __str__(self) -> str:
         return f"{self.complaint}: {self.name}"
+
+    @property
+    def told(self) -> str:
+        """What became of it, in the language of the page."""
+        return told(self.remarks) or self.written
 
 
 class Message(models.Model):

@@ -8,17 +8,16 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-
-from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
+from typing import Any
 
 from accounts.models import User
 from detection import evidence
 from detection.evidence import Kind, Read, Refused
+from detection.evidence_remarks import Remark
 from detection.texts import storable
 from traffic import storage
 from traffic.services import suricata
-from triage.models import Attachment, Complaint
+from triage.models import Attachment, Complaint, remarks
 from triage.services import seals
 
 MOST = 10  # files of one message
@@ -33,11 +32,16 @@ class File:
     data: bytes
     read: Read | None  # None: refused
     refusal: str = ""
-    told: str = ""
+    remarks: tuple[Remark, ...] = ()
 
     @property
     def digest(self) -> str:
         return hashlib.sha256(self.data).hexdigest()
+
+    @property
+    def told(self) -> str:
+        """What became of it, in the language of who asks."""
+        return remarks.told(remarks.kept(self.remarks))
 
 
 def examine(files: Iterable[tuple[str, bytes]], received: datetime) -> list[File]:
@@ -45,7 +49,7 @@ def examine(files: Iterable[tuple[str, bytes]], received: datetime) -> list[File
     found: list[File] = []
     for name, data in files:
         if len(found) >= MOST:
-            found.append(File(name, b"", None, "too-many", _("more than %(most)s files") % {"most": MOST}))
+            found.append(File(name, b"", None, "too-many", (Remark("too-many", {"most": MOST}),)))
             break
         found += _mail(name, data, received) if evidence.is_mail(data) else [_one(name, data, received)]
     return found
@@ -55,10 +59,10 @@ def _mail(name: str, data: bytes, received: datetime) -> list[File]:
     try:
         mail = evidence.read_mail(data)
     except Refused as refusal:
-        return [File(name, data, None, refusal.code, str(refusal))]
-    told = _("mail of %(sender)s: %(subject)s") % {"sender": mail.sender, "subject": mail.subject}
+        return [File(name, data, None, refusal.code, (refusal.remark,))]
+    told = (Remark("mail-of", {"sender": mail.sender, "subject": mail.subject}),)
     inside = [_one(inner, part, received) for inner, part in mail.attachments[:MOST]]
-    return [File(name, data, Read(Kind.MAIL), told=told), *inside]
+    return [File(name, data, Read(Kind.MAIL), remarks=told), *inside]
 
 
 def _one(name: str, data: bytes, received: datetime) -> File:
@@ -67,8 +71,8 @@ def _one(name: str, data: bytes, received: datetime) -> File:
         if read.kind is Kind.CAPTURE:
             read = _sessions_of(data, received)
     except Refused as refusal:
-        return File(name, data, None, refusal.code, str(refusal))
-    return File(name, data, read, told=_words(read))
+        return File(name, data, None, refusal.code, (refusal.remark,))
+    return File(name, data, read, remarks=_remarks(read))
 
 
 def _sessions_of(capture: bytes, received: datetime) -> Read:
@@ -81,22 +85,19 @@ def _sessions_of(capture: bytes, received: datetime) -> Read:
                 told = log.read_bytes()[: evidence.LARGEST]
         except suricata.SuricataError as error:
             code = "no-suricata" if "no program" in str(error) else "torn"
-            raise Refused(code, str(error).replace(str(path), _("the capture"))) from None
+            raise Refused(code, "suricata", error=str(error).replace(str(path), "the capture")) from None
     sessions = [line for line in told.splitlines() if b'"http":{' in line or b'"tls":{' in line]
     if not sessions:
-        raise Refused("no-session", _("the capture holds no http or tls session"))
+        raise Refused("no-session", "capture-without")
     ends = [line for line in told.splitlines() if b'"event_type":"flow"' in line]
     return replace(evidence.read(b"\n".join(sessions + ends), received), kind=Kind.CAPTURE)
 
 
-def _words(read: Read) -> str:
+def _remarks(read: Read) -> tuple[Remark, ...]:
     if read.kit is not None and not read.records:
-        features = len(read.kit.features)
-        return ngettext("%(n)s feature", "%(n)s features", features) % {"n": features}
-    sessions = len(read.records)
-    told = ngettext("%(n)s session", "%(n)s sessions", sessions) % {"n": sessions}
-    skipped = ngettext("%(n)s line passed over", "%(n)s lines passed over", read.skipped) % {"n": read.skipped}
-    return " · ".join((told, *([skipped] if read.skipped else []), *read.notes))
+        return (Remark("features", {"n": len(read.kit.features)}),)
+    skipped = (Remark("skipped", {"n": read.skipped}),) if read.skipped else ()
+    return (Remark("sessions", {"n": len(read.records)}), *skipped, *read.notes)
 
 
 def keep(complaint: Complaint, files: Sequence[File], by: User | None) -> list[Attachment]:
@@ -115,7 +116,7 @@ def _keep(complaint: Complaint, file: File, by: User | None) -> Attachment:
         name=storable(" ".join(file.name.split()) or "–", 200),
         kind=file.read.kind if file.read else "",
         refusal=file.refusal,
-        told=storable(file.told, 400),
+        remarks=_storable(remarks.kept(file.remarks)),
         seal=sealed.seal if sealed else "",
         appliance=sealed.appliance if sealed else None,
         size=len(file.data),
@@ -123,3 +124,11 @@ def _keep(complaint: Complaint, file: File, by: User | None) -> Attachment:
         path=path,
         by=by,
     )
+
+
+def _storable(rows: list[list[Any]]) -> list[list[Any]]:
+    """Return remarks without what a database refuses: names in mails and errors quote what was sent."""
+    return [
+        [code, {name: storable(value, 400) if isinstance(value, str) else value for name, value in values.items()}]
+        for code, values in rows
+    ]

@@ -29,7 +29,7 @@ def withdraw(complaint: Complaint, reason: str, by: User) -> int:
         now = timezone.now()
         paths = list(held.attachments.exclude(path="").values_list("path", flat=True))
         digests = list(held.attachments.values_list("digest", flat=True))
-        held.attachments.update(path="", name=ERASED, told="", erased_at=now)
+        held.attachments.update(path="", name=ERASED, written="", remarks=[], erased_at=now)
         held.messages.filter(to_customer=False).update(text=ERASED)
         Complaint.objects.filter(pk=held.pk).update(
             flagged=ERASED, row="", contact=ERASED, note="", key="", erased_at=now
