@@ -56,7 +56,9 @@ def _shorten(streams: Iterable[Stream], record: TelemetryDay) -> None:
 
 def _is_silent(stream: Stream) -> bool:
     """Whether nobody heard the version on the stream's newest day."""
+    if stream.last_day is None:
+        return stream.is_silent
     told = TelemetryDay.objects.filter(version=stream.version_id, day=stream.last_day)
     if stream.customer_id is not None:
         told = told.filter(customer=stream.customer_id)
-    return not told.filter(is_silent=False).exists() if told.exists() else stream.is_silent
+    return not told.filter(is_silent=False).exists()
