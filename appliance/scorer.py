@@ -19,7 +19,7 @@ from detection.contract import METADATA_PREFIX, Contract
 from detection.rules import RuleMapping
 from detection.scoring import open_session, parse_metadata
 from detection.sessions import Row
-from detection.single_rows import BoundRows, RowWriter
+from detection.single_rows import BoundRows, RowWriter, open_answers
 
 
 class WrongBundle(ValueError):  # noqa: N818
@@ -73,7 +73,7 @@ class BundleScorer:
         self.protocol = self.contract.name
         self._lock = Lock()  # the arrays of answers are this scorer's, and a web process has threads
         writer = RowWriter(self.contract)
-        self._plain = _Answers(session, writer, self, run_silent=False)
+        self._plain = _Answers(open_answers(onnx_bytes, "verdict", "scores"), writer, self, run_silent=False)
         self._full = _Answers(session, writer, self, run_silent=True)
 
     @classmethod
@@ -120,16 +120,17 @@ class _Answers:
 
     def __init__(self, session: Any, writer: RowWriter, scorer: BundleScorer, *, run_silent: bool) -> None:
         self._detectors = scorer.detectors
-        self._verdict = np.zeros((1, len(scorer.detectors)), dtype=np.bool_)
-        self._scores = np.zeros((1, len(scorer.models)), dtype=np.float64)
+        verdict = np.zeros((1, len(scorer.detectors)), dtype=np.bool_)
+        scores = np.zeros((1, len(scorer.models)), dtype=np.float64)
         self.above = np.zeros((1, len(scorer.models)), dtype=np.bool_)
-        answers = {"verdict": self._verdict, "scores": self._scores} | ({"above": self.above} if run_silent else {})
+        self._fired, self._scores = verdict[0], scores[0]
+        answers = {"verdict": verdict, "scores": scores} | ({"above": self.above} if run_silent else {})
         asks = run_silent and any(scorer.silent)  # else the graph has no such input
         self._run = BoundRows(session, writer, answers, {"run_silent": np.array(True)} if asks else {}).run
 
     def about(self, row: Row) -> Verdict:
         """Return the verdict about one session."""
         self._run(row)
-        fired = self._verdict.tolist()[0]
+        fired = self._fired.tolist()
         names = tuple(compress(self._detectors, fired)) if True in fired else ()
-        return Verdict(names, tuple(self._scores.tolist()[0]))
+        return Verdict(names, tuple(self._scores.tolist()))

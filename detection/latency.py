@@ -13,9 +13,8 @@ import numpy as np
 import onnxruntime
 
 from detection.contract import METADATA_PREFIX, Contract
-from detection.scoring import open_session
 from detection.sessions import Row
-from detection.single_rows import BoundRows, RowWriter
+from detection.single_rows import BoundRows, RowWriter, open_answers
 
 WARM_UP = 500  # calls before the first window
 DIRT = 2**20  # doubles: 8 MB
@@ -50,7 +49,7 @@ def measure_latency(
 
 
 def _answerer(bundle_bytes: bytes) -> Callable[[Row], None]:
-    session = open_session(bundle_bytes, single_rows=True)
+    session = open_answers(bundle_bytes, "verdict")
     contract = Contract.from_json(session.get_modelmeta().custom_metadata_map[f"{METADATA_PREFIX}contract"])
     [detectors] = (one.shape[1] for one in session.get_outputs() if one.name == "verdict")
     return BoundRows(session, RowWriter(contract), {"verdict": np.zeros((1, detectors), dtype=np.bool_)}).run

@@ -1,11 +1,12 @@
-"""The trees of an ONNX file, read without the `onnx` package: an appliance does not carry it.
+"""What an appliance reads of an ONNX file itself, without the `onnx` package, which it does not carry: its trees, and
+the part of it that an answer needs.
 
 Protocol buffers by their wire format (https://protobuf.dev/programming-guides/encoding/), the field numbers of
 onnx.proto. For files that were checked against their signed digest: a torn one raises an error of any kind."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,9 @@ from numpy.typing import NDArray
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _MODEL_GRAPH = 7
-_NODE, _INITIALIZER = 1, 5  # of a graph
-_OUTPUT, _OPERATOR, _ATTRIBUTE = 2, 4, 5  # of a node
+_NODE, _INITIALIZER, _GRAPH_INPUT, _GRAPH_OUTPUT, _VALUE_INFO = 1, 5, 11, 12, 13  # of a graph
+_INPUT, _OUTPUT, _OPERATOR, _ATTRIBUTE = 1, 2, 4, 5  # of a node
+_VALUE_NAME = 1  # of an input or output
 _ATTRIBUTE_NAME, _TENSOR, _GRAPH, _INTS = 1, 5, 6, 8  # of an attribute
 _DATA_TYPE, _TENSOR_NAME, _RAW_DATA = 2, 8, 9  # of a tensor
 _TYPES: dict[int, np.dtype[Any]] = {2: np.dtype("u1"), 6: np.dtype("<i4"), 11: np.dtype("<f8")}
@@ -71,6 +73,81 @@ def _tensor(tensor: Any) -> tuple[str, NDArray[Any]] | None:
     if kind is None or _RAW_DATA not in parts:
         return None
     return bytes(parts.get(_TENSOR_NAME, b"")).decode(), np.frombuffer(parts[_RAW_DATA], dtype=kind)
+
+
+# The part of a file that an answer needs
+
+
+def part_for(onnx_bytes: bytes, outputs: Collection[str], fixed: Collection[str] = ()) -> bytes:
+    """Return the file with what these outputs need, and nothing else; the bits of the outputs stay.
+
+    `fixed`: inputs that nobody will give; they keep the value that the file has for them, once and for all."""
+    parts = []
+    for number, value in _fields(memoryview(onnx_bytes)):
+        if number == _MODEL_GRAPH:
+            value = _part_of_graph(value, set(outputs), set(fixed))
+        parts.append(_field(number, value))
+    return b"".join(parts)
+
+
+def _part_of_graph(graph: Any, outputs: set[str], fixed: set[str]) -> bytes:
+    fields = list(_fields(graph))
+    needed, nodes = set(outputs), set()
+    for at in range(len(fields) - 1, -1, -1):  # a node stands behind those it reads
+        number, value = fields[at]
+        if number == _NODE and not needed.isdisjoint(_names(value, _OUTPUT)):
+            nodes.add(at)
+            needed.update(_reads(value))
+    values = {_name(value, _TENSOR_NAME) for number, value in fields if number == _INITIALIZER}
+    kept = {
+        _INITIALIZER: (_TENSOR_NAME, needed),
+        _GRAPH_INPUT: (_VALUE_NAME, needed - (fixed & values)),
+        _GRAPH_OUTPUT: (_VALUE_NAME, outputs),
+        _VALUE_INFO: (_VALUE_NAME, set[str]()),  # the runtime finds the shapes between
+    }
+    return b"".join(
+        _field(number, value)
+        for at, (number, value) in enumerate(fields)
+        if (at in nodes if number == _NODE else number not in kept or _name(value, kept[number][0]) in kept[number][1])
+    )
+
+
+def _reads(node: Any) -> Iterator[str]:
+    """Yield what a node reads, in the branches of an If too."""
+    parts = list(_fields(node))
+    yield from (bytes(value).decode() for number, value in parts if number == _INPUT)
+    if (_OPERATOR, b"If") in parts:
+        branches = (value for number, value in parts if number == _ATTRIBUTE)
+        for graph in (value for branch in branches for number, value in _fields(branch) if number == _GRAPH):
+            for number, value in _fields(graph):
+                if number == _NODE:
+                    yield from _reads(value)
+
+
+def _names(message: Any, wanted: int) -> Iterator[str]:
+    return (bytes(value).decode() for number, value in _fields(message) if number == wanted)
+
+
+def _name(message: Any, wanted: int) -> str:
+    return next(_names(message, wanted), "")
+
+
+def _field(number: int, value: Any) -> bytes:
+    """Return a field as it stands in a file: a whole number, or what lies inside with its length."""
+    if isinstance(value, int):
+        return _written(number << 3 | _VARINT) + _written(value)
+    return b"".join((_written(number << 3 | _BYTES), _written(len(value)), value))
+
+
+def _written(value: int) -> bytes:
+    data = bytearray()
+    while value > 0x7F:
+        data.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes((*data, value))
+
+
+# The wire format
 
 
 def _fields(data: Any) -> Iterator[tuple[int, Any]]:

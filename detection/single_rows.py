@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 
 from detection.contract import NUMBERS, TEXT, Contract, TextInput, floats, window
 from detection.derived import Derived
+from detection.onnx_reader import part_for
+from detection.scoring import open_session
 from detection.sessions import Row
 
 NAN = float("nan")
@@ -140,6 +142,13 @@ def _piece(marks: bytes, text: TextInput, value: str | None) -> Piece:
     return window(data, text.limit).translate(text.table), marks, length, 1.0
 
 
+def open_answers(bundle: bytes, *answers: str) -> Any:
+    """Return a session of what these answers need of a bundle, silent models off for good.
+
+    The runtime computes all that its file holds, whatever it is asked for (decision 76)."""
+    return open_session(part_for(bundle, answers, fixed=("run_silent",)), single_rows=True)
+
+
 class BoundRows:
     """A runtime session whose inputs are a writer's arrays and whose answers go into arrays of its own."""
 
@@ -150,28 +159,24 @@ class BoundRows:
         answers: Mapping[str, NDArray[Any]],
         constants: Mapping[str, NDArray[Any]] | None = None,
     ) -> None:
-        self._writer = writer
-        self._tokens: dict[int, Any] = {}  # by size: at most one per token that the contract's limits let in
-        binding = session.io_binding()
-        for name, array in answers.items():
-            binding.bind_output(name, "cpu", 0, array.dtype.type, array.shape, array.ctypes.data)
-        for name, array in {NUMBERS: writer.numbers, **(constants or {})}.items():
-            binding.bind_ortvalue_input(name, onnxruntime.OrtValue.ortvalue_from_numpy(array))
-        # the runtime itself: its Python wrappers check names that never change here
-        self._bind = binding._iobinding.bind_ortvalue_input
-        self._run = partial(session._sess.run_with_iobinding, binding._iobinding, _ONLY_ASKED)
-        self._kept = (binding, session, dict(answers), dict(constants or {}))
+        self._session, self._writer, self._answers = session, writer, dict(answers)
+        self._constants = {NUMBERS: writer.numbers, **(constants or {})}
+        self._runs: dict[int, Callable[[], None]] = {}  # by size: at most one per token that the contract lets in
 
     def run(self, row: Row) -> None:
         """Answer about one session."""
         size = self._writer.write(row)
-        tokens = self._tokens.get(size)
-        if tokens is None:
-            bound = onnxruntime.OrtValue.ortvalue_from_numpy(self._writer.tokens(size))  # on a CPU no copy
-            tokens = self._tokens[size] = bound._ortvalue
-        self._bind(TEXT, tokens)
-        self._run()
+        run = self._runs.get(size)
+        if run is None:
+            run = self._runs[size] = self._bound(size)
+        run()
 
-
-_ONLY_ASKED = onnxruntime.RunOptions()
-_ONLY_ASKED.only_execute_path_to_fetches = True  # not the answers per flow
+    def _bound(self, size: int) -> Callable[[], None]:
+        """Return a run over so many tokens; binding them anew before each would take longer than a node."""
+        binding = self._session.io_binding()
+        for name, array in self._answers.items():
+            binding.bind_output(name, "cpu", 0, array.dtype.type, array.shape, array.ctypes.data)
+        for name, array in {TEXT: self._writer.tokens(size), **self._constants}.items():
+            binding.bind_ortvalue_input(name, onnxruntime.OrtValue.ortvalue_from_numpy(array))  # on a CPU no copy
+        # the runtime itself: its Python wrappers check names that never change here
+        return partial(self._session._sess.run_with_iobinding, binding._iobinding, None)

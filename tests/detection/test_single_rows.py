@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
+import onnx
+import pytest
 
 from detection.bundle import build_bundle
 from detection.bundle_config import parse_config
 from detection.contract import HTTP_1, TLS_1, encode, session_columns
+from detection.onnx_reader import part_for
 from detection.scoring import Scorer, open_session, probability
-from detection.single_rows import SEEN_TEXTS, BoundRows, RowWriter
+from detection.single_rows import SEEN_TEXTS, BoundRows, RowWriter, open_answers
 from tests.detection.make_models import make_member, make_rows, make_version
 from tests.detection.make_tls import make_tls_rows
 
@@ -28,6 +31,33 @@ def test_bound_rows_answer_with_the_bits_of_a_batch() -> None:
         assert verdict[0, 0] == (expected >= 0.0)
         assert scores.tobytes() == session.run(["scores"], plain.feed(row))[0].tobytes()
         assert abs(scores[0, 0] - float(probability(expected))) < 1e-15
+
+
+SILENT = """models:
+- {registry_name: m, version: 1, threshold: 0.5, is_silent: false}
+- {registry_name: m, version: 2, threshold: 0.5, is_silent: true}
+"""
+
+
+@pytest.mark.parametrize("config", [CONFIG, SILENT])
+def test_the_runtime_gets_what_an_answer_needs_only_and_says_the_same_bits(config: str) -> None:
+    data = build_bundle([make_member(entry, 1) for entry in parse_config(config)], config_text=config)
+    whole, part = open_session(data, single_rows=True), open_answers(data, "verdict", "scores")
+    assert {one.name for one in part.get_outputs()} == {"verdict", "scores"}
+    assert {one.name for one in part.get_inputs()} == {"text", "numbers"}
+    assert part.get_modelmeta().custom_metadata_map == whole.get_modelmeta().custom_metadata_map
+    writer = RowWriter(HTTP_1)
+    for row in make_rows(50, seed=12):
+        feed = writer.feed(row)
+        for name in ("verdict", "scores"):
+            assert part.run([name], feed)[0].tobytes() == whole.run([name], feed)[0].tobytes()
+
+
+def test_what_no_answer_needs_is_not_in_the_part() -> None:
+    data = build_bundle([make_member(entry, 1) for entry in parse_config(CONFIG)], config_text=CONFIG)
+    kinds = [node.op_type for node in onnx.load_from_string(part_for(data, ["verdict"])).graph.node]
+    assert kinds.count("GreaterOrEqual") == 1
+    assert not {"ScatterND", "Expand", "Sigmoid"} & set(kinds)
 
 
 def test_rows_are_written_with_the_bits_of_a_batch() -> None:
