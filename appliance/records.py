@@ -21,11 +21,14 @@ def model_row(record: dict[str, Any], flow: dict[str, Any] | None = None) -> Row
     A plain record needs no more than a look at its types, a third of the time of the whole row; anything odd (HTTP/2,
     repeated headers, numbers as texts, values out of range) goes through `session_row`.
     """
-    row = _tls_row(record) if record.get("event_type") == "tls" else _http_row(record)
+    is_tls = record.get("event_type") == "tls"
+    row = _tls_row(record) if is_tls else _http_row(record)
     if row is None:
         row = session_row(record)
     if flow is not None:
-        row.update(_end_of(flow))
+        row |= _end_of(flow)
+    elif is_tls:
+        row |= _NO_FLOW
     return row
 
 
@@ -68,7 +71,7 @@ def _http_row(record: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def _tls_row(record: dict[str, Any]) -> dict[str, Any] | None:
-    """Return the row of a plain tls record, its flow not told yet."""
+    """Return the row of a plain tls record, without what its flow tells."""
     tls, at, port = record.get("tls"), record.get("timestamp"), record.get("dest_port")
     if tls.__class__ is not dict or at.__class__ is not str:
         return None
@@ -95,23 +98,25 @@ def _tls_row(record: dict[str, Any]) -> dict[str, Any] | None:
     ):
         return None
     names, asked = get("subjectaltname"), get("client_alpns")
+    alpn = None if asked is None else joined(asked)
+    if not alpn:
+        alpn = None if (agreed := get("server_alpns")) is None else joined(agreed)
     return {
         "host": host,
         "cert_subject": subject,
         "cert_issuer": issuer,
         "cert_names": None if names is None else joined(names),
-        "alpn": (None if asked is None else joined(asked)) or joined(get("server_alpns")),
+        "alpn": alpn,
         "ja3": ja3,
         "ja3s": ja3s,
         "ja4": ja4,
         "tls_version": certificates.version(version),
         "cipher": None,  # Suricata tells none
         "dst_port": port,
-        "session_resumed": int(get("session_resumed") is True),
+        "session_resumed": 1 if get("session_resumed") is True else 0,
         "start": micros(at),
         "cert_not_before": certificates.time(before),
         "cert_not_after": certificates.time(after),
-        **_NO_FLOW,
     }
 
 

@@ -6,17 +6,17 @@ the runtime once. Needs numpy and onnxruntime only."""
 from __future__ import annotations
 
 import struct
+from codecs import charmap_decode, utf_32_le_encode
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import chain
-from operator import itemgetter
 from typing import Any
 
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from detection.contract import NUMBERS, TEXT, Contract, TextInput, floats, window
+from detection.contract import NUMBERS, TEXT, TOKENS, Contract, TextInput, floats, window
 from detection.derived import Derived
 from detection.onnx_reader import part_for
 from detection.scoring import open_session
@@ -26,75 +26,51 @@ NAN = float("nan")
 SEEN_TEXTS = 2048  # of a column that one answer after another meets again; then they are forgotten
 LONGEST_CODED = 256  # characters of a text that is kept for its derived numbers
 _UNLIKE = frozenset({"uri", "uri_decoded", "referer"})  # differ from session to session: not worth keeping
-_INT32 = np.dtype("<i4")  # a token as four bytes: the byte, the number of its text, 0, 0
-# of a text: its bytes as tokens, the second byte of each token, its true length, whether it was cut
-Piece = tuple[bytes, bytes, float, float]
-Numbers = tuple[float, ...]
+_INT32, _FLOAT32 = np.dtype("<i4"), np.dtype("=f4")
+_PADDING = "\0"  # a session without any text has one token, 0
+Piece = tuple[str, bytes, bool]  # of a text: a character per token, its true length as float32, whether it was cut
 
 
 class RowWriter:
     """Writes one session after another into the same two arrays. Not for two threads at once."""
 
     def __init__(self, contract: Contract) -> None:
-        self._bytes = bytearray(4 * max(sum(text.limit for text in contract.texts), 1))
-        self._tokens = np.frombuffer(self._bytes, _INT32)
-        self.numbers = np.zeros((1, len(contract.numbers)), np.float32)
-        self._numbers = self.numbers.data
-        self._pack_numbers = struct.Struct(f"={len(contract.numbers)}f").pack_into
+        tokens = bytearray(4 * max(sum(text.limit for text in contract.texts), 1))
+        self._tokens, self._token_bytes = np.frombuffer(tokens, _INT32), memoryview(tokens)
+        self.numbers = np.zeros((1, len(contract.numbers)), _FLOAT32)
+        self._number_bytes = self.numbers.data.cast("B")
+        pairs, by_column = _derived(contract)
         self._columns = contract.columns
         self._pairs: list[tuple[Callable[..., float], str, str]] = [
-            (one.of, one.columns[0], one.columns[1]) for one in contract.derived if len(one.columns) == 2
+            (one.of, one.columns[0], one.columns[1]) for one in pairs
         ]
-        self._coded: list[tuple[str, Callable[[str | None], Numbers], dict[str | None, Numbers]]] = [
-            (column, partial(_numbers, [one.of for one in ways]), {}) for column, ways in _by_column(contract).items()
-        ]
-        self._in_order = _order(contract)
-        self._texts = [_plan(number, text) for number, text in enumerate(contract.texts)]
+        self._floats = partial(_floats, struct.Struct(f"{len(contract.columns) + len(pairs)}f").pack)
+        self._coded = [(column, _Codes(ways)) for column, ways in by_column.items()]
+        self._texts = [(text.column, _Pieces(number, text)) for number, text in enumerate(contract.texts)]
+        self._no_cuts = bytes(4 * len(contract.texts))
+        self._order = _order(contract, [*pairs, *chain.from_iterable(by_column.values())])
 
     def write(self, row: Row) -> int:
         """Write a session; return how many tokens it has, 1 at least."""
-        numbers = [NAN if (value := row[column]) is None else value for column in self._columns]
-        if self._in_order is not None:
-            numbers += self._in_order(self._found(row))
-        texts, marks, cuts = [], [], []
-        for column, piece_of, seen in self._texts:
-            value = row[column]
-            piece = None if seen is None else seen.get(value)
-            if piece is None:
-                piece = piece_of(value)
-                if seen is not None and not piece[3]:  # long ones would fill the memory
-                    if len(seen) >= SEEN_TEXTS:
-                        seen.clear()
-                    seen[value] = piece
-            text, mark, length, cut = piece
-            texts.append(text)
-            marks.append(mark)
-            numbers.append(length)
-            cuts.append(cut)
-        tokens = b"".join(texts) or b"\0"
-        end = 4 * len(tokens)
-        self._bytes[0:end:4], self._bytes[1:end:4] = tokens, b"".join(marks) or b"\0"
-        try:
-            self._pack_numbers(self._numbers, 0, *numbers, *cuts)
-        except OverflowError:  # beyond float32
-            with np.errstate(over="ignore"):
-                self.numbers[0] = floats(numbers + cuts).astype(np.float32)
-        return len(tokens)
-
-    def _found(self, row: Row) -> list[float]:
-        """Return the derived numbers: those of two columns, then those of one column after the other."""
-        found = [of(row[first], row[second]) for of, first, second in self._pairs]
-        for column, numbers_of, seen in self._coded:
-            value = row[column]
-            told = seen.get(value)
-            if told is None:
-                told = numbers_of(value)
-                if len(value or "") <= LONGEST_CODED:  # others would fill the memory
-                    if len(seen) >= SEEN_TEXTS:
-                        seen.clear()
-                    seen[value] = told
-            found += told
-        return found
+        known = [NAN if (value := row[column]) is None else value for column in self._columns]
+        for of, first, second in self._pairs:
+            known.append(of(row[first], row[second]))
+        numbers = self._floats(known)
+        for column, codes in self._coded:
+            numbers += codes[row[column]]
+        tokens, cuts = "", self._no_cuts
+        for column, pieces in self._texts:
+            text, length, was_cut = pieces[row[column]]
+            tokens += text
+            numbers += length
+            if was_cut:
+                cuts = cuts[: pieces.at] + _YES + cuts[pieces.at + 4 :]
+        self._number_bytes[:] = numbers + cuts
+        if self._order is not None:
+            self.numbers[0] = self.numbers[0, self._order]
+        data, size = utf_32_le_encode(tokens or _PADDING)
+        self._token_bytes[: 4 * size] = data
+        return size
 
     def tokens(self, size: int) -> NDArray[np.int32]:
         """Return the first tokens that were written, as the runtime reads them: a view, not a copy."""
@@ -105,41 +81,79 @@ class RowWriter:
         return {TEXT: self.tokens(self.write(row)), NUMBERS: self.numbers}
 
 
-def _by_column(contract: Contract) -> dict[str, list[Derived]]:
-    """Return the numbers that are derived from one text alone, by its column."""
-    found: dict[str, list[Derived]] = {}
+class _Pieces(dict[str | None, Piece]):
+    """What the texts of a column give, made at the first look; texts that come again are kept, long ones never."""
+
+    def __init__(self, number: int, text: TextInput) -> None:
+        super().__init__()
+        self.at = 4 * number  # where its flag lies among those of the cut texts
+        self._limit, self._is_unlike = text.limit, text.column in _UNLIKE
+        self._table = "".join(chr(TOKENS * number + byte) for byte in text.table)
+
+    def __missing__(self, value: str | None) -> Piece:
+        if value is None:
+            piece = "", _MISSING, False
+        else:
+            data = value.encode() if value.isascii() else value.encode("utf-8", "surrogatepass")
+            size = len(data)
+            was_cut = size > self._limit
+            if was_cut:
+                data = window(data, self._limit)
+            piece = charmap_decode(data, "strict", self._table)[0], _float(size), was_cut
+            if was_cut or (self._is_unlike and size):
+                return piece
+        _make_room(self)
+        self[value] = piece
+        return piece
+
+
+class _Codes(dict[str | None, bytes]):
+    """The numbers that are derived from the texts of a column, made and kept likewise."""
+
+    def __init__(self, ways: Sequence[Derived]) -> None:
+        super().__init__()
+        self._ways: list[Callable[..., float]] = [one.of for one in ways]
+        self._pack = struct.Struct(f"{len(ways)}f").pack
+
+    def __missing__(self, value: str | None) -> bytes:
+        numbers = _floats(self._pack, [of(value) for of in self._ways])
+        if len(value or "") <= LONGEST_CODED:
+            _make_room(self)
+            self[value] = numbers
+        return numbers
+
+
+def _make_room(seen: dict[str | None, Any]) -> None:
+    if len(seen) >= SEEN_TEXTS:
+        seen.clear()
+
+
+def _floats(pack: Callable[..., bytes], values: Sequence[Any]) -> bytes:
+    try:
+        return pack(*values)
+    except struct.error:  # an integer beyond every float
+        with np.errstate(over="ignore"):
+            return floats(values).astype(_FLOAT32).tobytes()
+
+
+_float = struct.Struct("f").pack
+_MISSING, _YES = _float(NAN), _float(1)
+
+
+def _derived(contract: Contract) -> tuple[list[Derived], dict[str, list[Derived]]]:
+    """Return the derived numbers of two columns, and those of one text alone by its column."""
+    by_column: dict[str, list[Derived]] = {}
     for one in contract.derived:
         if len(one.columns) == 1:
-            found.setdefault(one.columns[0], []).append(one)
-    return found
+            by_column.setdefault(one.columns[0], []).append(one)
+    return [one for one in contract.derived if len(one.columns) == 2], by_column
 
 
-def _numbers(ways: Sequence[Callable[..., float]], value: str | None) -> Numbers:
-    return tuple(of(value) for of in ways)
-
-
-def _order(contract: Contract) -> Callable[[list[float]], Sequence[float]] | None:
-    """Return what puts the derived numbers into the contract's order; None where there are none."""
-    found = [one for one in contract.derived if len(one.columns) == 2]
-    found += chain.from_iterable(_by_column(contract).values())
-    places = [found.index(one) for one in contract.derived]
-    return None if not places else itemgetter(*places) if len(places) > 1 else list
-
-
-def _plan(number: int, text: TextInput) -> tuple[str, Callable[[str | None], Piece], dict[str | None, Piece] | None]:
-    """Return the column of a text, how it becomes tokens, and a place for texts that were seen."""
-    piece_of = partial(_piece, bytes((number,)) * text.limit, text)
-    return text.column, piece_of, None if text.column in _UNLIKE else {}
-
-
-def _piece(marks: bytes, text: TextInput, value: str | None) -> Piece:
-    if not value:
-        return b"", b"", NAN if value is None else 0.0, 0.0
-    data = value.encode() if value.isascii() else value.encode("utf-8", "surrogatepass")
-    length = len(data)
-    if length <= text.limit:
-        return data.translate(text.table), marks[:length], length, 0.0
-    return window(data, text.limit).translate(text.table), marks, length, 1.0
+def _order(contract: Contract, written: Sequence[Derived]) -> list[int] | None:
+    """Return from where each number comes if derived ones are written in another order than the contract's."""
+    names = [*contract.columns, *(one.name for one in written)]
+    names += contract.numbers[len(names) :]
+    return None if tuple(names) == contract.numbers else [names.index(name) for name in contract.numbers]
 
 
 def open_answers(bundle: bytes, *answers: str) -> Any:

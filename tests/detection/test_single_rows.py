@@ -8,7 +8,7 @@ import pytest
 
 from detection.bundle import build_bundle
 from detection.bundle_config import parse_config
-from detection.contract import HTTP_1, TLS_1, encode, session_columns
+from detection.contract import HTTP_1, TLS_1, Contract, encode, session_columns
 from detection.onnx_reader import part_for
 from detection.scoring import Scorer, open_session, probability
 from detection.single_rows import SEEN_TEXTS, BoundRows, RowWriter, open_answers
@@ -60,8 +60,12 @@ def test_what_no_answer_needs_is_not_in_the_part() -> None:
     assert not {"ScatterND", "Expand", "Sigmoid"} & set(kinds)
 
 
+MIXED = Contract.of("tls", 9, TLS_1.texts, TLS_1.columns, TLS_1.derived[::-1])  # derived numbers in no easy order
+
+
 def test_rows_are_written_with_the_bits_of_a_batch() -> None:
-    for contract, rows in ((HTTP_1, make_rows(200, seed=8)), (TLS_1, make_tls_rows(200, seed=8))):
+    tls = make_tls_rows(200, seed=8)
+    for contract, rows in ((HTTP_1, make_rows(200, seed=8)), (TLS_1, tls), (MIXED, tls)):
         writer, batch = RowWriter(contract), encode(contract, session_columns(rows))
         for number, row in [*enumerate(rows), *enumerate(rows)]:  # the second time out of what was seen
             feed = batch.feed(np.array([number]))
@@ -71,8 +75,13 @@ def test_rows_are_written_with_the_bits_of_a_batch() -> None:
 
 def test_texts_that_were_seen_are_forgotten_before_they_fill_the_memory() -> None:
     writer, row = RowWriter(HTTP_1), make_rows(1, seed=1)[0]
-    seen = {column: place for column, _piece_of, place in writer._texts}
+    seen = dict(writer._texts)
     for number in range(SEEN_TEXTS + 10):
         writer.write(row | {"user_agent": f"agent {number}", "host": "h" * (200 + number)})
-    assert len(seen["user_agent"] or ()) == 10
+    assert len(seen["user_agent"]) == 10
     assert not seen["host"]  # cut ones are not kept: an attacker chooses how long they are
+
+
+def test_an_integer_beyond_every_float_is_infinite() -> None:
+    odd = make_rows(1, seed=1)[0] | {"response_bytes": 10**400, "status": -(10**400), "dst_port": 10**39}
+    assert RowWriter(HTTP_1).feed(odd)["numbers"].tobytes() == encode(HTTP_1, session_columns([odd])).numbers.tobytes()
