@@ -11,8 +11,8 @@ from django.utils.translation import gettext as _
 
 from detection.bundle import CACHE_LEAVES
 from detection.bundle_config import ConfigEntry, ConfigError, parse_config
-from models_registry.models import Bundle, BundleEntry, Channel, GateReport, Publication, Stage, Version
-from models_registry.services import dials, gates, holds, snapshots
+from models_registry.models import Bundle, BundleEntry, Channel, Customer, GateReport, Publication, Stage, Version
+from models_registry.services import dials, gates, holds, publications, snapshots
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +70,10 @@ def choice(version: Version, threshold: float | str, is_silent: bool) -> dict[st
     }
 
 
-def with_threshold(version: Version, threshold: float) -> str:
-    """Return the configuration in force with a version speaking at another threshold: for one customer."""
-    former = in_force(version.detector.protocol)
+def with_threshold(version: Version, threshold: float, customer: Customer | None = None) -> str:
+    """Return the configuration in force, for a customer when one is named, with a version at another threshold."""
+    protocol = version.detector.protocol
+    former = publications.in_force(customer, protocol) if customer else in_force(protocol)
     entries = former.entries.select_related("version__detector") if former else []
     chosen = {one.version: choice(one.version, one.threshold, one.is_silent) for one in entries}
     return config_of(list((chosen | {version: choice(version, threshold, is_silent=False)}).values()))

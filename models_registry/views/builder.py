@@ -10,12 +10,13 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
+from accounts import paging
 from accounts.rights import person, role_required
 from accounts.roles import Role
 from detection.bundle import BundleError
 from detection.bundle_config import ConfigError
 from jobs.models import Job
-from models_registry.models import Bundle, Stage, Version
+from models_registry.models import Bundle, Customer, Stage, Version
 from models_registry.services import builder, bundles, comparisons, gates
 from models_registry.views.asked import STAGERS
 
@@ -44,13 +45,15 @@ def build_bundle(request: HttpRequest) -> HttpResponse:
 
 
 def _asked(request: HttpRequest) -> str:
-    """Return the configuration that a link asks for: from the dial, for one customer."""
+    """Return the configuration that a link of the dial asks for: of one customer, where it names one."""
+    number, asked = (paging.key_of(request.GET.get(name)) for name in ("version", "customer"))
+    version = Version.objects.select_related("detector").filter(pk=number).first() if number else None
+    customer = Customer.objects.filter(pk=asked).first() if asked else None
     try:
-        number, threshold = int(request.GET.get("version", "")), float(request.GET.get("threshold", ""))
+        threshold = float(request.GET.get("threshold", ""))
     except ValueError:
         return ""
-    version = Version.objects.select_related("detector").filter(pk=number).first() if 0 < number < 2**63 else None
-    return builder.with_threshold(version, threshold) if version and 0 < threshold < 1 else ""
+    return builder.with_threshold(version, threshold, customer) if version and 0 < threshold < 1 else ""
 
 
 @require_POST

@@ -10,7 +10,7 @@ from django.urls import reverse
 
 from models_registry.models import Bundle
 from models_registry.services import builder
-from tests.factories import make_gate_report, make_snapshot, make_version
+from tests.factories import make_customer, make_gate_report, make_snapshot, make_version
 from tests.feeds import make_publication, make_real_bundle
 from tests.models_registry.loop import keep_snapshot, make_loop, right_rows
 
@@ -80,3 +80,18 @@ def test_the_page_builds_what_stands_in_the_box(client: Client, engineer, tmp_pa
     measured = client.post(reverse("models_registry:measure-bundle", args=[made.pk]))
     assert measured.status_code == 302
     assert made.receipts.get().p50 > 0
+
+
+def test_a_link_of_one_customer_starts_from_what_he_has(client: Client, engineer) -> None:
+    version, other = make_version(), make_version()
+    customer = make_customer()
+    make_publication(bundle=make_real_bundle(0.7, version=version))
+    make_publication(bundle=make_real_bundle(0.6, version=other), channel="customer", customer=customer)
+    client.force_login(engineer)
+    asked = {"version": version.pk, "threshold": 0.9}
+    page = client.get(reverse("models_registry:build-bundle"), asked).content.decode()
+    assert "threshold: 0.9" in page and f"registry_name: &quot;{other.detector.name}&quot;" not in page
+    page = client.get(reverse("models_registry:build-bundle"), asked | {"customer": customer.pk}).content.decode()
+    assert f"registry_name: &quot;{other.detector.name}&quot;" in page and "threshold: 0.6" in page
+    for nonsense in ({"threshold": "x"}, {"version": "x"}, {"customer": "9" * 30}):
+        assert client.get(reverse("models_registry:build-bundle"), asked | nonsense).status_code == 200
