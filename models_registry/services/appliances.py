@@ -194,6 +194,8 @@ def running(customer: Customer | None = None) -> list[Running]:
     """Return the appliances that are in use with what they run: of a customer, or all."""
     used = Appliance.objects.filter(retired_at=None)
     found = list((used.filter(site__customer=customer) if customer else used).select_related("site__customer"))
+    if not found:
+        return []
     newest = (
         ApplianceReport.objects.filter(appliance__in=found)
         .values("appliance", "protocol")
