@@ -49,7 +49,7 @@ def house_with_work(loud):
         ("models_registry:gate", [GateReport.objects.first().pk]),
         ("models_registry:bundles", []),
         ("models_registry:bundle", [Bundle.objects.get().pk]),
-        ("models_registry:customers", []),
+        ("triage:customers", []),
         ("traffic:intakes", []),
     ]
     return [reverse(url_name, args=args) for url_name, args in pages]
