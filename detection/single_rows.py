@@ -159,7 +159,7 @@ def _order(contract: Contract, written: Sequence[Derived]) -> list[int] | None:
 def open_answers(bundle: bytes, *answers: str) -> Any:
     """Return a session of what these answers need of a bundle, silent models off for good.
 
-    The runtime computes all that its file holds, whatever it is asked for (decision 76)."""
+    The runtime computes all that its file holds, whatever it is asked for (decision 75)."""
     return open_session(part_for(bundle, answers, fixed=("run_silent",)), single_rows=True)
 
 
