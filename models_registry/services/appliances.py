@@ -193,11 +193,13 @@ class Running:
 def running(customer: Customer | None = None) -> list[Running]:
     """Return the appliances that are in use with what they run: of a customer, or all."""
     used = Appliance.objects.filter(retired_at=None)
-    found = list((used.filter(site__customer=customer) if customer else used).select_related("site__customer"))
+    if customer:
+        used = used.filter(site__customer=customer)
+    found = list(used.select_related("site__customer"))
     if not found:
         return []
     newest = (
-        ApplianceReport.objects.filter(appliance__in=found)
+        ApplianceReport.objects.filter(appliance__in=used.order_by().values("pk"))
         .values("appliance", "protocol")
         .annotate(newest=Max("id"))
         .order_by()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.db.models import Count, Q
+from django.db.models import Count, Q, QuerySet
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.functional import Promise
@@ -131,9 +131,9 @@ def unanswered(reader: User, asked: Wanted | None = None) -> list[Line]:
     return lines(deadlines.nearest_first(_matching(reader, asked or Wanted()).filter(told_at=None))[:PAGE])
 
 
-def waiting_of(customers: Iterable[Customer]) -> dict[int, int]:
+def waiting_of(customers: QuerySet[Customer]) -> dict[int, int]:
     """Return how many complaints wait for an answer, by customer; who has none that waits is left out."""
-    found = Complaint.objects.unanswered().filter(customer__in=list(customers)).order_by()
+    found = Complaint.objects.unanswered().filter(customer__in=customers.order_by().values("pk")).order_by()
     return dict(found.values_list("customer").annotate(n=Count("pk")))
 
 

@@ -29,10 +29,10 @@ CUSTOMER_READERS = (Role.SUPPORT, Role.ENGINEER, Role.ADMINISTRATOR, Role.AUDITO
 def customers(request: HttpRequest) -> HttpResponse:
     """The customers a reader works for: what waits of each, and his sites."""
     reader = person(request)
-    found = list(served.customers_of(reader).prefetch_related("sites"))
-    waiting = lists.waiting_of(found)
+    mine = served.customers_of(reader)
+    waiting = lists.waiting_of(mine)
     context = {
-        "customers": [{"customer": one, "waiting": waiting.get(one.pk, 0)} for one in found],
+        "customers": [{"customer": one, "waiting": waiting.get(one.pk, 0)} for one in mine.prefetch_related("sites")],
         "may_add": may_open(reader, reverse("models_registry:create-customer")),
     }
     return render(request, "triage/customers.html", context)
