@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
@@ -83,7 +83,10 @@ def compare_bundle(request: HttpRequest) -> HttpResponse:
 @role_required(*STAGERS)
 def compare_bundles(request: HttpRequest, pk: int, later: int) -> HttpResponse:
     """What a later bundle would change for those who have this one, as far as it was counted; POST has a job count."""
-    difference = comparisons.of_bundles(get_object_or_404(Bundle, pk=pk), get_object_or_404(Bundle, pk=later))
+    own, other = get_object_or_404(Bundle, pk=pk), get_object_or_404(Bundle, pk=later)
+    if own.protocol != other.protocol:
+        raise Http404  # nobody who has one gets the other in its place
+    difference = comparisons.of_bundles(own, other)
     counts = request.method == "POST"
     job = comparisons.start(difference, person(request)) if counts else comparisons.last(difference)
     context = {"job": job, "differs": bool(difference.run_key), "beside": request.path}

@@ -13,7 +13,7 @@ from jobs.models import Job, State
 from jobs.services import jobs
 from models_registry.models import Bundle, Version
 from models_registry.services import builder, comparisons, releases
-from tests.factories import make_customer, make_version
+from tests.factories import make_bundle, make_customer, make_version
 from tests.feeds import make_publication, make_real_bundle, make_release
 from tests.labeling.conftest import eve_record, make_scores
 
@@ -128,3 +128,10 @@ def test_it_is_compared_with_what_those_have_who_get_it(versions: Any) -> None:
     way_back = make_release(takes_back="http", customer=customer)
     way_back.bundle = None
     assert releases.replaced_by(way_back) is None
+
+
+def test_bundles_of_two_protocols_have_no_comparison(senior_client: Client) -> None:
+    http, tls = (make_bundle(metadata={"contract": {"name": name}}) for name in ("http", "tls"))
+    assert senior_client.get(reverse("models_registry:compare-bundles", args=[http.pk, tls.pk])).status_code == 404
+    assert senior_client.post(reverse("models_registry:compare-bundles", args=[http.pk, tls.pk])).status_code == 404
+    assert senior_client.get(reverse("models_registry:compare-bundles", args=[http.pk, http.pk])).status_code == 200
