@@ -16,12 +16,14 @@ from triage.services.telemetry import states
 
 def withdraw() -> int:
     """Take back the days that are left with no window; return how many."""
-    left = TelemetryDay.objects.filter(windows=0, stepped_at=None).select_related("version").order_by("day", "pk")
-    return sum(_withdraw(record) for record in left)
+    left = list(TelemetryDay.objects.filter(windows=0, stepped_at=None).select_related("version").order_by("day", "pk"))
+    for record in left:
+        _withdraw(record)
+    return len(left)
 
 
 @transaction.atomic
-def _withdraw(record: TelemetryDay) -> bool:
+def _withdraw(record: TelemetryDay) -> None:
     record.delete()
     fleets = Stream.objects.filter(customer=None, version=record.version_id, last_day__gte=record.day)
     for fleet in fleets:
@@ -36,7 +38,6 @@ def _withdraw(record: TelemetryDay) -> bool:
     )
     closed = DivergenceDay.objects.filter(detector=record.version.detector_id, day=record.day)
     closed.update(**states.totals(periods))
-    return True
 
 
 def _shorten(streams: Iterable[Stream], record: TelemetryDay) -> None:
